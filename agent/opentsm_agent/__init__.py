@@ -1,0 +1,1 @@
+"""The on-device agent: links to secure elements, the relay, its journal."""

@@ -1,0 +1,1 @@
+"""The toolchain: Java sources to classes to CAP files."""

@@ -1,0 +1,1 @@
+"""The virtual secure element: a GlobalPlatform card on jCardSim through JPype."""

