@@ -7,6 +7,7 @@ import sys
 from typing import Final, cast
 
 import click
+
 from opentsm_card import __version__
 from opentsm_card.errors import (
     CardError,
@@ -20,7 +21,10 @@ from opentsm_card.errors import (
 __all__ = ["exit_code", "main"]
 
 _COMMANDS: Final = {
-    "agent": ("opentsm_agent.cli:agent", "Relay scripts from the central TSM to this device's secure elements."),
+    "agent": (
+        "opentsm_agent.cli:agent",
+        "Relay scripts from the central TSM to this device's secure elements.",
+    ),
     "demo": ("opentsm_tools.demo.cli:demo", "Run the whole system on this machine, end to end."),
     "doctor": ("opentsm_tools.doctor:doctor", "Say what this machine has and lacks, and how to mend it."),
     "mno": ("opentsm_tsm.mno_cli:mno", "Run a mobile network's push gateway."),
