@@ -1,0 +1,232 @@
+package opentsm.open;
+
+import opentsm.runtime.CardRuntime;
+
+/**
+ * The OPEN's services to packages of Security Domains.
+ *
+ * <p>The Security Domain decides (keys, secure channel, authorization); the OPEN acts, and checks again what it must
+ * never allow. Every method throws ISOException 6985 when its caller is not a Security Domain, and ISOException with the
+ * status word that the command's clause names when the request can't be met; then nothing has changed. "LV" is a length
+ * byte followed by that many bytes, as in the data field of INSTALL; an offset at which an LV begins is named so.
+ *
+ * <p>Spec: GP Card 2.3.1 clauses 6, 9 and 11.
+ */
+public final class Open {
+    /** Enumerates the Issuer Security Domain (GET STATUS P1 80). */
+    public static final byte SCOPE_ISSUER_DOMAIN = (byte) 0x80;
+
+    /** Enumerates applications and supplementary Security Domains (GET STATUS P1 40). */
+    public static final byte SCOPE_APPLICATIONS = 0x40;
+
+    /** Enumerates load files (GET STATUS P1 20; also 10, whose modules follow by {@link Entry#nextModule}). */
+    public static final byte SCOPE_LOAD_FILES = 0x20;
+
+    /** An effect: a key set or key was put; detail: its key version number. */
+    public static final byte EFFECT_PUT_KEY = 1;
+
+    /** An effect: keys were deleted; detail: key version number (and key identifier). */
+    public static final byte EFFECT_DELETE_KEY = 2;
+
+    /** An effect: the Security Domain stored data of its own; detail: the tag or DGI. */
+    public static final byte EFFECT_STORE_DATA = 3;
+
+    private Open() {}
+
+    /** Returns the calling Security Domain's own entry. */
+    public static Entry self() {
+        return CardRuntime.current().services().self();
+    }
+
+    /**
+     * Returns the application that is selected on the channel of the current APDU; it is not the caller when the caller
+     * serves another application through a shareable interface (its secure channel, say).
+     */
+    public static Entry selected() {
+        return CardRuntime.current().services().selected();
+    }
+
+    /** Returns the Issuer Security Domain. */
+    public static Entry issuerDomain() {
+        return CardRuntime.current().services().issuerDomain();
+    }
+
+    /** Tells whether the card is being made: keys come with the install parameters then, and no command does. */
+    public static boolean manufacturing() {
+        return CardRuntime.current().services().manufacturing();
+    }
+
+    /** Returns the application, Security Domain or load file (not module) with exactly this AID, or null. */
+    public static Entry find(byte[] buffer, short offset, short length) {
+        return CardRuntime.current().services().find(buffer, offset, length);
+    }
+
+    /**
+     * Enumerates the registry in a stable order (that of creation).
+     *
+     * @param previous the entry returned before, of the same scope, or null to begin; if it was deleted since, 6A88
+     * @param scope one SCOPE constant
+     * @return the next entry or null
+     */
+    public static Entry next(Entry previous, byte scope) {
+        return CardRuntime.current().services().next(previous, scope);
+    }
+
+    /**
+     * Installs an instance, associated with the calling Security Domain.
+     *
+     * <p>Refused unless the caller has Authorized or Delegated Management (a token is the caller's to verify), and the
+     * privileges can be granted on this card.
+     *
+     * @param buffer what follows are offsets into it, each at which an LV begins
+     * @param loadFileLv the load file's AID; empty when the module's AID says it
+     * @param moduleLv the module's AID
+     * @param instanceLv the instance's AID
+     * @param privilegesLv 1 or 3 bytes
+     * @param parametersLv install parameters: C9 (given to the applet), EF system parameters (CF implicit selection, A0
+     *     contactless parameters of Amendment C); others are ignored
+     * @param makeSelectable whether the instance becomes SELECTABLE at once (INSTALL P1 0C)
+     * @return the new entry
+     * <p>Spec: GP Card 2.3.1 clauses 9.3.5, 11.5.2.3.2, 11.5.2.3.7.
+     */
+    public static Entry install(byte[] buffer, short loadFileLv, short moduleLv, short instanceLv, short privilegesLv,
+            short parametersLv, boolean makeSelectable) {
+        return CardRuntime.current().services().install(buffer, loadFileLv, moduleLv, instanceLv, privilegesLv,
+                parametersLv, makeSelectable);
+    }
+
+    /**
+     * Makes an INSTALLED application SELECTABLE and, when the privileges LV is not empty, sets its privileges.
+     *
+     * <p>Spec: GP Card 2.3.1 clauses 9.3.6, 11.5.2.3.3.
+     */
+    public static void makeSelectable(Entry application, byte[] buffer, short privilegesLv, short parametersLv) {
+        CardRuntime.current().services().makeSelectable(application, buffer, privilegesLv, parametersLv);
+    }
+
+    /**
+     * Extradites an application or load file to another Security Domain.
+     *
+     * <p>The caller must be directly or indirectly associated with the entry and have Authorized or Delegated
+     * Management; a Security Domain under the extradited one is never accepted as its new domain.
+     *
+     * <p>Spec: GP Card 2.3.1 clauses 9.4.1, 11.5.2.3.4.
+     */
+    public static void extradite(Entry entry, Entry newDomain) {
+        CardRuntime.current().services().extradite(entry, newDomain);
+    }
+
+    /**
+     * Updates an application's registry entry: privileges (when the LV is not empty) and parameters (EF: CF, A0).
+     *
+     * <p>Spec: GP Card 2.3.1 clauses 9.4.2, 11.5.2.3.5.
+     */
+    public static void updateRegistry(Entry application, byte[] buffer, short privilegesLv, short parametersLv) {
+        CardRuntime.current().services().updateRegistry(application, buffer, privilegesLv, parametersLv);
+    }
+
+    /**
+     * Deletes an application, or a load file (with its modules).
+     *
+     * <p>6985 when something depends on it: an instance of the load file (unless related), an application or load file
+     * associated with the Security Domain, or an instance selected on another channel.
+     *
+     * @param entry what to delete; the caller must manage it, or have the Global Delete privilege
+     * @param related also the instances of a load file
+     * <p>Spec: GP Card 2.3.1 clauses 9.5, 11.2.
+     */
+    public static void delete(Entry entry, boolean related) {
+        CardRuntime.current().services().delete(entry, related);
+    }
+
+    /**
+     * Sets the life cycle state of an application or Security Domain as SET STATUS P1 40 asks: b8 of the state locks
+     * (only b8 is looked at then); with b8 clear the state from before the lock comes back, or an SD or application
+     * specific transition is made that table 11-4 or 11-5 allows.
+     *
+     * <p>Spec: GP Card 2.3.1 clauses 5.3, 9.6.2, 9.6.3, 11.10.
+     */
+    public static void setState(Entry application, byte state) {
+        CardRuntime.current().services().setState(application, state);
+    }
+
+    /**
+     * Locks (b8 set) or unlocks a Security Domain with everything associated with it, directly or indirectly, as SET
+     * STATUS P1 60 asks. Unlocking leaves locked what had been locked one by one.
+     *
+     * <p>Spec: GP Card 2.3.1 clauses 5.3.2.5, 11.10.2.1.
+     */
+    public static void setStateOfAll(Entry domain, byte state) {
+        CardRuntime.current().services().setStateOfAll(domain, state);
+    }
+
+    /** Returns the card's life cycle state, GPSystem.CARD_*. */
+    public static byte cardState() {
+        return CardRuntime.current().services().cardState();
+    }
+
+    /**
+     * Makes a transition of the card's life cycle: OP_READY to INITIALIZED to SECURED, SECURED to CARD_LOCKED and back
+     * (Card Lock), any to TERMINATED (Card Terminate).
+     *
+     * <p>Spec: GP Card 2.3.1 clauses 5.1, 9.6.
+     */
+    public static void setCardState(byte state) {
+        CardRuntime.current().services().setCardState(state);
+    }
+
+    /**
+     * Activates or deactivates an application on the contactless interface.
+     *
+     * <p>The caller must have the Contactless Activation privilege or manage the application directly or indirectly.
+     *
+     * @param application the application; 6985 when it is not activatable, or activated while not selectable
+     * @param state GPCLRegistryEntry.STATE_CL_ACTIVATED or STATE_CL_DEACTIVATED
+     * <p>Spec: GP Amendment C clause 3.11.
+     */
+    public static void setContactlessState(Entry application, byte state) {
+        CardRuntime.current().services().setContactlessState(application, state);
+    }
+
+    /** Tells whether an application takes personalization data (is a Personalization or an Application). */
+    public static boolean isPersonalizable(Entry application) {
+        return CardRuntime.current().services().isPersonalizable(application);
+    }
+
+    /**
+     * Forwards personalization data to an application, by its Personalization interface or else its Application
+     * interface. The effect is recorded here, with the operation id when the data begins with DGI 0101.
+     *
+     * @return the number of bytes that the application wrote to the output buffer
+     * <p>Spec: GP Card 2.3.1 clause 7.3.3.
+     */
+    public static short personalize(Entry application, byte[] input, short inputOffset, short inputLength,
+            byte[] output, short outputOffset) {
+        return CardRuntime.current().services().personalize(application, input, inputOffset, inputLength, output,
+                outputOffset);
+    }
+
+    /**
+     * Reads a card-wide data object: 0042 (IIN), 0045 (CIN), 9F7F (CPLC), 00CF (diversification data, 10 bytes).
+     *
+     * @return the offset behind the value (no tag, no length), or -1 when the card has no such object
+     */
+    public static short getCardData(short tag, byte[] buffer, short offset) {
+        return CardRuntime.current().services().getCardData(tag, buffer, offset);
+    }
+
+    /** Stores a card-wide data object's value; the Issuer Security Domain only; 6A88 for a tag that can't be set. */
+    public static void setCardData(short tag, byte[] buffer, short offset, short length) {
+        CardRuntime.current().services().setCardData(tag, buffer, offset, length);
+    }
+
+    /**
+     * Records an effect with persistent consequences that only the caller knows of. The OPEN records its own.
+     *
+     * @param effect one EFFECT constant
+     * @param detail what is shown, in hex, behind the caller's AID; never a secret
+     */
+    public static void effect(byte effect, byte[] detail, short offset, short length) {
+        CardRuntime.current().services().effect(effect, detail, offset, length);
+    }
+}
