@@ -387,12 +387,16 @@ class DeployResult(Message, frozen=True, kw_only=True):
     """The result of `DeployService`.
 
     `keys` is a compact JWE (ECDH-ES+A256KW, A256GCM; RFC 7516, 7518) of a `KeySetDocument` for the caller's
-    registered key; None where the domain holds keys of the caller's own.
+    registered key; None where the domain holds keys of the caller's own. `diversification_data` (10 bytes) and the
+    SCP03 parameter `scp03_i` are those of the SE's INITIALIZE UPDATE answers: with them the caller computes a session
+    ahead without asking the SE first.
     """
 
     sd: Hex
     key_version: int | None = None
     keys: str | None = None
+    diversification_data: Hex | None = None
+    scp03_i: int | None = None
 
 
 class TerminateResult(Message, frozen=True, kw_only=True):
@@ -505,9 +509,10 @@ class IssuerRequest(Request, frozen=True, kw_only=True):
     """Central TSM to MNO: ask for a script of the MNO's issuer security domain.
 
     `counter` is the sequence counter that the SE last showed, where a former script met another than the MNO's.
+    "status" changes nothing: it reads the card's life cycle, after a doubt.
     """
 
-    action: Literal["lock", "unlock", "terminate"]
+    action: Literal["lock", "unlock", "terminate", "status"]
     counter: Annotated[int, Meta(ge=0, lt=1 << 24)] | None = None
 
 
@@ -525,10 +530,14 @@ class IssuerAnswers(Request, frozen=True, kw_only=True):
 
 
 class IssuerOutcome(Message, frozen=True, kw_only=True):
-    """What the MNO found in the answers: whether the response MACs verify, and the card's state."""
+    """What the MNO found in the answers: whether the response MACs verify, and the card's state ("" when unknown).
+
+    `retry` is True when nothing was done because the card's sequence counter was another: ask for a new script.
+    """
 
     verified: bool
     state: str
+    retry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
