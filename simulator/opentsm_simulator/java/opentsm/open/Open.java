@@ -46,6 +46,36 @@ public final class Open {
         return CardRuntime.current().services().selected();
     }
 
+    /**
+     * Writes the AID under which the host selected the application of the current channel: the registry's, or the alias
+     * that the host named in full (A000000003000000 for the ISD, say). SCP03 binds its pseudo-random challenge to it.
+     *
+     * @return the offset behind the AID
+     */
+    public static short getSelectedAid(byte[] buffer, short offset) {
+        return CardRuntime.current().services().getSelectedAid(buffer, offset);
+    }
+
+    /**
+     * Writes 4 bytes that name the current selection: no other selection of an application, on any channel of any
+     * interface, has the same ones until the card loses power. A secure channel session belongs to one.
+     *
+     * @return the offset behind them
+     */
+    public static short getSelection(byte[] buffer, short offset) {
+        return CardRuntime.current().services().getSelection(buffer, offset);
+    }
+
+    /**
+     * Tells whether a selection is still in force: its channel has neither been closed, nor reset with its interface,
+     * nor has anything been selected on it since (the same application again ends it too).
+     *
+     * @param buffer what {@link #getSelection} wrote, at the offset
+     */
+    public static boolean isSelectionInForce(byte[] buffer, short offset) {
+        return CardRuntime.current().services().isSelectionInForce(buffer, offset);
+    }
+
     /** Returns the Issuer Security Domain. */
     public static Entry issuerDomain() {
         return CardRuntime.current().services().issuerDomain();
