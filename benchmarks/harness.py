@@ -61,7 +61,7 @@ def _rate(run: Callable[[], int]) -> float:
     return count / (time.perf_counter() - begin)
 
 
-def alternate(  # noqa: PLR0913 - a comparison is described by all of these
+def alternate(
     name: str,
     ours: Callable[[], int],
     peer: Callable[[], int],
