@@ -19,6 +19,7 @@ class Privilege(IntFlag):
     DAP verification, delegated management and mandated DAP verification are meaningful with `SECURITY_DOMAIN` only.
     """
 
+    NONE = 0
     # Table 11-7, byte 1
     SECURITY_DOMAIN = 0x800000
     DAP_VERIFICATION = 0x400000

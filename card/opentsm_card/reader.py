@@ -58,22 +58,25 @@ class Reader:
         """Return the next byte without reading it, or None at the end."""
         return self._data[self._offset] if self.remaining else None
 
-    def length(self) -> int:
+    def length(self, *, byte_80: bool = False) -> int:
         """Read a BER length of 1 to 4 bytes (definite form).
 
-        Spec: GP Card Specification 2.3.1, 11.1.5; ISO 8825-1, 8.1.3.
+        Args:
+            byte_80: take the single byte 80 as 128, as INSTALL and PUT KEY allow.
+
+        Spec: ISO 8825-1, 8.1.3; GP Card Specification 2.3.1, 11.5.2.3.1 (the byte 80).
         """
         first = self.byte()
-        if first < 0x80:
+        if first < 0x80 or (byte_80 and first == 0x80):
             return first
         count = first & 0x7F
         if not 1 <= count <= 3:
             raise self.fail(f"length form {first:02X} not supported")
         return int.from_bytes(self.take(count), "big")
 
-    def lv(self) -> bytes:
-        """Read a length and that many bytes."""
-        return self.take(self.length())
+    def lv(self, *, byte_80: bool = False) -> bytes:
+        """Read a length and that many bytes; see `length`."""
+        return self.take(self.length(byte_80=byte_80))
 
     def rest(self) -> bytes:
         """Read all that is left."""
@@ -92,7 +95,7 @@ class Reader:
 def encode_length(length: int) -> bytes:
     """Encode a BER length in its shortest definite form, up to FFFFFF.
 
-    Spec: GP Card Specification 2.3.1, 11.1.5.
+    Spec: ISO 8825-1, 8.1.3.
     """
     if length < 0x80:
         return bytes((length,))

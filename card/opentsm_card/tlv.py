@@ -1,6 +1,6 @@
 """BER-TLV data objects as cards use them: tags of 1 to 3 bytes, definite lengths of up to 4 bytes.
 
-Spec: ISO/IEC 7816-4:2013, 5.2.2; ISO/IEC 8825-1, 8.1; GP Card Specification 2.3.1, 11.1.5.
+Spec: ISO/IEC 7816-4:2013, 5.2.2; ISO/IEC 8825-1, 8.1.
 """
 
 from __future__ import annotations
