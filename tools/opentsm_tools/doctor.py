@@ -138,13 +138,16 @@ def _pcscd() -> Iterator[Check]:
             optional=True,
         )
         yield _readers()
-    driver = _VPCD_DRIVER.exists()
-    yield Check(
+
+
+def _vpcd() -> Check:
+    ok = _VPCD_DRIVER.exists()
+    return Check(
         "simulator",
         "vpcd driver (virtual SE behind pcscd)",
-        driver,
-        str(_VPCD_DRIVER) if driver else "not installed",
-        "" if driver else "apt-get install vsmartcard-vpcd",
+        ok,
+        str(_VPCD_DRIVER) if ok else "not installed",
+        "" if ok else "apt-get install vsmartcard-vpcd",
         optional=True,
     )
 
@@ -218,7 +221,7 @@ def examine() -> tuple[Check, ...]:
         )),
         _pcscd,
         _jars,
-        lambda: iter((_java_runtime(), _distribution("simulator", "sim", "jpype", "JPype1"))),
+        lambda: iter((_java_runtime(), _distribution("simulator", "sim", "jpype", "JPype1"), _vpcd())),
         lambda: iter((
             _distribution("tsm", "tsm", "starlette", "starlette"),
             _distribution("tsm", "tsm", "uvicorn", "uvicorn"),
