@@ -1,0 +1,142 @@
+"""The configuration file of a mobile network's gateway (mno.toml).
+
+Paths in the file are relative to the file's own folder.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from opentsm_card.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "Action",
+    "Device",
+    "Gateway",
+    "KeyStoreFile",
+    "MnoConfig",
+    "Peers",
+    "TlsFiles",
+    "Uicc",
+    "load_config",
+]
+
+Action = Literal["lock", "unlock", "terminate", "status"]
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the file: unknown names are errors."""
+
+
+class Gateway(_Table, frozen=True):
+    """`[mno]`: who this network is and where it listens.
+
+    Args:
+        id: the network's name, as the central TSM's inventory has it.
+        listen: HOST:PORT; port 0 takes any free one, told in the ready line.
+        database: the sqlite file of counters and push log.
+        push_grace_s: how long after a long poll ended a device still counts as attached.
+    """
+
+    id: str
+    listen: str = "127.0.0.1:0"
+    database: str = "mno.sqlite"
+    push_grace_s: float = 5.0
+
+
+class TlsFiles(_Table, frozen=True):
+    """`[tls]`: PEM files; `client_cas` are the authorities whose client certificates are read at all."""
+
+    certificate: str
+    key: str
+    client_cas: tuple[str, ...]
+
+
+class Peers(_Table, frozen=True):
+    """`[peers]`: SHA-256 of the certificates (DER, hex) that may push and ask for issuer scripts, and read the log."""
+
+    tsm: tuple[str, ...]
+    operator: tuple[str, ...] = ()
+
+
+class KeyStoreFile(_Table, frozen=True):
+    """`[keys]`: the encrypted key store that holds the master of the issuer security domains' keys."""
+
+    store: str
+    passphrase_file: str
+    master: str = "isd-master"
+
+
+class Device(_Table, frozen=True):
+    """`[[device]]`: a subscription: one SE in a device of this network.
+
+    Args:
+        se: the SE's identifier, which the device's certificate must name (urn:opentsm:se:…).
+        msisdn: its number, for people.
+        certificate: SHA-256 of the one certificate accepted for it (DER, hex), or "" for any that names it.
+    """
+
+    se: str
+    msisdn: str = ""
+    certificate: str = ""
+
+
+class Uicc(_Table, frozen=True):
+    """`[[uicc]]`: a UICC whose issuer security domain is this network's.
+
+    Args:
+        se: the SE's identifier.
+        diversification_data: 10 bytes, hex: what INITIALIZE UPDATE answers first.
+        isd: AID of the issuer security domain, hex.
+        key_version: of its SCP03 keys.
+        i: the SCP03 "i" parameter.
+        key_length_bytes: 16, 24 or 32.
+        allow: what the central TSM may ask for.
+    """
+
+    se: str
+    diversification_data: str
+    isd: str = "A000000151000000"
+    key_version: int = 48
+    i: int = 0x70
+    key_length_bytes: int = 16
+    allow: tuple[Action, ...] = ("lock", "unlock", "status")
+
+
+class MnoConfig(_Table, frozen=True):
+    """A whole mno.toml."""
+
+    mno: Gateway
+    tls: TlsFiles
+    peers: Peers
+    keys: KeyStoreFile | None = None
+    device: tuple[Device, ...] = ()
+    uicc: tuple[Uicc, ...] = ()
+
+
+def load_config(path: Path) -> MnoConfig:
+    """Read and check mno.toml.
+
+    Raises:
+        ProtocolError: it is not TOML, or a member is missing, unknown or of the wrong type; the message names it.
+    """
+    try:
+        config = msgspec.toml.decode(path.read_bytes(), type=MnoConfig)
+    except OSError as error:
+        raise ProtocolError(f"{path}: {error.strerror}") from error
+    except msgspec.DecodeError as error:  # ValidationError is one of these
+        raise ProtocolError(f"{path}: {error}") from error
+    for position, uicc in enumerate(config.uicc):
+        for name in ("diversification_data", "isd"):
+            try:
+                bytes.fromhex(getattr(uicc, name))
+            except ValueError as error:
+                raise ProtocolError(f"{path}: uicc[{position}].{name} is not hex") from error
+    if config.uicc and config.keys is None:
+        raise ProtocolError(f"{path}: [[uicc]] needs [keys]")
+    return config
