@@ -1,0 +1,427 @@
+package opentsm.runtime;
+
+import com.licel.jcardsim.base.SimulatorRuntime;
+import com.licel.jcardsim.base.SimulatorSystem;
+import com.licel.jcardsim.base.TransientMemory;
+import com.licel.jcardsim.utils.BiConsumer;
+import java.util.Set;
+import javacard.framework.AID;
+import javacard.framework.APDU;
+import javacard.framework.Applet;
+import javacard.framework.ISOException;
+import javacard.framework.Shareable;
+import javacard.framework.Util;
+
+/**
+ * A card: jCardSim's runtime with a GlobalPlatform OPEN in place of jCardSim's own dispatch.
+ *
+ * <p>Many cards share one JVM. A card is bound to the calling thread for each command, and runs one command at a time.
+ * jCardSim's tables of applets and load files stay empty; the {@link Registry} is in their place.
+ *
+ * <p>Spec: GP Card 2.3.1 clause 6 (OPEN); JCRE 3.0.5.
+ */
+public final class CardRuntime extends SimulatorRuntime {
+    private static final byte SELECT = (byte) 0xA4;
+    private static final byte MANAGE_CHANNEL = 0x70;
+    private static final byte GET_DATA = (byte) 0xCA;
+    private static final byte BY_NAME = 0x04;
+    private static final byte CHAINED = 0x10;
+
+    final Set<Object> transients = ContextMemory.newCardSet();
+    final Transactions transactions = new Transactions(transients);
+    final Contexts contexts = new Contexts(transactions);
+    final Registry registry = new Registry();
+    final Effects effects = new Effects();
+    final CardData data = new CardData();
+    final CardInterface[] interfaces;
+
+    byte secureElementType;
+    byte[] historicalBytes = {};
+
+    /** Set while the card is being made (Provisioner), false from then on. */
+    boolean manufacturing = true;
+
+    /** The state of the card; SECURED as delivered unless the profile says otherwise. */
+    private byte state = LifeCycle.CARD_OP_READY;
+
+    private final Selection selection;
+    private final ManageChannel manageChannel;
+    private final Services services;
+    private final ApplicationServices applicationServices;
+    private final CommandForm form = new CommandForm();
+    private final ApduBridge shortBridge;
+    private final ApduBridge extendedBridge;
+
+    /** The channel of the command that runs. */
+    private Channel channel;
+
+    /** Selections have to be looked at again once the command that runs is answered. */
+    private boolean reviewSelections;
+
+    /** Makes an empty card; a {@link Provisioner} fills it. */
+    public CardRuntime() {
+        shortBridge = new ApduBridge(shortAPDU);
+        extendedBridge = new ApduBridge(extendedAPDU);
+        interfaces = new CardInterface[] {new CardInterface(this, 0), new CardInterface(this, 1)};
+        selection = new Selection(this);
+        manageChannel = new ManageChannel(this, selection);
+        applicationServices = new ApplicationServices(this);
+        services = new Services(this);
+    }
+
+    /** Returns the card that the calling thread is running. */
+    public static CardRuntime current() {
+        return (CardRuntime) SimulatorSystem.instance();
+    }
+
+    public Services services() {
+        return services;
+    }
+
+    public ApplicationServices applicationServices() {
+        return applicationServices;
+    }
+
+    public CardInterface contact() {
+        return interfaces[0];
+    }
+
+    public CardInterface contactless() {
+        return interfaces[1];
+    }
+
+    /** Returns what commands left behind on the card, in order, since it was made. */
+    public synchronized String[] effects() {
+        return effects.list();
+    }
+
+    /** Appends later effects to a file also. */
+    public synchronized void logEffectsTo(String path) throws java.io.IOException {
+        effects.logTo(path);
+    }
+
+    byte state() {
+        return state;
+    }
+
+    /** Sets the card's state; what it ends, ends behind the command that runs. */
+    void setState(byte newState) {
+        state = newState;
+        reviewSelections = true;
+    }
+
+    /** Has selections that are no longer allowed ended behind the command that runs. */
+    void reviewSelections() {
+        reviewSelections = true;
+    }
+
+    Channel channel() {
+        return channel;
+    }
+
+    void enterChannel(Channel entered) {
+        channel = entered;
+        currentProtocol = entered.side.protocol;
+    }
+
+    // The way of a command.
+
+    @Override
+    public byte[] transmitCommand(byte[] command) {
+        return transmit(interfaces[0], command);
+    }
+
+    synchronized byte[] transmit(CardInterface side, byte[] command) {
+        activateSimulatorRuntimeInstance();
+        if (!side.powered) {
+            powerOn(side);
+        }
+        if (!form.parse(command)) {
+            return Sw.answer(Sw.WRONG_LENGTH);
+        }
+        int number = CardInterface.channelOf(command[0]);
+        if (number < 0) {
+            return Sw.answer(Sw.CLASS_NOT_SUPPORTED);
+        }
+        Channel on = side.channels[number];
+        if (!on.open) {
+            return Sw.answer(Sw.CHANNEL_NOT_SUPPORTED);
+        }
+        byte[] answer;
+        try {
+            answer = dispatch(on, command);
+        } catch (Throwable fault) {
+            // A fault of the runtime is the card's, not its host's.
+            answer = Sw.answer(Sw.NO_PRECISE_DIAGNOSIS);
+        }
+        if (reviewSelections) {
+            reviewSelections = false;
+            endForbiddenSelections();
+        }
+        return answer;
+    }
+
+    private byte[] dispatch(Channel on, byte[] command) {
+        byte instruction = command[1];
+        if (instruction == MANAGE_CHANNEL && isPlainInterindustry(command[0])) {
+            return manageChannel.run(on, command, form);
+        }
+        if (instruction == SELECT && command[2] == BY_NAME && isPlainInterindustry(command[0])) {
+            return selection.select(on, command, form);
+        }
+        if (state == LifeCycle.CARD_TERMINATED && instruction != GET_DATA) {
+            // Clause 5.1.1.5: a terminated card answers GET DATA to its final application, and nothing else.
+            return Sw.answer(Sw.CONDITIONS_NOT_SATISFIED);
+        }
+        ApplicationEntry selected = on.selected;
+        if (selected == null) {
+            return Sw.answer(Sw.CONDITIONS_NOT_SATISFIED);
+        }
+        if (selected.isDomain()) {
+            return dispatchToDomain(on, command);
+        }
+        return process(on, command, form, false);
+    }
+
+    /** Tells whether a class is interindustry, without secure messaging and chaining (JCRE clause 4.5.2). */
+    private static boolean isPlainInterindustry(byte cla) {
+        return (cla & 0xFC) == 0x00 || (cla & 0xF0) == 0x40;
+    }
+
+    /**
+     * Gathers command chains for Security Domains, which get them whole; an application gathers its own, as on any Java
+     * Card. Answers a SELECT of the master file, which hosts of SIM cards begin with.
+     */
+    private byte[] dispatchToDomain(Channel on, byte[] command) {
+        if (on.chain != null && !on.chain.continuedBy(command)) {
+            on.chain = null;
+        }
+        if ((command[0] & CHAINED) != 0 && CardInterface.channelOf(command[0]) >= 0) {
+            if (on.chain == null) {
+                on.chain = new Chain(command);
+            }
+            boolean fits = on.chain.add(command, form);
+            if (!fits) {
+                on.chain = null;
+            }
+            return Sw.answer(fits ? Sw.OK : Sw.WRONG_LENGTH);
+        }
+        byte[] whole = command;
+        if (on.chain != null) {
+            Chain chain = on.chain;
+            on.chain = null;
+            if (!chain.add(command, form)) {
+                return Sw.answer(Sw.WRONG_LENGTH);
+            }
+            whole = chain.whole(form.expected);
+            form.parse(whole);
+        }
+        if (whole[1] == SELECT && whole[2] == 0 && form.dataLength == 2
+                && Util.getShort(whole, (short) form.dataOffset) == 0x3F00) {
+            return Sw.answer(Sw.OK);
+        }
+        return process(on, whole, form, false);
+    }
+
+    /** Runs the selected application's process() and returns its answer. */
+    byte[] process(Channel on, byte[] command, CommandForm parts, boolean isSelect) {
+        ApplicationEntry entry = on.selected;
+        if (parts.extended && !entry.extendedLength) {
+            return Sw.answer(Sw.WRONG_LENGTH);
+        }
+        enterChannel(on);
+        ApduBridge bridge = parts.extended ? extendedBridge : shortBridge;
+        usingExtendedAPDUs = parts.extended;
+        bridge.load(command, parts, on.number, currentProtocol);
+        responseBufferSize = 0;
+        selecting = isSelect;
+        contexts.current = entry;
+        contexts.previous = null;
+        short sw = Sw.OK;
+        try {
+            entry.applet.process(bridge.apdu);
+        } catch (ISOException thrown) {
+            sw = thrown.getReason();
+        } catch (Throwable thrown) {
+            sw = Sw.NO_PRECISE_DIAGNOSIS;
+        } finally {
+            contexts.current = null;
+            selecting = false;
+            bridge.close();
+        }
+        if (transactionDepth != 0) {
+            abortOpenTransaction();
+        }
+        // Data go with 9000 and with warnings; an error is a status word alone (ISO 7816-3 clause 12.2.1).
+        int sw1 = sw >> 8 & 0xFF;
+        int length = (sw1 & 0xF0) == 0x90 || sw1 >= 0x61 && sw1 <= 0x63 ? responseBufferSize : 0;
+        byte[] answer = new byte[length + 2];
+        System.arraycopy(responseBuffer, 0, answer, 0, length);
+        answer[length] = (byte) (sw >> 8);
+        answer[length + 1] = (byte) sw;
+        return answer;
+    }
+
+    // Power, and what ends selections.
+
+    private void powerOn(CardInterface side) {
+        side.powered = true;
+        Channel basic = side.channels[0];
+        basic.open = true;
+        selection.selectDefault(basic);
+    }
+
+    synchronized void reset(CardInterface side) {
+        activateSimulatorRuntimeInstance();
+        switchOff(side);
+        powerOn(side);
+    }
+
+    synchronized void powerOff(CardInterface side) {
+        activateSimulatorRuntimeInstance();
+        switchOff(side);
+    }
+
+    /** Closes all channels; what was cleared by a reset is cleared where the other interface does not use it. */
+    private void switchOff(CardInterface side) {
+        for (Channel each : side.channels) {
+            selection.deselect(each);
+            each.open = false;
+        }
+        side.powered = false;
+        for (ApplicationEntry entry : registry.applications()) {
+            if (entry.selections == 0) {
+                entry.memory.reset();
+            }
+        }
+    }
+
+    /** Ends selections of what was locked, and, on a locked or terminated card, of all but the final application. */
+    private void endForbiddenSelections() {
+        boolean cardLocked = state == LifeCycle.CARD_LOCKED || state == LifeCycle.CARD_TERMINATED;
+        for (CardInterface side : interfaces) {
+            for (Channel each : side.channels) {
+                ApplicationEntry entry = each.selected;
+                if (entry != null && isForbidden(entry, side)) {
+                    selection.deselect(each);
+                }
+                if (cardLocked && each.open && each.selected == null) {
+                    each.open = each.number == 0;
+                    if (each.open) {
+                        selection.selectDefault(each);
+                    }
+                }
+            }
+        }
+    }
+
+    private boolean isForbidden(ApplicationEntry entry, CardInterface side) {
+        switch (state) {
+            case LifeCycle.CARD_TERMINATED:
+                // Even the final application's sessions end.
+                return true;
+            case LifeCycle.CARD_LOCKED:
+                return !entry.has(Privileges.FINAL_APPLICATION);
+            default:
+                return !entry.isIssuerDomain() && !entry.isSelectableOn(side);
+        }
+    }
+
+    void abortOpenTransaction() {
+        if (transactionDepth != 0) {
+            abortTransaction();
+        }
+    }
+
+    /** Says who takes the instance that an applet registers; null when none may. */
+    void onRegister(BiConsumer<Applet, AID> taker) {
+        registrationCallback.set(taker);
+    }
+
+    /** Runs something as the card's maker, with this card bound to the thread. */
+    synchronized <T> T make(Contexts.Action<T> action) throws Throwable {
+        activateSimulatorRuntimeInstance();
+        channel = interfaces[0].channels[0];
+        try {
+            return action.run();
+        } finally {
+            abortOpenTransaction();
+        }
+    }
+
+    // What jCardSim's API classes ask of the runtime.
+
+    @Override
+    public AID getAID() {
+        return contexts.currentAid();
+    }
+
+    @Override
+    public AID getPreviousContextAID() {
+        return contexts.previousAid();
+    }
+
+    @Override
+    public AID lookupAID(byte[] buffer, short offset, byte length) {
+        for (ApplicationEntry entry : registry.applications()) {
+            if (entry.hasAid(buffer, offset, length)) {
+                return entry.aid();
+            }
+        }
+        return null;
+    }
+
+    @Override
+    public boolean isAppletSelecting(Object applet) {
+        return selecting && contexts.current != null && applet == contexts.current.applet;
+    }
+
+    @Override
+    public TransientMemory getTransientMemory() {
+        return contexts.memory();
+    }
+
+    /** Returns the logical channel, 0 to 19, of the interface that the command came over. */
+    @Override
+    public byte getAssignedChannel() {
+        return channel == null ? 0 : (byte) channel.number;
+    }
+
+    @Override
+    public APDU getCurrentAPDU() {
+        return usingExtendedAPDUs ? extendedAPDU : shortAPDU;
+    }
+
+    @Override
+    public Shareable getSharedObject(AID server, final byte parameter) {
+        return applicationServices.sharedObject(server, parameter);
+    }
+
+    @Override
+    public void beginTransaction() {
+        transactions.begin(contexts.current);
+        transactionDepth = 1;
+    }
+
+    @Override
+    public void commitTransaction() {
+        transactions.commit();
+        transactionDepth = 0;
+    }
+
+    @Override
+    public void abortTransaction() {
+        transactionDepth = 0;
+        transactions.abort();
+    }
+
+    @Override
+    public byte getTransactionDepth() {
+        return transactionDepth;
+    }
+
+    @Override
+    public void reset() {
+        reset(interfaces[0]);
+    }
+}

@@ -1,0 +1,28 @@
+package opentsm.runtime;
+
+/** One logical channel of one interface, and what is selected on it. */
+final class Channel {
+    final CardInterface side;
+
+    /** 0 is the basic channel. */
+    final int number;
+
+    boolean open;
+
+    /** Null when nothing is selected: selection failed, or what was selected is gone. */
+    ApplicationEntry selected;
+
+    /** Names the selection: none before it on this card had the same number. */
+    int selection;
+
+    /** The AID under which it was selected: its own, or the alias that the host named in full. */
+    byte[] selectedName = {};
+
+    /** Data of a command chain that is under way, or null. */
+    Chain chain;
+
+    Channel(CardInterface side, int number) {
+        this.side = side;
+        this.number = number;
+    }
+}

@@ -1,0 +1,118 @@
+package opentsm.runtime;
+
+import java.io.ByteArrayOutputStream;
+import java.lang.invoke.MethodHandle;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.MethodType;
+import java.util.Map;
+import javacard.framework.ISOException;
+
+/**
+ * Makes a card as its profile says: load files, first instances, data. Python calls it, once for each card.
+ *
+ * <p>Nothing here is reachable by a command, and nothing works any more once {@link #finish} was called.
+ */
+public final class Provisioner {
+    private final CardRuntime card = new CardRuntime();
+    private final ContentManagement content = new ContentManagement(card);
+    private final CardClassLoader classes;
+
+    /** @param classFiles class files of the applets by class name, shared between the cards of a JVM */
+    public Provisioner(Map<String, byte[]> classFiles) {
+        classes = new CardClassLoader(Provisioner.class.getClassLoader(), classFiles);
+    }
+
+    /** Sets a data object of the whole card (CardData). */
+    public void setData(int tag, byte[] value) {
+        requireUnfinished();
+        card.data.put((short) tag, value);
+    }
+
+    /** Sets what GPCLSystem.getSecureElementType answers, and the historical bytes of the ATR. */
+    public void setKind(int secureElementType, byte[] historicalBytes) {
+        requireUnfinished();
+        card.secureElementType = (byte) secureElementType;
+        card.historicalBytes = historicalBytes.clone();
+    }
+
+    /** Registers a load file; it is associated with the Issuer Security Domain. */
+    public void addLoadFile(byte[] aid, byte[] version) {
+        requireUnfinished();
+        card.registry.add(new LoadFileEntry(aid, version, card.registry.issuerDomain()));
+    }
+
+    /** Adds a module to a load file: the AID and the applet's class. */
+    public void addModule(byte[] loadFileAid, byte[] aid, String className) throws ReflectiveOperationException {
+        requireUnfinished();
+        LoadFileEntry loadFile = (LoadFileEntry) card.registry.find(loadFileAid, 0, loadFileAid.length);
+        Class<?> applet = Class.forName(className, false, classes);
+        MethodHandle install = MethodHandles.publicLookup().findStatic(
+                applet, "install", MethodType.methodType(void.class, byte[].class, short.class, byte.class));
+        loadFile.modules.add(new ModuleEntry(aid, loadFile, install));
+    }
+
+    /**
+     * Installs an instance.
+     *
+     * @param domainAid the Security Domain it is associated with; empty for the Issuer Security Domain itself
+     * @param privileges 3 bytes
+     * @param parameters install parameters, as in INSTALL
+     * @param state its life cycle state, lock bit clear
+     * @param contactlessState GPCLRegistryEntry.STATE_CL_*
+     */
+    public void addInstance(byte[] domainAid, byte[] loadFileAid, byte[] moduleAid, byte[] aid,
+            byte[] privileges, byte[] parameters, final int state, final int contactlessState) throws Throwable {
+        requireUnfinished();
+        final ApplicationEntry domain =
+                domainAid.length == 0 ? null : (ApplicationEntry) card.registry.find(domainAid, 0, domainAid.length);
+        final ByteArrayOutputStream fields = new ByteArrayOutputStream();
+        final short[] at = new short[5];
+        byte[][] values = {loadFileAid, moduleAid, aid, privileges, parameters};
+        for (int i = 0; i < values.length; i++) {
+            at[i] = (short) fields.size();
+            fields.write(values[i].length);
+            fields.write(values[i]);
+        }
+        card.make(new Contexts.Action<Void>() {
+            @Override
+            public Void run() {
+                ApplicationEntry entry = content.install(
+                        domain, fields.toByteArray(), at[0], at[1], at[2], at[3], at[4], true);
+                entry.unlockedState = (byte) state;
+                entry.contactlessState = (byte) contactlessState;
+                return null;
+            }
+        });
+        if (domain == null) {
+            adoptLoadFiles();
+        }
+    }
+
+    private void adoptLoadFiles() {
+        for (LoadFileEntry loadFile : card.registry.loadFiles()) {
+            loadFile.associate(card.registry.issuerDomain());
+            for (ModuleEntry module : loadFile.modules) {
+                module.associate(card.registry.issuerDomain());
+            }
+        }
+    }
+
+    /** Delivers the card in a life cycle state. */
+    public CardRuntime finish(int cardState) {
+        requireUnfinished();
+        card.manufacturing = false;
+        card.setState((byte) cardState);
+        return card;
+    }
+
+    private void requireUnfinished() {
+        if (!card.manufacturing) {
+            throw new IllegalStateException("the card is delivered");
+        }
+    }
+
+    /** Returns the status word with which an instance refused to be installed, for the maker's error message. */
+    public static int statusWordOf(Throwable thrown) {
+        return thrown instanceof ISOException ? ((ISOException) thrown).getReason() & 0xFFFF : 0;
+    }
+}

@@ -1,0 +1,212 @@
+package opentsm.runtime;
+
+import java.util.ArrayList;
+import java.util.List;
+import javacard.framework.Applet;
+import javacard.framework.MultiSelectable;
+
+/**
+ * Selects and deselects applications on logical channels.
+ *
+ * <p>Spec: GP Card 2.3.1 clauses 6.4.2, 6.4.3, 11.9; JCRE 3.0.5 clause 4.
+ */
+final class Selection {
+    /** An older AID of the Issuer Security Domain (Open Platform 2.0.1), which hosts still try. */
+    private static final byte[] ISSUER_ALIAS = {(byte) 0xA0, 0, 0, 0, 3, 0, 0, 0};
+
+    private static final int SHORTEST_AID = 5;
+
+    private final CardRuntime card;
+    private int lastSelection;
+    private final Registry registry;
+    private final Contexts contexts;
+
+    Selection(CardRuntime card) {
+        this.card = card;
+        this.registry = card.registry;
+        this.contexts = card.contexts;
+    }
+
+    /** Runs SELECT by name: P1 04. */
+    byte[] select(Channel channel, byte[] command, CommandForm form) {
+        int occurrence = command[3] & 0x03;
+        if ((command[3] & 0xF0) != 0 || occurrence != 0 && occurrence != 2) {
+            return Sw.answer(Sw.INCORRECT_P1_P2);
+        }
+        if (form.dataLength > 16) {
+            return Sw.answer(Sw.WRONG_LENGTH);
+        }
+        byte cardState = card.state();
+        if (cardState == LifeCycle.CARD_TERMINATED) {
+            return Sw.answer(Sw.FUNCTION_NOT_SUPPORTED);
+        }
+        ApplicationEntry found = find(channel, command, form, occurrence == 2);
+        if (found == null) {
+            // What is selected stays selected.
+            return Sw.answer(Sw.NOT_FOUND);
+        }
+        if (cardState == LifeCycle.CARD_LOCKED && !found.has(Privileges.FINAL_APPLICATION)) {
+            return Sw.answer(Sw.FUNCTION_NOT_SUPPORTED);
+        }
+        if (!mayBeActive(found, channel)) {
+            return Sw.answer(Sw.CONDITIONS_NOT_SATISFIED);
+        }
+        deselect(channel);
+        if (!activate(channel, found)) {
+            return Sw.answer(Sw.NO_APPLICATION);
+        }
+        if (form.dataLength == ISSUER_ALIAS.length && isIssuerAlias(command, form)) {
+            channel.selectedName = ISSUER_ALIAS;
+        }
+        byte[] answer = card.process(channel, command, form, true);
+        if (cardState == LifeCycle.CARD_LOCKED && endsWith(answer, Sw.OK)) {
+            // Clause 11.9.3.2: the warning that the card is locked.
+            answer[answer.length - 2] = (byte) (Sw.WARNING_CARD_LOCKED >> 8);
+            answer[answer.length - 1] = (byte) Sw.WARNING_CARD_LOCKED;
+        }
+        return answer;
+    }
+
+    private static boolean endsWith(byte[] answer, short sw) {
+        return answer[answer.length - 2] == (byte) (sw >> 8) && answer[answer.length - 1] == (byte) sw;
+    }
+
+    /** Returns what a SELECT names, or null. */
+    private ApplicationEntry find(Channel channel, byte[] command, CommandForm form, boolean next) {
+        if (form.dataLength == 0) {
+            return next ? null : registry.issuerDomain();
+        }
+        List<ApplicationEntry> matches = new ArrayList<>();
+        for (ApplicationEntry entry : registry.applications()) {
+            if (entry.matches(command, (short) form.dataOffset, (short) form.dataLength)
+                    && (entry.isIssuerDomain() || entry.isSelectableOn(channel.side))) {
+                // A full match comes first, partial ones in the registry's order.
+                matches.add(entry.name.length == form.dataLength ? 0 : matches.size(), entry);
+            }
+        }
+        if (matches.isEmpty() && !next && isIssuerAlias(command, form)) {
+            return registry.issuerDomain();
+        }
+        int position = next ? matches.indexOf(channel.selected) + 1 : 0;
+        return position < matches.size() ? matches.get(position) : null;
+    }
+
+    private static boolean isIssuerAlias(byte[] command, CommandForm form) {
+        if (form.dataLength < SHORTEST_AID || form.dataLength > ISSUER_ALIAS.length) {
+            return false;
+        }
+        for (int i = 0; i < form.dataLength; i++) {
+            if (command[form.dataOffset + i] != ISSUER_ALIAS[i]) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** Tells whether an application may become active beside what is active on other channels (JCRE clause 4.2). */
+    private boolean mayBeActive(ApplicationEntry entry, Channel on) {
+        for (CardInterface side : card.interfaces) {
+            for (Channel channel : side.channels) {
+                ApplicationEntry active = channel.selected;
+                if (channel != on && active != null && active.loadFile() == entry.loadFile()
+                        && !(active.multiSelectable && entry.multiSelectable)) {
+                    return false;
+                }
+            }
+        }
+        return true;
+    }
+
+    /** Makes an application the selected one of a channel; false when it refuses, and then nothing is selected. */
+    private boolean activate(Channel channel, final ApplicationEntry entry) {
+        final boolean alreadyActive = entry.selections != 0;
+        card.enterChannel(channel);
+        boolean accepted;
+        try {
+            accepted = contexts.as(entry, null, new Contexts.Action<Boolean>() {
+                @Override
+                public Boolean run() {
+                    Applet applet = entry.applet;
+                    return alreadyActive ? ((MultiSelectable) applet).select(true) : applet.select();
+                }
+            });
+        } catch (Throwable refused) {
+            accepted = false;
+        }
+        card.abortOpenTransaction();
+        if (accepted) {
+            channel.selected = entry;
+            channel.selection = ++lastSelection;
+            channel.selectedName = entry.name;
+            entry.selections++;
+        }
+        return accepted;
+    }
+
+    /** Ends the selection on a channel, if there is one; whatever the applet throws is ignored. */
+    void deselect(Channel channel) {
+        channel.chain = null;
+        final ApplicationEntry entry = channel.selected;
+        if (entry == null) {
+            return;
+        }
+        channel.selected = null;
+        entry.selections--;
+        card.enterChannel(channel);
+        final boolean stillActive = entry.selections != 0;
+        try {
+            contexts.as(entry, null, new Contexts.Action<Void>() {
+                @Override
+                public Void run() {
+                    if (stillActive) {
+                        ((MultiSelectable) entry.applet).deselect(true);
+                    } else {
+                        entry.applet.deselect();
+                    }
+                    return null;
+                }
+            });
+        } catch (Throwable ignored) {
+            // JCRE clause 3.4: the applet is deselected all the same.
+        }
+        card.abortOpenTransaction();
+        if (!stillActive) {
+            entry.memory.deselected();
+        }
+    }
+
+    /** Selects what a newly opened channel begins with: the implicitly selectable application, or the default one. */
+    void selectDefault(Channel channel) {
+        ApplicationEntry chosen = implicit(channel);
+        if (chosen == null) {
+            chosen = registry.issuerDomain();
+        }
+        if (chosen != null && mayBeActive(chosen, channel)) {
+            activate(channel, chosen);
+        }
+    }
+
+    /** Selects on a new channel what is selected on the channel that opened it (clause 6.4.3.1); false when refused. */
+    boolean selectAs(Channel channel, ApplicationEntry entry) {
+        return mayBeActive(entry, channel) && activate(channel, entry);
+    }
+
+    private ApplicationEntry implicit(Channel channel) {
+        byte state = card.state();
+        if (state == LifeCycle.CARD_LOCKED || state == LifeCycle.CARD_TERMINATED) {
+            return registry.holderOf(Privileges.FINAL_APPLICATION);
+        }
+        // Table 11-49: b8 contactless, b7 contact, b5 to b1 the channel's number.
+        int wanted = (channel.side.contactless() ? 0x80 : 0x40) | channel.number;
+        for (ApplicationEntry entry : registry.applications()) {
+            for (byte parameter : entry.implicitSelection) {
+                if ((parameter & wanted) == wanted && (parameter & 0x1F) == channel.number
+                        && entry.isSelectableOn(channel.side)) {
+                    return entry;
+                }
+            }
+        }
+        ApplicationEntry holder = channel.number == 0 ? registry.holderOf(Privileges.CARD_RESET) : null;
+        return holder != null && (holder.isIssuerDomain() || holder.isSelectableOn(channel.side)) ? holder : null;
+    }
+}

@@ -1,0 +1,261 @@
+package opentsm.runtime;
+
+import javacard.framework.Applet;
+import javacard.framework.ISOException;
+import javacard.framework.Shareable;
+import javacard.framework.Util;
+import opentsm.open.Entry;
+import opentsm.open.Open;
+import org.globalplatform.Application;
+import org.globalplatform.Personalization;
+import org.globalplatform.contactless.GPCLRegistryEntry;
+
+/**
+ * What the OPEN does for Security Domains: behind {@link Open}, whose comments say what each method means.
+ *
+ * <p>Every method refuses callers that are no Security Domain.
+ */
+public final class Services {
+    private static final short OPERATION_ID = 0x0101;
+    private static final int OPERATION_ID_LENGTH = 16;
+
+    private final CardRuntime card;
+    private final Registry registry;
+    private final ContentManagement content;
+    private final Locks locks;
+
+    Services(CardRuntime card) {
+        this.card = card;
+        this.registry = card.registry;
+        this.content = new ContentManagement(card);
+        this.locks = new Locks(card);
+    }
+
+    private ApplicationEntry caller() {
+        ApplicationEntry caller = card.contexts.current;
+        Sw.require(caller != null && caller.has(Privileges.SECURITY_DOMAIN), Sw.CONDITIONS_NOT_SATISFIED);
+        return caller;
+    }
+
+    private static RegistryEntry own(Entry entry) {
+        Sw.require(entry instanceof RegistryEntry, Sw.REFERENCED_DATA_NOT_FOUND);
+        RegistryEntry known = (RegistryEntry) entry;
+        known.live();
+        return known;
+    }
+
+    private static ApplicationEntry application(Entry entry) {
+        Sw.require(entry instanceof ApplicationEntry, Sw.REFERENCED_DATA_NOT_FOUND);
+        return (ApplicationEntry) own(entry);
+    }
+
+    public Entry self() {
+        return caller();
+    }
+
+    public Entry selected() {
+        caller();
+        return card.channel().selected;
+    }
+
+    public short getSelectedAid(byte[] buffer, short offset) {
+        caller();
+        byte[] name = card.channel().selectedName;
+        return Util.arrayCopyNonAtomic(name, (short) 0, buffer, offset, (short) name.length);
+    }
+
+    public short getSelection(byte[] buffer, short offset) {
+        caller();
+        int selection = card.channel().selection;
+        Util.setShort(buffer, offset, (short) (selection >> 16));
+        return Util.setShort(buffer, (short) (offset + 2), (short) selection);
+    }
+
+    public boolean isSelectionInForce(byte[] buffer, short offset) {
+        caller();
+        int selection = Util.getShort(buffer, offset) << 16 | Util.getShort(buffer, (short) (offset + 2)) & 0xFFFF;
+        for (CardInterface side : card.interfaces) {
+            for (Channel channel : side.channels) {
+                if (channel.selected != null && channel.selection == selection) {
+                    return true;
+                }
+            }
+        }
+        return false;
+    }
+
+    public Entry issuerDomain() {
+        caller();
+        return registry.issuerDomain();
+    }
+
+    public boolean manufacturing() {
+        caller();
+        return card.manufacturing;
+    }
+
+    public Entry find(byte[] buffer, short offset, short length) {
+        caller();
+        return registry.find(buffer, offset, length);
+    }
+
+    public Entry next(Entry previous, byte scope) {
+        caller();
+        return registry.next(previous, scope);
+    }
+
+    public Entry install(byte[] buffer, short loadFileLv, short moduleLv, short instanceLv, short privilegesLv,
+            short parametersLv, boolean makeSelectable) {
+        ApplicationEntry caller = caller();
+        ContentManagement.requireManager(caller);
+        return content.install(caller, buffer, loadFileLv, moduleLv, instanceLv, privilegesLv, parametersLv,
+                makeSelectable);
+    }
+
+    public void makeSelectable(Entry entry, byte[] buffer, short privilegesLv, short parametersLv) {
+        ApplicationEntry target = application(entry);
+        content.requireManages(caller(), target);
+        content.makeSelectable(caller(), target, buffer, privilegesLv, parametersLv);
+    }
+
+    public void extradite(Entry entry, Entry newDomain) {
+        RegistryEntry target = own(entry);
+        content.requireManages(caller(), target);
+        content.extradite(target, application(newDomain));
+    }
+
+    public void updateRegistry(Entry entry, byte[] buffer, short privilegesLv, short parametersLv) {
+        ApplicationEntry target = application(entry);
+        content.requireManages(caller(), target);
+        content.updateRegistry(caller(), target, buffer, privilegesLv, parametersLv);
+    }
+
+    public void delete(Entry entry, boolean related) {
+        RegistryEntry target = own(entry);
+        ApplicationEntry caller = caller();
+        if (!caller.has(Privileges.GLOBAL_DELETE)) {
+            content.requireManages(caller, target);
+        }
+        content.delete(caller, target, related);
+    }
+
+    public void setState(Entry entry, byte state) {
+        locks.setState(caller(), application(entry), state);
+    }
+
+    public void setStateOfAll(Entry entry, byte state) {
+        locks.setStateOfAll(caller(), application(entry), state);
+    }
+
+    public byte cardState() {
+        caller();
+        return card.state();
+    }
+
+    public void setCardState(byte state) {
+        locks.setCardState(caller(), state);
+    }
+
+    public void setContactlessState(Entry entry, byte state) {
+        ApplicationEntry target = application(entry);
+        ApplicationEntry caller = caller();
+        Sw.require(caller.has(Privileges.CONTACTLESS_ACTIVATION) || target.isUnder(caller),
+                Sw.CONDITIONS_NOT_SATISFIED);
+        changeContactlessState(target, state);
+    }
+
+    /** Changes a contactless state whose change was authorized (GP Amendment C, figure 3-1). */
+    void changeContactlessState(ApplicationEntry entry, byte state) {
+        Sw.require(state == GPCLRegistryEntry.STATE_CL_ACTIVATED || state == GPCLRegistryEntry.STATE_CL_DEACTIVATED
+                || state == GPCLRegistryEntry.STATE_CL_NON_ACTIVATABLE, Sw.WRONG_DATA);
+        Sw.require(!entry.isDomain(), Sw.CONDITIONS_NOT_SATISFIED);
+        boolean activate = state == GPCLRegistryEntry.STATE_CL_ACTIVATED;
+        Sw.require(!activate || entry.isSelectable()
+                && entry.contactlessState != GPCLRegistryEntry.STATE_CL_NON_ACTIVATABLE, Sw.CONDITIONS_NOT_SATISFIED);
+        entry.contactlessState = state;
+        card.reviewSelections();
+        card.effects.record("contactless " + entry + " " + Hex.encode(new byte[] {state}, 0, 1));
+    }
+
+    public boolean isPersonalizable(Entry entry) {
+        return personalizer(application(entry), caller()) != null;
+    }
+
+    public short personalize(Entry entry, final byte[] input, final short inputOffset, final short inputLength,
+            final byte[] output, final short outputOffset) {
+        ApplicationEntry target = application(entry);
+        ApplicationEntry caller = caller();
+        // Clause 7.3.3: the caller is the application's own Security Domain, and the application may be INSTALLED only.
+        Sw.require(target.domain() == caller && !target.isLocked(), Sw.CONDITIONS_NOT_SATISFIED);
+        final Object personalizer = personalizer(target, caller);
+        Sw.require(personalizer != null, Sw.CONDITIONS_NOT_SATISFIED);
+        String effect = "store-data " + target + " " + operationId(input, inputOffset, inputLength);
+        short written = card.contexts.call(target, caller, new Contexts.Action<Short>() {
+            @Override
+            public Short run() {
+                if (personalizer instanceof Personalization) {
+                    return ((Personalization) personalizer)
+                            .processData(input, inputOffset, inputLength, output, outputOffset);
+                }
+                ((Application) personalizer).processData(input, inputOffset, inputLength);
+                return (short) 0;
+            }
+        });
+        card.effects.record(effect);
+        return written;
+    }
+
+    /** Returns the applet itself when it takes personalization data, or the shareable object it gives for that. */
+    private Object personalizer(ApplicationEntry target, ApplicationEntry caller) {
+        Applet applet = target.applet;
+        if (applet instanceof Personalization || applet instanceof Application) {
+            return applet;
+        }
+        Shareable shared = card.applicationServices().sharedObject(target, null, (byte) 0);
+        return shared instanceof Personalization || shared instanceof Application ? shared : null;
+    }
+
+    /** Returns the id in DGI 0101 in hex when the data begin with one, else a dash. Data itself is secret. */
+    private static String operationId(byte[] input, short offset, short length) {
+        boolean has = length >= 3 + OPERATION_ID_LENGTH && Util.getShort(input, offset) == OPERATION_ID
+                && input[offset + 2] == OPERATION_ID_LENGTH;
+        return has ? Hex.encode(input, offset + 3, OPERATION_ID_LENGTH) : "-";
+    }
+
+    public short getCardData(short tag, byte[] buffer, short offset) {
+        caller();
+        return card.data.get(tag, buffer, offset);
+    }
+
+    public void setCardData(short tag, byte[] buffer, short offset, short length) {
+        Sw.require(caller().isIssuerDomain(), Sw.CONDITIONS_NOT_SATISFIED);
+        Sw.require(CardData.canBeStored(tag), Sw.REFERENCED_DATA_NOT_FOUND);
+        byte[] value = new byte[length];
+        Util.arrayCopyNonAtomic(buffer, offset, value, (short) 0, length);
+        card.data.put(tag, value);
+        card.effects.record("store-data " + caller() + " " + Hex.encode(new byte[] {(byte) (tag >> 8), (byte) tag}, 0, 2));
+    }
+
+    public void effect(byte effect, byte[] detail, short offset, short length) {
+        ApplicationEntry caller = caller();
+        if (card.manufacturing) {
+            return;
+        }
+        String name;
+        switch (effect) {
+            case Open.EFFECT_PUT_KEY:
+                name = "put-key ";
+                break;
+            case Open.EFFECT_DELETE_KEY:
+                name = "delete-key ";
+                break;
+            case Open.EFFECT_STORE_DATA:
+                name = "store-data ";
+                break;
+            default:
+                ISOException.throwIt(Sw.WRONG_DATA);
+                return;
+        }
+        card.effects.record(name + caller + " " + Hex.encode(detail, offset, length));
+    }
+}
