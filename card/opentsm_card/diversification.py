@@ -63,15 +63,10 @@ def diversify(
     masters = master if isinstance(master, KeySet) else KeySet(version or 0, master, master, master, des)
     if masters.des != des or (des and len(masters.enc) != _BLOCK_BYTES):
         raise ProtocolError(f"{method} needs {'3DES keys of 16 bytes' if des else 'AES keys'}")
+    data = diversification_data
     if method == "kdf3":
-        keys = [
-            _kdf3(key, diversification_data, purpose)
-            for key, purpose in ((masters.enc, _ENC), (masters.mac, _MAC), (masters.dek, _DEK))
-        ]
+        enc, mac, dek = _kdf3(masters.enc, data, _ENC), _kdf3(masters.mac, data, _MAC), _kdf3(masters.dek, data, _DEK)
     else:
-        data = diversification_data
         lead = data[4:10] if method == "emv" else data[0:2] + data[4:8]
-        keys = [
-            _des(key, lead, purpose) for key, purpose in ((masters.enc, _ENC), (masters.mac, _MAC), (masters.dek, _DEK))
-        ]
-    return KeySet(masters.version if version is None else version, *keys, des)
+        enc, mac, dek = _des(masters.enc, lead, _ENC), _des(masters.mac, lead, _MAC), _des(masters.dek, lead, _DEK)
+    return KeySet(masters.version if version is None else version, enc, mac, dek, des)
