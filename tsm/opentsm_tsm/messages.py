@@ -25,12 +25,14 @@ __all__ = [
     "BeginConversation",
     "CheckGlobalEligibility",
     "ConversationResult",
+    "CreateEnrolmentCode",
     "DeployApplication",
     "DeployResult",
     "DeployService",
     "EndConversation",
     "EnrolReply",
     "EnrolRequest",
+    "EnrolmentCodeReply",
     "Expectation",
     "Function",
     "GetApplicationOrELFStatus",
@@ -51,9 +53,11 @@ __all__ = [
     "OperationState",
     "Problem",
     "PushRequest",
+    "RegistryItem",
     "ResolveOperation",
     "ScriptEntry",
     "ScriptResult",
+    "SeBelief",
     "SeData",
     "SeIdentifiers",
     "SeStatusResult",
@@ -473,6 +477,49 @@ class EnrolReply(Message, frozen=True, kw_only=True):
     certificate: str
     ca: str
     ses: tuple[str, ...]
+
+
+class CreateEnrolmentCode(Request, frozen=True, kw_only=True):
+    """Operator: make a single-use code with which an agent gets its certificate for these SEs."""
+
+    ses: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=64)]
+
+
+class EnrolmentCodeReply(Message, frozen=True, kw_only=True):
+    """The code, and until when it is good (seconds since 1970); it is shown this once."""
+
+    code: str
+    until: float
+
+    def __repr__(self) -> str:
+        """Keep the code out of logs."""
+        return "EnrolmentCodeReply(…)"
+
+
+class RegistryItem(Message, frozen=True, kw_only=True):
+    """One entry of an SE's registry: `state` is the life cycle byte."""
+
+    aid: Hex
+    kind: str
+    state: int
+    privileges: Hex
+    sd: Hex | None = None
+    contactless: bool | None = None
+
+
+class SeBelief(Message, frozen=True, kw_only=True):
+    """Operator: all that the central TSM believes of an SE; `known` is when its registry was read or confirmed last."""
+
+    se_id: str
+    se_type: str
+    configuration: str
+    status: str
+    life_cycle: str
+    mno: str
+    stale: bool
+    key_sets: tuple[KeySetView, ...] = ()
+    registry: tuple[RegistryItem, ...] = ()
+    known: float | None = None
 
 
 # ---- the mobile network's gateway ----------------------------------------------------------------------------

@@ -112,9 +112,7 @@ CREATE TABLE session (
   again INTEGER NOT NULL DEFAULT 0,
   extended INTEGER NOT NULL DEFAULT 0,
   created REAL NOT NULL,
-  seen REAL NOT NULL,
-  pushed REAL NOT NULL DEFAULT 0,
-  pushes INTEGER NOT NULL DEFAULT 0
+  seen REAL NOT NULL
 ) STRICT;
 CREATE INDEX session_live ON session (se) WHERE state IN ('offered', 'open', 'lost');
 CREATE TABLE enrolment (
