@@ -1,1 +1,5 @@
-"""The virtual secure element: a GlobalPlatform card on jCardSim through JPype."""
+"""Virtual secure elements: GlobalPlatform cards on jCardSim."""
+
+from opentsm_simulator.virtual_se import VirtualLink, VirtualSe
+
+__all__ = ["VirtualLink", "VirtualSe"]

@@ -1,0 +1,133 @@
+"""The Java side of virtual SEs: compiles the card runtime and the built-in applets once, and makes cards of them.
+
+The runtime's classes are one class loader's for the whole process; the applets' classes are defined anew for each card,
+so that statics are per card.
+"""
+
+from __future__ import annotations
+
+import threading
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import jpype
+import msgspec
+
+from opentsm_build import artifacts, compiler, java
+from opentsm_card.aid import Aid
+from opentsm_card.errors import OpenTsmError, ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["AppletPackage", "CardMaker", "built_in_packages", "card_maker"]
+
+_HERE: Final = Path(__file__).resolve().parent
+_JAVA: Final = _HERE / "java"
+
+
+class _AppletTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    aid: str
+    class_: str = msgspec.field(name="class")
+
+
+class _PackageTable(msgspec.Struct, frozen=True):
+    package: str
+    aid: str
+    version: str
+    applets: tuple[_AppletTable, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AppletPackage:
+    """A package of Java Card sources: an executable load file with its modules.
+
+    Args:
+        folder: where its `applet.toml` and `src` are.
+        aid: the load file's AID.
+        version: major and minor version, 2 bytes.
+        modules: module AID and applet class (full name), in order.
+    """
+
+    folder: Path
+    aid: Aid
+    version: bytes
+    modules: tuple[tuple[Aid, str], ...]
+
+    @classmethod
+    def load(cls, folder: Path) -> AppletPackage:
+        """Read a folder's `applet.toml`.
+
+        Raises:
+            ProtocolError: it is not valid; the message names the place.
+        """
+        path = folder / "applet.toml"
+        try:
+            table = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _PackageTable)
+            major, minor = (int(part) for part in table.version.split("."))
+            return cls(
+                folder,
+                Aid.from_text(table.aid),
+                bytes((major, minor)),
+                tuple((Aid.from_text(applet.aid), f"{table.package}.{applet.class_}") for applet in table.applets),
+            )
+        except (OSError, ValueError, msgspec.ValidationError, ProtocolError) as error:
+            raise ProtocolError(f"{path}: {error}") from error
+
+
+def built_in_packages() -> tuple[AppletPackage, ...]:
+    """Return the packages of `applets/`: inside the installed package, or beside it in a checkout."""
+    for folder in (_HERE / "applets", _HERE.parent.parent / "applets"):
+        if folder.is_dir():
+            return tuple(AppletPackage.load(entry.parent) for entry in sorted(folder.glob("*/applet.toml")))
+    raise OpenTsmError("this installation holds no applets")
+
+
+class CardMaker:
+    """Makes cards in this process's JVM.
+
+    Args:
+        packages: the packages that are on every card it makes.
+    """
+
+    def __init__(self, packages: tuple[AppletPackage, ...]) -> None:
+        self.packages = packages
+        jar = artifacts.resolve(artifacts.JCARDSIM)
+        runtime = compiler.compile_sources([_JAVA], [jar])
+        applets = compiler.compile_sources([package.folder / "src" for package in packages], [jar, runtime])
+        java.start()
+        self.loader = java.class_loader([runtime, jar])
+        self._provisioner: Callable[..., Any] = jpype.JClass("opentsm.runtime.Provisioner", loader=self.loader)
+        self._class_files = jpype.JClass("java.util.HashMap")()
+        for path in applets.rglob("*.class"):
+            name = ".".join(path.relative_to(applets).with_suffix("").parts)
+            self._class_files.put(jpype.JString(name), jpype.JArray(jpype.JByte)(path.read_bytes()))
+
+    def begin(self) -> Any:  # noqa: ANN401 - Java objects have no Python types
+        """Return a Provisioner for a new card, with the packages on it."""
+        provisioner = self._provisioner(self._class_files)
+        for package in self.packages:
+            provisioner.addLoadFile(bytes(package.aid), package.version)
+            for aid, class_name in package.modules:
+                provisioner.addModule(bytes(package.aid), bytes(aid), class_name)
+        return provisioner
+
+
+_making = threading.Lock()
+_makers: dict[tuple[AppletPackage, ...], CardMaker] = {}
+
+
+def card_maker(packages: tuple[AppletPackage, ...] | None = None) -> CardMaker:
+    """Return the maker of cards with some packages, the built-in ones unless said otherwise; one a process.
+
+    Raises:
+        TransportError: an archive is not in the cache and can't be fetched.
+        CompileError: Java sources do not compile.
+    """
+    with _making:
+        chosen = built_in_packages() if packages is None else packages
+        if chosen not in _makers:
+            _makers[chosen] = CardMaker(chosen)
+        return _makers[chosen]
