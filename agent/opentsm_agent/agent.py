@@ -1,0 +1,151 @@
+"""The agent: attached to its network, one thread for each session that a wake-up or the journal asks for."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from opentsm_agent.gateway import Gateway
+from opentsm_agent.http import HttpsClient, client_context
+from opentsm_agent.journal import Journal
+from opentsm_agent.links import check_uri, load_scheme
+from opentsm_agent.secure_elements import SecureElements
+from opentsm_agent.session import Device, Session
+from opentsm_card.errors import OpenTsmError, ProtocolError, TransportError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from opentsm_agent.config import AgentConfig
+    from opentsm_agent.events import Events
+
+__all__ = ["Agent"]
+
+_MAX_SESSIONS: Final = 32
+_FIRST_BACKOFF_S: Final = 0.2
+_MAX_BACKOFF_S: Final = 30.0
+_STOP_TIMEOUT_S: Final = 30.0
+
+
+class Agent:
+    """A running agent: `start`, and later `stop`.
+
+    Args:
+        config: from `agent.toml`.
+        events: what the operator sees.
+        on_failure: called, in whatever thread, when the agent can't go on; `failure` then holds the error.
+
+    Raises:
+        ProtocolError: a certificate, key or CA file, the journal, or a link's URI is no good.
+        JournalWriteError: another agent holds the journal, or it can't be written.
+    """
+
+    def __init__(self, config: AgentConfig, events: Events, on_failure: Callable[[], None] = lambda: None) -> None:
+        identity = config.identity
+        for se in config.secure_elements:
+            load_scheme(check_uri(se.link)[0])
+        self._config = config
+        self._events = events
+        self._on_failure = on_failure
+        self._tsm_context = client_context(identity.ca, identity.certificate, identity.key)
+        self._gateway = Gateway(HttpsClient(config.network.gateway, self._gateway_context()))
+        self._journal = Journal(config.journal)
+        self._device = Device(config.tsm_url, SecureElements(config.secure_elements), self._journal, events)
+        self._lock = threading.Lock()
+        self._sessions: dict[str, tuple[Session, threading.Thread]] = {}
+        self._stopping = threading.Event()
+        self._attached = threading.Thread(target=self._attach, name="gateway", daemon=True)
+        self.failure: OpenTsmError | None = None
+
+    def start(self) -> None:
+        """Go on with the sessions of the journal, and attach to the network."""
+        self._events.emit("started", tsm=self._config.tsm_url, secure_elements=list(self._device.elements.configs))
+        for name, session in tuple(self._journal.state.sessions.items()):
+            if session.opened.tsm == self._config.tsm_url:
+                self.wake(name)
+        self._attached.start()
+
+    def wake(self, session: str) -> None:
+        """Open the session that a wake-up names, or hurry it up when it runs."""
+        with self._lock:
+            running = self._sessions.get(session)
+            if running is not None:
+                running[0].kick()
+                return
+            if self._stopping.is_set():
+                return
+            if len(self._sessions) >= _MAX_SESSIONS:
+                self._events.emit("wake-up-ignored", reason=f"{_MAX_SESSIONS} sessions are open")
+                return
+            opened = Session(self._device, session, HttpsClient(self._config.tsm_url, self._tsm_context))
+            thread = threading.Thread(target=self._hold, args=(session, opened), name="session", daemon=True)
+            self._sessions[session] = (opened, thread)
+            thread.start()
+
+    def stop(self, timeout_s: float = _STOP_TIMEOUT_S) -> None:
+        """Detach, let running scripts end, and close everything; open sessions can be resumed.
+
+        Args:
+            timeout_s: how long to wait for a running script, in seconds; behind it the journal tells of the doubt.
+        """
+        self._stopping.set()
+        self._gateway.interrupt()
+        with self._lock:
+            sessions = list(self._sessions.values())
+        for session, _ in sessions:
+            session.stop()
+        for _, thread in sessions:
+            thread.join(timeout_s)
+        if self._attached.is_alive():
+            self._attached.join(1.0)
+        if not any(thread.is_alive() for _, thread in sessions):
+            # Under a thread that still waits for its card the journal must stay open.
+            self._journal.close()
+        self._events.emit("stopped")
+
+    def _gateway_context(self) -> ssl.SSLContext:
+        identity = self._config.identity
+        if self._config.network.ca == identity.ca:
+            return self._tsm_context
+        return client_context(self._config.network.ca, identity.certificate, identity.key)
+
+    def _hold(self, name: str, session: Session) -> None:
+        try:
+            session.run()
+        except OpenTsmError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - a bug met by one session must not take the others with it
+            # No message: it could hold anything. The journal has the rest, and a wake-up brings the session back.
+            self._events.emit("session-failed", error=type(error).__name__)
+        finally:
+            with self._lock:
+                del self._sessions[name]
+
+    def _attach(self) -> None:
+        backoff_s = _FIRST_BACKOFF_S
+        attached = False
+        while not self._stopping.is_set():
+            try:
+                wakeups = self._gateway.wait()
+            except (TransportError, ProtocolError) as error:
+                if self._stopping.is_set():
+                    break
+                attached = False
+                self._events.emit("detached", error=str(error), retry_in_s=backoff_s)
+                self._stopping.wait(backoff_s)
+                backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+                continue
+            backoff_s = _FIRST_BACKOFF_S
+            if not attached:
+                attached = True
+                self._events.emit("attached", gateway=self._gateway.name)
+            for session in wakeups:
+                self._events.emit("wake-up")
+                self.wake(session)
+        self._gateway.close()
+
+    def _fail(self, error: OpenTsmError) -> None:
+        if self.failure is None:
+            self.failure = error
+            self._on_failure()

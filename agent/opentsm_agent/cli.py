@@ -1,0 +1,122 @@
+"""`opentsm agent`: run the agent, enrol the device, and see what the journal holds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from opentsm_agent.config import load_config
+
+__all__ = ["agent"]
+
+_config_option = click.option(
+    "--config",
+    "config_path",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="agent.toml: the TSM, the network's gateway, the device's certificate, its secure elements.",
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, one object a line.")
+
+
+@click.group()
+def agent() -> None:
+    r"""Relay scripts from the central TSM to this device's secure elements.
+
+    Enrol the device once with the code that the TSM's operator gives you, then leave the agent running:
+
+    \b
+      opentsm agent enrol --config agent.toml --code CODE
+      opentsm agent run --config agent.toml
+    """
+
+
+@agent.command()
+@_config_option
+@_json_option
+def run(config_path: Path, *, as_json: bool) -> None:
+    """Wait for wake-ups, and run the sessions that they ask for, until SIGTERM or SIGINT.
+
+    A stop waits for the script that is running; whatever was begun is in the journal, and the next start goes
+    on with it.
+    """
+    from opentsm_agent.agent import Agent  # noqa: PLC0415 - `enrol` and `--help` need none of it
+    from opentsm_agent.events import Events  # noqa: PLC0415 - as above
+
+    # Signals wait for sigwait below, in this thread: a handler could interrupt the journal anywhere.
+    awaited = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
+    signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+    running = Agent(
+        load_config(config_path),
+        Events(sys.stdout, as_json=as_json),
+        on_failure=lambda: os.kill(os.getpid(), signal.SIGUSR1),
+    )
+    running.start()
+    while signal.sigwait(awaited) == signal.SIGUSR1 and running.failure is None:
+        pass  # somebody else's SIGUSR1
+    # A second signal ends the process at once: the journal is made for that.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, awaited)
+    running.stop()
+    if running.failure is not None:
+        raise running.failure
+
+
+@agent.command()
+@_config_option
+@click.option("--code", required=True, help="The one-time code, from the operator of the TSM.")
+@click.option("--tsm", "tsm_url", help="Base URL of the TSM; default: the [tsm] url of the configuration.")
+@click.option("--force", is_flag=True, help="Replace a certificate that is there already.")
+@_json_option
+def enrol(config_path: Path, code: str, tsm_url: str | None, *, force: bool, as_json: bool) -> None:
+    """Get the device's certificate for a one-time code, and write the files of [identity].
+
+    The code also pins the CA of the TSM: nobody in between can take its place.
+    """
+    from opentsm_agent.enrol import enrol as get_certificate  # noqa: PLC0415 - `run` must not import cryptography
+    from opentsm_agent.enrol import parse_code  # noqa: PLC0415 - as above
+
+    config = load_config(config_path)
+    if config.identity.certificate.exists() and not force:
+        raise click.UsageError(f"{config.identity.certificate} exists already; --force replaces it")
+    ses = get_certificate(tsm_url or config.tsm_url, parse_code(code), config.identity)
+    missing = [se.element.se_id for se in config.secure_elements if se.element.se_id not in ses]
+    if as_json:
+        click.echo(msgspec.json.encode({"enrolled": True, "secure_elements": ses, "not_covered": missing}))
+        return
+    click.echo(f"Enrolled for {', '.join(ses) or 'no secure element'}; certificate: {config.identity.certificate}")
+    for se_id in missing:
+        click.echo(f"The certificate does not speak for secure element {se_id} of the configuration.", err=True)
+
+
+@agent.command()
+@_config_option
+@_json_option
+def status(config_path: Path, *, as_json: bool) -> None:
+    """Say what the configuration and the journal hold, without disturbing a running agent."""
+    from opentsm_agent.journal import read_journal  # noqa: PLC0415 - as in `run`
+
+    config = load_config(config_path)
+    state = read_journal(config.journal)
+    unreported = sum(
+        session.current is not None and session.current.report is None for session in state.sessions.values()
+    )
+    facts = {
+        "tsm": config.tsm_url,
+        "gateway": config.network.gateway,
+        "enrolled": config.identity.certificate.exists(),
+        "secure_elements": {se.element.se_id: se.link for se in config.secure_elements},
+        "open_sessions": len(state.sessions),
+        "unfinished_orders": unreported,
+        "reports_to_tell": len(state.orphans),
+    }
+    if as_json:
+        click.echo(msgspec.json.encode(facts))
+        return
+    for name, value in facts.items():
+        shown = ", ".join(f"{key} at {link}" for key, link in value.items()) if isinstance(value, dict) else value
+        click.echo(f"{name.replace('_', ' '):18} {shown}")

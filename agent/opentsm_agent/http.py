@@ -1,0 +1,212 @@
+"""One persistent HTTPS connection to one server: TLS 1.3, the device's certificate, a pinned CA, nothing else trusted.
+
+Standard library only: an HTTP client package would double the agent's memory. The connection is opened when it
+is needed, and again after a failure; what is repeated after a failure, and when, is for the caller to say.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import urlsplit
+
+from opentsm_card.errors import ProtocolError, TransportError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+__all__ = ["HttpsClient", "Response", "client_context", "parse_base_url"]
+
+_CONNECT_TIMEOUT_S: Final = 15.0
+_MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+_MAX_COOKIES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP response: its status, 100..599, and its body."""
+
+    status: int
+    body: bytes
+
+
+def parse_base_url(url: str) -> tuple[str, int, str]:
+    """Parse `https://HOST[:PORT][/PATH]` into host, port and path without its last slash.
+
+    Raises:
+        ProtocolError: another scheme, no host, or a part that has no place here.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ProtocolError(f"URL {url!r}: {error}") from error
+    if parts.scheme != "https" or not host:
+        raise ProtocolError(f"URL {url!r}: want https://HOST:PORT")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ProtocolError(f"URL {url!r}: no user, query or fragment belongs here")
+    return host, port or 443, parts.path.rstrip("/")
+
+
+def client_context(ca: Path, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+    """Make a TLS context that trusts one CA and shows one certificate.
+
+    Args:
+        ca: PEM file of the CA; nothing else is trusted.
+        certificate: PEM file of the device's certificate, None to show none.
+        key: PEM file of its private key.
+
+    Raises:
+        ProtocolError: a file is missing or is not what it should be.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        context.load_verify_locations(cafile=str(ca))
+    except OSError as error:  # ssl.SSLError is one
+        raise ProtocolError(f"CA certificate {ca}: {error.strerror or error}") from error
+    if certificate is not None:
+        try:
+            context.load_cert_chain(certificate, key)
+        except OSError as error:
+            raise ProtocolError(f"certificate {certificate} with key {key}: {error.strerror or error}") from error
+    return context
+
+
+class HttpsClient:
+    """A connection to the server of a base URL; one thread asks, any thread may `interrupt`.
+
+    Cookies that the server sets come back to it, and only over this client.
+
+    Args:
+        base_url: `https://HOST:PORT`, with or without a path.
+        context: from `client_context`.
+    """
+
+    def __init__(self, base_url: str, context: ssl.SSLContext) -> None:
+        self._host, self._port, self._base = parse_base_url(base_url)
+        self._context = context
+        self._connection: http.client.HTTPSConnection | None = None
+        self._cookies: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._interrupted = False
+
+    @property
+    def name(self) -> str:
+        """Host and port, for people."""
+        return f"{self._host}:{self._port}"
+
+    @property
+    def connected(self) -> bool:
+        """True when a connection is open already, and so may have been closed by the server meanwhile."""
+        return self._connection is not None
+
+    def request(
+        self, method: str, path: str, *, query: str = "", body: bytes | None = None, timeout_s: float = 60.0
+    ) -> Response:
+        """Ask once.
+
+        Args:
+            method: GET or POST.
+            path: begins with a slash; follows the base URL's path.
+            query: encoded query, without the question mark.
+            body: a JSON document to post.
+            timeout_s: how long to wait for an answer, in seconds.
+
+        Raises:
+            TransportError: no answer; whether the server has the request is unknown. The message holds no query.
+        """
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if self._cookies:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
+        target = f"{self._base}{path}" + (f"?{query}" if query else "")
+        try:
+            connection = self._connect()
+            if connection.sock is not None:
+                connection.sock.settimeout(timeout_s)
+            connection.request(method, target, body, headers)
+            response = connection.getresponse()
+            content = response.read(_MAX_BODY_BYTES + 1)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise TransportError(f"{method} {self.name}{path}: {_reason(error)}") from error
+        if len(content) > _MAX_BODY_BYTES:
+            self.close()
+            raise TransportError(f"{method} {self.name}{path}: an answer of more than {_MAX_BODY_BYTES} bytes")
+        self._keep_cookies(response)
+        if response.will_close:
+            self.close()
+        return Response(response.status, content)
+
+    def interrupt(self) -> None:
+        """End what is under way, and refuse what comes: a request in another thread raises `TransportError`."""
+        with self._lock:
+            self._interrupted = True
+            connection = self._connection
+        sock = connection.sock if connection is not None else None
+        if sock is not None:
+            try:
+                # Not SSLSocket.shutdown, which drops the TLS state under the thread that is reading.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            except OSError:
+                return  # it is closed already
+
+    def close(self) -> None:
+        """Close the connection; the next request opens a new one."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def __enter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection."""
+        self.close()
+
+    def _connect(self) -> http.client.HTTPSConnection:
+        if self._connection is not None:
+            return self._connection
+        connection = http.client.HTTPSConnection(
+            self._host, self._port, timeout=_CONNECT_TIMEOUT_S, context=self._context
+        )
+        connection.connect()
+        with self._lock:
+            self._connection = connection
+            interrupted = self._interrupted
+        if interrupted:
+            raise ConnectionAbortedError("the agent is stopping")
+        return connection
+
+    def _keep_cookies(self, response: http.client.HTTPResponse) -> None:
+        for line in response.headers.get_all("Set-Cookie") or ():
+            name, equals, value = line.partition(";")[0].strip().partition("=")
+            if equals and (name in self._cookies or len(self._cookies) < _MAX_COOKIES):
+                self._cookies[name] = value
+
+
+def _reason(error: Exception) -> str:
+    """Say what happened without the URL, which holds a session id."""
+    match error:
+        case TimeoutError():
+            return "no answer in time"
+        case ssl.SSLCertVerificationError():
+            return f"its certificate does not verify: {error.verify_message}"
+        case ssl.SSLError():
+            return f"TLS: {error.reason or 'failed'} (does the server accept this device's certificate?)"
+        case ConnectionError() if error.strerror is None:
+            return "the connection was closed"
+        case OSError():
+            return error.strerror or type(error).__name__
+    return type(error).__name__
