@@ -224,8 +224,9 @@ public final class Open {
     }
 
     /**
-     * Forwards personalization data to an application, by its Personalization interface or else its Application
-     * interface. The effect is recorded here, with the operation id when the data begins with DGI 0101.
+     * Forwards a STORE DATA command to an application, by its Personalization interface or else its Application
+     * interface: header first, unwrapped, in the APDU buffer. The effect is recorded here, with the operation id when the
+     * data begin with DGI 0101.
      *
      * @return the number of bytes that the application wrote to the output buffer
      * <p>Spec: GP Card 2.3.1 clause 7.3.3.

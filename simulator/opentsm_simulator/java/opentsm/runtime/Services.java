@@ -215,11 +215,16 @@ public final class Services {
         return shared instanceof Personalization || shared instanceof Application ? shared : null;
     }
 
-    /** Returns the id in DGI 0101 in hex when the data begin with one, else a dash. Data itself is secret. */
-    private static String operationId(byte[] input, short offset, short length) {
-        boolean has = length >= 3 + OPERATION_ID_LENGTH && Util.getShort(input, offset) == OPERATION_ID
-                && input[offset + 2] == OPERATION_ID_LENGTH;
-        return has ? Hex.encode(input, offset + 3, OPERATION_ID_LENGTH) : "-";
+    /**
+     * Returns the id in DGI 0101 in hex when a STORE DATA command's data begin with one, else a dash: other data may be
+     * secret. What is forwarded is the whole command, header first (GP Card API, Personalization).
+     */
+    private static String operationId(byte[] command, short offset, short length) {
+        boolean extended = length > 7 && command[offset + 4] == 0;
+        short at = (short) (offset + (extended ? 7 : 5));
+        boolean has = offset + length >= at + 3 + OPERATION_ID_LENGTH && Util.getShort(command, at) == OPERATION_ID
+                && command[at + 2] == OPERATION_ID_LENGTH;
+        return has ? Hex.encode(command, at + 3, OPERATION_ID_LENGTH) : "-";
     }
 
     public short getCardData(short tag, byte[] buffer, short offset) {

@@ -1,0 +1,140 @@
+"""`opentsm se`: run virtual secure elements."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from opentsm_card.errors import ProtocolError
+from opentsm_simulator.config import SeConfig, load_config, parse_address
+from opentsm_simulator.profile import load_profile, profile_names
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from opentsm_simulator.host import Host
+
+__all__ = ["se"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def se() -> None:
+    """Run virtual secure elements: GlobalPlatform cards on jCardSim.
+
+    \b
+    One embedded SE, reachable by TCP (vpcd framing) on any free port:
+        opentsm se run --profile embedded
+    Three UICCs on ports 7001 to 7003, their contactless interfaces on 8001 to 8003:
+        opentsm se run --profile uicc --count 3 --tcp 7001 --contactless-tcp 8001
+    As the card in pcscd's virtual reader:
+        opentsm se run --profile embedded --vpcd 127.0.0.1:35963
+    """  # noqa: D301 - click's mark for text that is not to be wrapped
+
+
+@se.command()
+@click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
+def profiles(*, as_json: bool) -> None:
+    """List the card profiles that come with opentsm."""
+    known = {name: load_profile(name).summary for name in profile_names()}
+    if as_json:
+        click.echo(json.dumps({"profiles": [{"name": name, "summary": text} for name, text in known.items()]}))
+        return
+    for name, text in known.items():
+        click.echo(f"{name:10} {text}")
+
+
+@se.command()
+@click.option("config_path", "--config", type=click.Path(path_type=Path), help="TOML file with one [[se]] table a SE.")
+@click.option("--profile", help="A card profile (`opentsm se profiles`), or the path of one.")
+@click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="How many SEs of the profile.")
+@click.option("--tcp", type=click.IntRange(0, 0xFFFF), help="Port of the first SE's contact interface; 0 for any.")
+@click.option("--contactless-tcp", type=click.IntRange(0, 0xFFFF), help="The same for the contactless interfaces.")
+@click.option(
+    "--vpcd", metavar="HOST:PORT", help="Be the card in pcscd's vpcd reader there; the next SE takes the next port."
+)
+@click.option("--keys-file", type=click.Path(path_type=Path), help="TOML file of key sets in place of the profile's.")
+@click.option("--id", "se_id", help="The SE's identity; with --count, -1, -2, … is appended.  [default: the profile]")
+@click.option("as_json", "--json", is_flag=True, help="Print one JSON line when ready.")
+def run(  # noqa: PLR0913 - one argument an option
+    *,
+    config_path: Path | None,
+    profile: str | None,
+    count: int,
+    tcp: int | None,
+    contactless_tcp: int | None,
+    vpcd: str | None,
+    keys_file: Path | None,
+    se_id: str | None,
+    as_json: bool,
+) -> None:
+    """Run virtual SEs until SIGTERM or SIGINT.
+
+    With --config, or with --profile and options. Each interface is a TCP server for one client at a time; a new
+    connection finds it reset. The first SE of a process's first run ever compiles the card runtime (some seconds).
+    """
+    if (config_path is None) == (profile is None):
+        raise click.UsageError("give either --config or --profile")
+    if config_path is not None:
+        configs = load_config(config_path)
+    else:
+        assert profile is not None
+        reachable = any(option is not None for option in (tcp, contactless_tcp, vpcd))
+        configs = tuple(
+            SeConfig(
+                (se_id or Path(profile).stem) + (f"-{index + 1}" if count > 1 else ""),
+                profile,
+                _port(0 if not reachable else tcp, index),
+                _port(contactless_tcp, index),
+                _next_reader(vpcd, index),
+                keys_file,
+            )
+            for index in range(count)
+        )
+    _serve(configs, as_json=as_json)
+
+
+def _port(first: int | None, index: int) -> tuple[str, int] | None:
+    if first is None:
+        return None
+    port = first + index if first else 0
+    if port > 0xFFFF:
+        raise ProtocolError(f"there is no port {port}")
+    return "127.0.0.1", port
+
+
+def _next_reader(first: str | None, index: int) -> tuple[str, int] | None:
+    if first is None:
+        return None
+    host, port = parse_address(first)
+    return host, port + index
+
+
+def _serve(configs: tuple[SeConfig, ...], *, as_json: bool) -> None:
+    # Imported here: the JVM's bindings are not needed to print help or refuse a configuration.
+    from opentsm_simulator.host import Host  # noqa: PLC0415 - see above
+
+    stopped = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    with Host(configs) as host:
+        _announce(host, as_json=as_json)
+        stopped.wait()
+
+
+def _announce(host: Host, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"ready": True, "ses": [hosted.describe() for hosted in host.ses]}))
+        return
+    for hosted in host.ses:
+        where = [f"{name} {address}" for name, address in list(hosted.describe().items())[2:] if address]
+        click.echo(f"{hosted.se.se_id} ({hosted.se.profile.name}): {', '.join(where)}")
+    click.echo("ready; stop with Ctrl-C")

@@ -1,0 +1,99 @@
+"""Configuration of `opentsm se run`: which virtual SEs one process carries, and where each is reached."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from opentsm_card.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Address", "SeConfig", "load_config", "parse_address"]
+
+Address = tuple[str, int]
+
+
+class _SeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+    profile: str
+    tcp: str | None = None
+    contactless: str | None = None
+    vpcd: str | None = None
+    keys_file: str | None = None
+    effects: str | None = None
+
+
+class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    se: Annotated[tuple[_SeTable, ...], msgspec.Meta(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class SeConfig:
+    """One virtual SE.
+
+    Args:
+        id: its identity; diversification data and serial numbers derive from it.
+        profile: name of a card profile, or path of one.
+        tcp: where the contact interface listens.
+        contactless: where the contactless interface listens.
+        vpcd: pcscd's vpcd reader to be the card of.
+        keys_file: key sets in place of the profile's.
+        effects: file to which what commands left behind is appended.
+    """
+
+    id: str
+    profile: str
+    tcp: Address | None = None
+    contactless: Address | None = None
+    vpcd: Address | None = None
+    keys_file: Path | None = None
+    effects: Path | None = None
+
+
+def parse_address(text: str) -> Address:
+    """Parse `HOST:PORT`.
+
+    Raises:
+        ProtocolError: it is not of that form, or the port is not in 0..65535.
+    """
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not port.isdecimal() or int(port) > 0xFFFF:
+        raise ProtocolError(f"{text!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def load_config(path: Path) -> tuple[SeConfig, ...]:
+    """Load a configuration file: tables `[[se]]`; relative paths in it are relative to the file.
+
+    Raises:
+        ProtocolError: it can't be read or is not valid; the message names the place.
+    """
+    try:
+        tables = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _Document).se
+        configs = tuple(_config(table, path.parent) for table in tables)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError, ProtocolError) as error:
+        raise ProtocolError(f"{path}: {error}") from error
+    ids = [config.id for config in configs]
+    if twice := {id_ for id_ in ids if ids.count(id_) > 1}:
+        raise ProtocolError(f"{path}: more than one SE is named {', '.join(sorted(twice))}")
+    return configs
+
+
+def _config(table: _SeTable, folder: Path) -> SeConfig:
+    try:
+        return SeConfig(
+            table.id,
+            str(folder / table.profile) if table.profile.endswith(".toml") else table.profile,
+            parse_address(table.tcp) if table.tcp else None,
+            parse_address(table.contactless) if table.contactless else None,
+            parse_address(table.vpcd) if table.vpcd else None,
+            folder / table.keys_file if table.keys_file else None,
+            folder / table.effects if table.effects else None,
+        )
+    except ProtocolError as error:
+        raise ProtocolError(f"se {table.id!r}: {error}") from error

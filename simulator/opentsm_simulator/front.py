@@ -1,0 +1,179 @@
+"""The fronts of virtual SEs: an interface of a card as a TCP server, or as a card in pcscd's virtual reader.
+
+Both speak the framing of vpcd: a 2-byte big-endian length, then that many bytes. A message of one byte is a control:
+00 power off, 01 power on, 02 reset, 04 answer with the ATR; any other message is a C-APDU, and its R-APDU the answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import TYPE_CHECKING, Final
+
+from opentsm_card.errors import TransportError
+
+if TYPE_CHECKING:
+    from opentsm_simulator.virtual_se import Interface, VirtualSe
+
+__all__ = ["TcpFront", "VpcdFront", "serve_connection"]
+
+POWER_OFF, POWER_ON, RESET, ATR = b"\x00", b"\x01", b"\x02", b"\x04"
+
+_LENGTH_BYTES: Final = 2
+_RECEIVE_BYTES: Final = 65536
+_REDIAL_S: Final = 0.2
+# Linux's TCP_QUICKACK, which Python names there only.
+_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
+
+
+def serve_connection(connection: socket.socket, se: VirtualSe, interface: Interface) -> None:
+    """Serve one connection until the peer closes it; the interface is reset when it begins, and loses power after.
+
+    vpcd writes length and body apart, so the acknowledgement of the length must not wait: QUICKACK is set again before
+    every receive, because the kernel forgets it.
+    """
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with se.link(interface) as link:
+        transmit, receive, send, set_option = link.transmit, connection.recv, connection.sendall, connection.setsockopt
+        pending = b""
+        while True:
+            end = _LENGTH_BYTES + int.from_bytes(pending[:_LENGTH_BYTES], "big")
+            if len(pending) < _LENGTH_BYTES or len(pending) < end:
+                if _QUICKACK is not None:
+                    set_option(socket.IPPROTO_TCP, _QUICKACK, 1)
+                received = receive(_RECEIVE_BYTES)
+                if not received:
+                    return
+                pending += received
+                continue
+            message, pending = pending[_LENGTH_BYTES:end], pending[end:]
+            if len(message) > 1:
+                answer = transmit(message)
+            elif message == ATR:
+                answer = se.atr
+            else:
+                if message in (POWER_ON, RESET, POWER_OFF):
+                    link.reset()
+                continue
+            send(len(answer).to_bytes(_LENGTH_BYTES, "big") + answer)
+
+
+class _Front:
+    """A thread that serves connections one after the other, until it is stopped."""
+
+    def __init__(self, se: VirtualSe, interface: Interface, name: str) -> None:
+        self._se = se
+        self._interface = interface
+        self._stopped = threading.Event()
+        self._connection: socket.socket | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the connection that is served and the thread; safe to call twice."""
+        self._stopped.set()
+        self._wake()
+        if (connection := self._connection) is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def _wake(self) -> None:
+        raise NotImplementedError
+
+    def _run(self) -> None:
+        raise NotImplementedError
+
+    def _serve(self, connection: socket.socket) -> None:
+        self._connection = connection
+        # A peer that goes away in the middle of anything only ends its connection.
+        with connection, contextlib.suppress(OSError):
+            if not self._stopped.is_set():
+                serve_connection(connection, self._se, self._interface)
+        self._connection = None
+
+
+class TcpFront(_Front):
+    """An interface of a virtual SE as a TCP server, for one client at a time, as a reader has one card.
+
+    Args:
+        se: the virtual SE.
+        interface: `contact` or `contactless`.
+        host: address to listen on.
+        port: TCP port; 0 for any free one.
+
+    Raises:
+        TransportError: the address can't be listened on.
+    """
+
+    def __init__(self, se: VirtualSe, interface: Interface, host: str, port: int) -> None:
+        super().__init__(se, interface, f"{se.se_id} {interface} tcp")
+        try:
+            self._listener = socket.create_server((host, port))
+        except OSError as error:
+            raise TransportError(f"can't listen on {host}:{port}: {error}") from error
+        bound = self._listener.getsockname()
+        self.address = f"{bound[0]}:{bound[1]}"
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._serve(connection)
+
+
+class VpcdFront(_Front):
+    """A virtual SE's contact interface as the card in a reader of pcscd's vpcd driver.
+
+    The driver listens, and the card dials; when the connection is lost, it dials again.
+
+    Args:
+        se: the virtual SE.
+        host: where pcscd runs.
+        port: the driver's port.
+
+    Raises:
+        TransportError: nothing answers there (from `start`).
+    """
+
+    def __init__(self, se: VirtualSe, host: str, port: int) -> None:
+        super().__init__(se, "contact", f"{se.se_id} vpcd")
+        self.address = f"{host}:{port}"
+        self._peer = (host, port)
+        self._first: socket.socket | None = None
+
+    def start(self) -> None:
+        """Dial the driver and begin to serve."""
+        try:
+            self._first = socket.create_connection(self._peer, timeout=10)
+        except OSError as error:
+            raise TransportError(f"no vpcd reader answers at {self.address}: {error}") from error
+        super().start()
+
+    def _wake(self) -> None:
+        pass
+
+    def _run(self) -> None:
+        connection = self._first
+        while not self._stopped.is_set():
+            if connection is not None:
+                connection.settimeout(None)
+                self._serve(connection)
+            elif self._stopped.wait(_REDIAL_S):
+                return
+            try:
+                connection = socket.create_connection(self._peer, timeout=10)
+            except OSError:
+                connection = None
