@@ -90,6 +90,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     atr: _Hex = "3B80800101"
     iin: _Hex = ""
     name: str = ""
+    # Folders of the packages on the card, relative to the profile's file; the built-in packages when there are none.
+    packages: tuple[str, ...] = ()
 
     @property
     def atr_bytes(self) -> bytes:
@@ -142,7 +144,8 @@ def load_profile(name: str) -> Profile:
         profile = msgspec.convert(_read(path), Profile)
     except msgspec.ValidationError as error:
         raise ProtocolError(f"{path}: {error}") from error
-    profile = msgspec.structs.replace(profile, name=profile.name or path.stem)
+    folders = tuple(str(path.parent / folder) for folder in profile.packages)
+    profile = msgspec.structs.replace(profile, name=profile.name or path.stem, packages=folders)
     _check(profile, path)
     return profile
 

@@ -6,6 +6,7 @@ so that statics are per card.
 
 from __future__ import annotations
 
+import functools
 import threading
 import tomllib
 from dataclasses import dataclass
@@ -85,6 +86,15 @@ def built_in_packages() -> tuple[AppletPackage, ...]:
     raise OpenTsmError("this installation holds no applets")
 
 
+@functools.cache
+def _runtime() -> tuple[Path, Path, Any]:
+    """Return jCardSim's archive, the card runtime's classes, and the class loader over both that all cards share."""
+    jar = artifacts.resolve(artifacts.JCARDSIM)
+    runtime = compiler.compile_sources([_JAVA], [jar])
+    java.start()
+    return jar, runtime, java.class_loader([runtime, jar])
+
+
 class CardMaker:
     """Makes cards in this process's JVM.
 
@@ -94,12 +104,9 @@ class CardMaker:
 
     def __init__(self, packages: tuple[AppletPackage, ...]) -> None:
         self.packages = packages
-        jar = artifacts.resolve(artifacts.JCARDSIM)
-        runtime = compiler.compile_sources([_JAVA], [jar])
+        jar, runtime, loader = _runtime()
         applets = compiler.compile_sources([package.folder / "src" for package in packages], [jar, runtime])
-        java.start()
-        self.loader = java.class_loader([runtime, jar])
-        self._provisioner: Callable[..., Any] = jpype.JClass("opentsm.runtime.Provisioner", loader=self.loader)
+        self._provisioner: Callable[..., Any] = jpype.JClass("opentsm.runtime.Provisioner", loader=loader)
         self._class_files = jpype.JClass("java.util.HashMap")()
         for path in applets.rglob("*.class"):
             name = ".".join(path.relative_to(applets).with_suffix("").parts)
@@ -119,15 +126,14 @@ _making = threading.Lock()
 _makers: dict[tuple[AppletPackage, ...], CardMaker] = {}
 
 
-def card_maker(packages: tuple[AppletPackage, ...] | None = None) -> CardMaker:
-    """Return the maker of cards with some packages, the built-in ones unless said otherwise; one a process.
+def card_maker(packages: tuple[AppletPackage, ...]) -> CardMaker:
+    """Return this process's maker of cards with some packages.
 
     Raises:
         TransportError: an archive is not in the cache and can't be fetched.
         CompileError: Java sources do not compile.
     """
     with _making:
-        chosen = built_in_packages() if packages is None else packages
-        if chosen not in _makers:
-            _makers[chosen] = CardMaker(chosen)
-        return _makers[chosen]
+        if packages not in _makers:
+            _makers[packages] = CardMaker(packages)
+        return _makers[packages]

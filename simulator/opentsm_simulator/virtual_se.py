@@ -7,13 +7,14 @@ link to one of them is as good as a reader's.
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import jpype
 
 from opentsm_card.errors import CardRemovedError, OpenTsmError, ProtocolError
 from opentsm_simulator.profile import Instance, Profile, load_profile
-from opentsm_simulator.runtime import CardMaker, card_maker
+from opentsm_simulator.runtime import AppletPackage, built_in_packages, card_maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,7 +102,6 @@ class VirtualSe:
         *,
         se_id: str = "virtual",
         keys: Mapping[str, KeySet] | None = None,
-        maker: CardMaker | None = None,
     ) -> Self:
         """Make a card as its profile says.
 
@@ -109,7 +109,6 @@ class VirtualSe:
             profile: its name, the path of a TOML file, or the profile itself.
             se_id: the SE's identity: its diversification data, CIN and serial number derive from it.
             keys: key sets by name (`isd`, `central`) in place of the profile's.
-            maker: makes cards with other packages than the built-in ones.
 
         Raises:
             ProtocolError: the profile is not valid, or keys are named that it has no use for.
@@ -121,7 +120,7 @@ class VirtualSe:
         if unknown := set(keys or ()) - set(key_sets):
             raise ProtocolError(f"profile {chosen.name} has no keys named {', '.join(sorted(unknown))}")
         key_sets.update(keys or {})
-        provisioner = (maker or card_maker()).begin()
+        provisioner = card_maker(_packages(chosen)).begin()
         provisioner.setKind(chosen.secure_element_value, b"")
         for tag, value in _identity(chosen, se_id).items():
             provisioner.setData(tag, value)
@@ -161,6 +160,12 @@ class VirtualSe:
             self._card.logEffectsTo(path)
         except jpype.JException as error:
             raise ProtocolError(f"{path}: {error.getMessage()}") from error
+
+
+def _packages(profile: Profile) -> tuple[AppletPackage, ...]:
+    if not profile.packages:
+        return built_in_packages()
+    return tuple(AppletPackage.load(Path(folder).resolve()) for folder in profile.packages)
 
 
 def _identity(profile: Profile, se_id: str) -> dict[int, bytes]:

@@ -46,6 +46,7 @@ public final class CardRuntime extends SimulatorRuntime {
 
     private final Selection selection;
     private final ManageChannel manageChannel;
+    private final Power power;
     private final Services services;
     private final ApplicationServices applicationServices;
     private final CommandForm form = new CommandForm();
@@ -65,6 +66,7 @@ public final class CardRuntime extends SimulatorRuntime {
         interfaces = new CardInterface[] {new CardInterface(this, 0), new CardInterface(this, 1)};
         selection = new Selection(this);
         manageChannel = new ManageChannel(this, selection);
+        power = new Power(this, selection);
         applicationServices = new ApplicationServices(this);
         services = new Services(this);
     }
@@ -134,7 +136,7 @@ public final class CardRuntime extends SimulatorRuntime {
     synchronized byte[] transmit(CardInterface side, byte[] command) {
         activateSimulatorRuntimeInstance();
         if (!side.powered) {
-            powerOn(side);
+            power.on(side);
         }
         if (!form.parse(command)) {
             return Sw.answer(Sw.WRONG_LENGTH);
@@ -156,7 +158,7 @@ public final class CardRuntime extends SimulatorRuntime {
         }
         if (reviewSelections) {
             reviewSelections = false;
-            endForbiddenSelections();
+            power.review();
         }
         return answer;
     }
@@ -262,69 +264,15 @@ public final class CardRuntime extends SimulatorRuntime {
         return answer;
     }
 
-    // Power, and what ends selections.
-
-    private void powerOn(CardInterface side) {
-        side.powered = true;
-        Channel basic = side.channels[0];
-        basic.open = true;
-        selection.selectDefault(basic);
-    }
-
     synchronized void reset(CardInterface side) {
         activateSimulatorRuntimeInstance();
-        switchOff(side);
-        powerOn(side);
+        power.off(side);
+        power.on(side);
     }
 
     synchronized void powerOff(CardInterface side) {
         activateSimulatorRuntimeInstance();
-        switchOff(side);
-    }
-
-    /** Closes all channels; what was cleared by a reset is cleared where the other interface does not use it. */
-    private void switchOff(CardInterface side) {
-        for (Channel each : side.channels) {
-            selection.deselect(each);
-            each.open = false;
-        }
-        side.powered = false;
-        for (ApplicationEntry entry : registry.applications()) {
-            if (entry.selections == 0) {
-                entry.memory.reset();
-            }
-        }
-    }
-
-    /** Ends selections of what was locked, and, on a locked or terminated card, of all but the final application. */
-    private void endForbiddenSelections() {
-        boolean cardLocked = state == LifeCycle.CARD_LOCKED || state == LifeCycle.CARD_TERMINATED;
-        for (CardInterface side : interfaces) {
-            for (Channel each : side.channels) {
-                ApplicationEntry entry = each.selected;
-                if (entry != null && isForbidden(entry, side)) {
-                    selection.deselect(each);
-                }
-                if (cardLocked && each.open && each.selected == null) {
-                    each.open = each.number == 0;
-                    if (each.open) {
-                        selection.selectDefault(each);
-                    }
-                }
-            }
-        }
-    }
-
-    private boolean isForbidden(ApplicationEntry entry, CardInterface side) {
-        switch (state) {
-            case LifeCycle.CARD_TERMINATED:
-                // Even the final application's sessions end.
-                return true;
-            case LifeCycle.CARD_LOCKED:
-                return !entry.has(Privileges.FINAL_APPLICATION);
-            default:
-                return !entry.isIssuerDomain() && !entry.isSelectableOn(side);
-        }
+        power.off(side);
     }
 
     void abortOpenTransaction() {

@@ -1,0 +1,70 @@
+package opentsm.runtime;
+
+/**
+ * Switches interfaces on and off, and ends selections that are no longer allowed.
+ *
+ * <p>Spec: JCRE 3.0.5 clauses 3.5, 3.6, 4.1; GP Card 2.3.1 clause 5.1.1.
+ */
+final class Power {
+    private final CardRuntime card;
+    private final Selection selection;
+
+    Power(CardRuntime card, Selection selection) {
+        this.card = card;
+        this.selection = selection;
+    }
+
+    void on(CardInterface side) {
+        side.powered = true;
+        Channel basic = side.channels[0];
+        basic.open = true;
+        selection.selectDefault(basic);
+    }
+
+    /**
+     * Closes all channels of an interface. The card as a whole may still have power by the other interface: memory that
+     * a reset clears is cleared of applications that are not selected there.
+     */
+    void off(CardInterface side) {
+        for (Channel channel : side.channels) {
+            selection.deselect(channel);
+            channel.open = false;
+        }
+        side.powered = false;
+        for (ApplicationEntry entry : card.registry.applications()) {
+            if (entry.selections == 0) {
+                entry.memory.reset();
+            }
+        }
+    }
+
+    /** Ends selections of what was locked, and, on a locked or terminated card, of all but the final application. */
+    void review() {
+        boolean cardLocked = card.state() == LifeCycle.CARD_LOCKED || card.state() == LifeCycle.CARD_TERMINATED;
+        for (CardInterface side : card.interfaces) {
+            for (Channel channel : side.channels) {
+                if (channel.selected != null && isForbidden(channel.selected, side)) {
+                    selection.deselect(channel);
+                }
+                if (cardLocked && channel.open && channel.selected == null) {
+                    channel.open = channel.number == 0;
+                    if (channel.open) {
+                        selection.selectDefault(channel);
+                    }
+                }
+            }
+        }
+    }
+
+    private boolean isForbidden(ApplicationEntry entry, CardInterface side) {
+        switch (card.state()) {
+            case LifeCycle.CARD_TERMINATED:
+                // Even the final application's sessions end.
+                return true;
+            case LifeCycle.CARD_LOCKED:
+                return !entry.has(Privileges.FINAL_APPLICATION);
+            default:
+                return !entry.isIssuerDomain() && !entry.isSelectableOn(side);
+        }
+    }
+}
