@@ -165,7 +165,7 @@ class _Gateway:
         message = decode(await _body(request), IssuerRequest)
         if not issuer.allows(se, message.action):
             raise _RefusalError(403, "This network does not let the central TSM do that")
-        script = issuer.script(se, message.action)
+        script = issuer.script(se, message.action, message.counter)
         return Response(encode(IssuerScript(target=script.target, script=script.entries)), media_type=_JSON)
 
     async def issuer_result(self, request: Request) -> Response:
@@ -173,7 +173,7 @@ class _Gateway:
         issuer, se = self._issuer_of(request)
         message = decode(await _body(request), IssuerAnswers)
         outcome = issuer.verify(se, tuple(bytes(answer) for answer in message.answers))
-        reply = IssuerOutcome(verified=outcome.verified, state=outcome.state)
+        reply = IssuerOutcome(verified=outcome.verified, state=outcome.state, retry=outcome.retry)
         return Response(encode(reply), media_type=_JSON)
 
 

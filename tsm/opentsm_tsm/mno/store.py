@@ -88,10 +88,12 @@ class MnoStore:
                 (script.script_id, script.se, script.action, script.counter, script.host_challenge, time.time()),
             )
 
-    def script(self, script_id: str) -> IssuerScript | None:
-        """Return an issuer script by its id."""
+    def last_script(self, se: str) -> IssuerScript | None:
+        """Return the script last made for an SE."""
         row = self._db.execute(
-            "SELECT id, se, action, counter, host_challenge, outcome FROM issuer_script WHERE id = ?", (script_id,)
+            "SELECT id, se, action, counter, host_challenge, outcome FROM issuer_script WHERE se = ?"
+            " ORDER BY rowid DESC LIMIT 1",
+            (se,),
         ).fetchone()
         return IssuerScript(*row) if row else None
 

@@ -1,0 +1,137 @@
+"""The configuration file of an SP TSM (sp.toml).
+
+Paths in the file are relative to the file's own folder.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from opentsm_card.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Centre", "KeyStoreFile", "Provider", "Service", "SpConfig", "TlsFiles", "load_config"]
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the file: unknown names are errors."""
+
+
+class Provider(_Table, frozen=True):
+    """`[sp]`: who this service provider is.
+
+    Args:
+        id: its name at the central TSM.
+        sd: AID of its security domain on every SE, hex.
+        database: the sqlite file of operations, keys (sealed) and counters.
+        key_version: of the key set that replaces the temporary one.
+        key_length_bytes: of the keys it makes: 16 or 32.
+    """
+
+    id: str
+    sd: str
+    database: str = "sp.sqlite"
+    key_version: int = 1
+    key_length_bytes: int = 16
+
+
+class Centre(_Table, frozen=True):
+    """`[tsm]`: the central TSM.
+
+    Args:
+        url: https://HOST:PORT.
+        ca: PEM file of the authority that its certificate must come from.
+        patience_s: how long a request is repeated while the central TSM can't be reached.
+    """
+
+    url: str
+    ca: str
+    patience_s: float = 60.0
+
+
+class TlsFiles(_Table, frozen=True):
+    """`[tls]`: PEM files of the client certificate."""
+
+    certificate: str
+    key: str
+
+
+class KeyStoreFile(_Table, frozen=True):
+    """`[keys]`: the encrypted key store."""
+
+    store: str
+    passphrase_file: str
+
+
+class Service(_Table, frozen=True):
+    """`[[service]]`: one service and the application that serves it.
+
+    Args:
+        name: the service's name.
+        instance: AID of its instance, hex.
+        package: AID of the load file on the SE, hex.
+        module: AID of the class, hex.
+        label: what the PPSE lists.
+        priority: the order in the PPSE, 1 first.
+        max_accounts: how many accounts an instance makes room for.
+    """
+
+    name: str
+    instance: str
+    package: str = "F06F70656E74736D0101"
+    module: str = "F06F70656E74736D010101"
+    label: str = "opentsm"
+    priority: int = 1
+    max_accounts: int = 4
+
+
+class SpConfig(_Table, frozen=True):
+    """A whole sp.toml."""
+
+    sp: Provider
+    tsm: Centre
+    tls: TlsFiles
+    keys: KeyStoreFile
+    service: tuple[Service, ...] = ()
+
+    def find_service(self, name: str) -> Service:
+        """Return a service by its name.
+
+        Raises:
+            ProtocolError: the file has no such service.
+        """
+        for service in self.service:
+            if service.name == name:
+                return service
+        raise ProtocolError(f"no [[service]] is named {name!r}")
+
+
+def load_config(path: Path) -> SpConfig:
+    """Read and check sp.toml.
+
+    Raises:
+        ProtocolError: it is not TOML, or a member is missing, unknown or of the wrong type; the message names it.
+    """
+    try:
+        config = msgspec.toml.decode(path.read_bytes(), type=SpConfig)
+    except OSError as error:
+        raise ProtocolError(f"{path}: {error.strerror}") from error
+    except msgspec.DecodeError as error:  # ValidationError is one of these
+        raise ProtocolError(f"{path}: {error}") from error
+    places = [("sp.sd", config.sp.sd)]
+    for position, service in enumerate(config.service):
+        places += [
+            (f"service[{position}].{name}", getattr(service, name)) for name in ("instance", "package", "module")
+        ]
+    for place, text in places:
+        try:
+            aid = bytes.fromhex(text)
+        except ValueError as error:
+            raise ProtocolError(f"{path}: {place} is not hex") from error
+        if not 5 <= len(aid) <= 16:  # ISO 7816-4 §12.2.3
+            raise ProtocolError(f"{path}: {place}: an AID has 5 to 16 bytes")
+    return config
