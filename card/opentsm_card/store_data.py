@@ -79,12 +79,12 @@ class StoreData:
 
     @classmethod
     def parse(cls, apdu: CommandApdu) -> Self:
-        """Parse the command APDU.
+        """Parse the command APDU, of either class: yubikit sends it with the interindustry one.
 
         Raises:
             ProtocolError: another command, or reserved bits in P1.
         """
-        check_header(apdu, cls.INS, cls.NAME)
+        check_header(apdu, cls.INS, cls.NAME, proprietary=False)
         structure, encryption = apdu.p1 & 0x18, apdu.p1 & 0x60
         if structure == 0x18 or encryption == 0x40:
             raise ProtocolError(f"{cls.NAME}: P1 {apdu.p1:02X} is reserved")
