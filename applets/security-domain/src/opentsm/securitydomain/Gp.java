@@ -1,0 +1,65 @@
+package opentsm.securitydomain;
+
+/**
+ * Numbers of the GlobalPlatform card specification: instructions, tags, states and status words.
+ *
+ * <p>Spec: GP Card 2.3.1 clause 11 and annex H; GP Amendment D for SCP03.
+ */
+final class Gp {
+    static final byte INS_INITIALIZE_UPDATE = 0x50;
+    static final byte INS_EXTERNAL_AUTHENTICATE = (byte) 0x82;
+    static final byte INS_GET_DATA = (byte) 0xCA;
+    static final byte INS_PUT_KEY = (byte) 0xD8;
+    static final byte INS_STORE_DATA = (byte) 0xE2;
+    static final byte INS_DELETE = (byte) 0xE4;
+    static final byte INS_INSTALL = (byte) 0xE6;
+    static final byte INS_LOAD = (byte) 0xE8;
+    static final byte INS_SET_STATUS = (byte) 0xF0;
+    static final byte INS_GET_STATUS = (byte) 0xF2;
+
+    static final byte CARD_OP_READY = 0x01;
+    static final byte CARD_INITIALIZED = 0x07;
+    static final byte CARD_SECURED = 0x0F;
+    static final byte CARD_LOCKED = 0x7F;
+    static final byte CARD_TERMINATED = (byte) 0xFF;
+
+    static final byte STATE_SELECTABLE = 0x07;
+    static final byte STATE_PERSONALIZED = 0x0F;
+    static final byte STATE_LOCKED_BIT = (byte) 0x80;
+
+    static final byte KEY_TYPE_DES = (byte) 0x80;
+    static final byte KEY_TYPE_AES = (byte) 0x88;
+
+    static final short TAG_AID = 0x004F;
+    static final short TAG_TAG_LIST = 0x005C;
+    static final short TAG_IIN = 0x0042;
+    static final short TAG_CIN = 0x0045;
+    static final short TAG_CARD_DATA = 0x0066;
+    static final short TAG_CAPABILITIES = 0x0067;
+    static final short TAG_SEQUENCE_COUNTER = 0x00C1;
+    static final short TAG_DIVERSIFICATION = 0x00CF;
+    static final short TAG_KEY_INFORMATION = 0x00E0;
+    static final short TAG_STATUS_ENTRY = 0x00E3;
+    static final short TAG_CPLC = (short) 0x9F7F;
+    static final short TAG_LIFE_CYCLE = (short) 0x9F70;
+
+    static final short SW_AUTHENTICATION_FAILED = 0x6300;
+    static final short SW_MORE_DATA = 0x6310;
+    static final short SW_CARD_LOCKED = 0x6283;
+    static final short SW_WRONG_LENGTH = 0x6700;
+    static final short SW_CHAINING_NOT_SUPPORTED = 0x6884;
+    static final short SW_SECURITY_STATUS = 0x6982;
+    static final short SW_KEY_BLOCKED = 0x6983;
+    static final short SW_CONDITIONS = 0x6985;
+    static final short SW_WRONG_DATA = 0x6A80;
+    static final short SW_FUNCTION_NOT_SUPPORTED = 0x6A81;
+    static final short SW_NOT_ENOUGH_MEMORY = 0x6A84;
+    static final short SW_INCORRECT_P1P2 = 0x6A86;
+    static final short SW_NOT_FOUND = 0x6A88;
+    static final short SW_INS_NOT_SUPPORTED = 0x6D00;
+    static final short SW_CLA_NOT_SUPPORTED = 0x6E00;
+    static final short SW_ALGORITHM_NOT_SUPPORTED = (short) 0x9484;
+    static final short SW_INVALID_KEY_CHECK_VALUE = (short) 0x9485;
+
+    private Gp() {}
+}

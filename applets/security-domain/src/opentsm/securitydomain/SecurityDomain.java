@@ -1,0 +1,285 @@
+package opentsm.securitydomain;
+
+import javacard.framework.AID;
+import javacard.framework.APDU;
+import javacard.framework.Applet;
+import javacard.framework.ISO7816;
+import javacard.framework.ISOException;
+import javacard.framework.JCSystem;
+import javacard.framework.MultiSelectable;
+import javacard.framework.Shareable;
+import javacard.framework.Util;
+import javacardx.apdu.ExtendedLength;
+import opentsm.open.Entry;
+import opentsm.open.Open;
+import org.globalplatform.GPSystem;
+import org.globalplatform.SecureChannel;
+
+/**
+ * A Security Domain: the issuer's, or a supplementary one.
+ *
+ * <p>It holds keys, opens secure channels and decides what a command may do; the OPEN (package opentsm.open) acts. This
+ * class takes the commands apart and hands each to the class of its subject.
+ *
+ * <p>Spec: GP Card 2.3.1 clauses 7, 10 and 11.
+ */
+public final class SecurityDomain extends Applet implements ExtendedLength, MultiSelectable {
+    /** The largest response, 239 bytes: with padding, R-ENC and an S16 R-MAC it fills a short response of 256. */
+    static final short RESPONSE_LIMIT = 239;
+
+    /** Behind the limit: one more entry of GET STATUS being written, or padding, R-MAC and status word. */
+    private static final short RESPONSE_SIZE = 512;
+
+    private static final byte OPTIONS_DEFAULT = 0x70;
+    private static final byte SCP03 = 3;
+    private static final short TAG_SCP = 0x0081;
+    private static final short TAG_KEY_SET = 0x00D8;
+
+    private final Scp03Crypto crypto;
+    private final KeyStore keys;
+    private final SecureChannelService channel;
+    private final KeyManagement keyManagement;
+    private final ContentManagement content;
+    private final LifeCycleControl lifeCycle;
+    private final StatusReport report;
+    private final CardData cardData;
+    private final Personalization personalization;
+
+    /** The response being built; cleared at deselect, since none outlives its command. */
+    private final byte[] response;
+
+    private SecurityDomain(byte[] array, short parameters, short end) {
+        crypto = new Scp03Crypto();
+        keys = new KeyStore(crypto);
+        channel = new SecureChannelService(keys, crypto, options(array, parameters, end));
+        response = JCSystem.makeTransientByteArray(RESPONSE_SIZE, JCSystem.CLEAR_ON_DESELECT);
+        keyManagement = new KeyManagement(keys, channel);
+        personalization = new Personalization();
+        content = new ContentManagement(personalization);
+        lifeCycle = new LifeCycleControl();
+        report = new StatusReport();
+        cardData = new CardData(keys, channel);
+        takeKeySets(array, parameters, end);
+    }
+
+    /**
+     * Installs a Security Domain.
+     *
+     * <p>Its install parameters (C9) may hold 81 (two bytes: SCP identifier 03 and i), and, only while the card is being
+     * made, D8: key version number, key length, Key-ENC, Key-MAC and Key-DEK in clear. Others are ignored, as UICC
+     * parameters that other cards know are (UICC Configuration, table 7-1).
+     */
+    public static void install(byte[] array, short offset, byte length) {
+        short end = (short) (offset + (short) (length & 0xFF));
+        short privileges = Tlv.afterLv(array, offset, end);
+        short parameters = Tlv.afterLv(array, privileges, end);
+        short after = Tlv.afterLv(array, parameters, end);
+        SecurityDomain domain = new SecurityDomain(array, (short) (parameters + 1), after);
+        domain.register(array, (short) (offset + 1), array[offset]);
+    }
+
+    private static byte options(byte[] array, short offset, short end) {
+        short found = Tlv.find(array, offset, end, TAG_SCP);
+        if (found == Tlv.ABSENT) {
+            return OPTIONS_DEFAULT;
+        }
+        short value = Tlv.valueOffset(array, found);
+        if (Tlv.length(array, found, end) != 2 || array[value] != SCP03
+                || !SecureChannelService.isOptions(array[(short) (value + 1)])) {
+            ISOException.throwIt(Gp.SW_WRONG_DATA);
+        }
+        return array[(short) (value + 1)];
+    }
+
+    private void takeKeySets(byte[] array, short offset, short end) {
+        while (offset < end) {
+            if (Tlv.tag(array, offset, end) == TAG_KEY_SET) {
+                if (!Open.manufacturing()) {
+                    ISOException.throwIt(Gp.SW_WRONG_DATA);
+                }
+                short field = Tlv.lengthOffset(array, offset, end);
+                keyManagement.takeKeySet(array, Tlv.valueOffset(array, field), Tlv.length(array, field, end));
+            }
+            offset = Tlv.next(array, offset, end);
+        }
+    }
+
+    /** Gives the secure channel to whoever the OPEN asks for (GPSystem.getSecureChannel of an associated application). */
+    @Override
+    public Shareable getShareableInterfaceObject(AID client, byte parameter) {
+        return channel;
+    }
+
+    /** Takes part on any number of channels: what lasts longer than a command is bound to one selection. */
+    @Override
+    public boolean select(boolean alreadyActive) {
+        return true;
+    }
+
+    @Override
+    public void deselect(boolean stillActive) {
+        channel.resetSecurity();
+    }
+
+    @Override
+    public void deselect() {
+        channel.resetSecurity();
+    }
+
+    @Override
+    public void process(APDU apdu) {
+        settle();
+        byte[] buffer = apdu.getBuffer();
+        if (selectingApplet()) {
+            select(apdu);
+            return;
+        }
+        byte cla = buffer[ISO7816.OFFSET_CLA];
+        byte ins = buffer[ISO7816.OFFSET_INS];
+        if (Apdus.isChained(cla)) {
+            ISOException.throwIt(Gp.SW_CHAINING_NOT_SUPPORTED);
+        }
+        // GET DATA and STORE DATA come in the interindustry class too (clauses 11.3, 11.11).
+        if (cla >= 0 && ins != Gp.INS_GET_DATA && ins != Gp.INS_STORE_DATA) {
+            ISOException.throwIt(Gp.SW_CLA_NOT_SUPPORTED);
+        }
+        if (ins == Gp.INS_INITIALIZE_UPDATE || ins == Gp.INS_EXTERNAL_AUTHENTICATE) {
+            personalization.end();
+            requireNotTerminated();
+            short length = channel.processSecurity(apdu);
+            apdu.setOutgoingAndSend(ISO7816.OFFSET_CDATA, length);
+            return;
+        }
+        process(apdu, buffer, ins);
+    }
+
+    private void process(APDU apdu, byte[] buffer, byte ins) {
+        short received = apdu.setIncomingAndReceive();
+        short data = apdu.getOffsetCdata();
+        short length = (short) (data + apdu.getIncomingLength());
+        if (length > (short) buffer.length) {
+            ISOException.throwIt(Gp.SW_WRONG_LENGTH);
+        }
+        short at = (short) (data + received);
+        while (at < length) {
+            at += apdu.receiveBytes(at);
+        }
+        boolean secured = Apdus.isSecured(buffer[ISO7816.OFFSET_CLA]);
+        // What GET DATA tells is public: unsecured it is answered in and out of a session, and leaves one alone.
+        if (secured || ins != Gp.INS_GET_DATA) {
+            length = channel.unwrap(buffer, (short) 0, length);
+            if (!secured || (channel.getSecurityLevel() & SecureChannel.C_MAC) == 0) {
+                ISOException.throwIt(Gp.SW_SECURITY_STATUS);
+            }
+        }
+        requireCardState(ins, buffer[ISO7816.OFFSET_P1]);
+        requireOwnSession(ins);
+        length = dispatch(buffer, ins, data, (short) (length - data));
+        send(apdu, secured, length, ins == Gp.INS_GET_STATUS && report.hasMore() ? Gp.SW_MORE_DATA : ISO7816.SW_NO_ERROR);
+    }
+
+    /** Runs a command and returns the length of its response. */
+    private short dispatch(byte[] buffer, byte ins, short data, short length) {
+        byte p1 = buffer[ISO7816.OFFSET_P1];
+        byte p2 = buffer[ISO7816.OFFSET_P2];
+        short end = (short) (data + length);
+        if (ins == Gp.INS_STORE_DATA) {
+            if (personalization.isActive()) {
+                return personalization.forward(buffer, end, response);
+            }
+            return cardData.store(buffer, p1, p2, data, end);
+        }
+        if (ins != Gp.INS_GET_DATA) {
+            personalization.end();
+        }
+        switch (ins) {
+            case Gp.INS_GET_DATA:
+                return cardData.get(Util.makeShort(p1, p2), response);
+            case Gp.INS_GET_STATUS:
+                return report.get(buffer, p1, p2, data, end, response);
+            case Gp.INS_SET_STATUS:
+                return lifeCycle.set(buffer, p1, p2, data, end);
+            case Gp.INS_PUT_KEY:
+                length = keyManagement.put(buffer, p1, p2, data, end, response);
+                settle();
+                return length;
+            case Gp.INS_DELETE:
+                return Tlv.find(buffer, data, end, Gp.TAG_AID) == Tlv.ABSENT
+                        ? keyManagement.delete(buffer, p1, p2, data, end, response)
+                        : content.delete(buffer, p1, p2, data, end, response);
+            case Gp.INS_INSTALL:
+                return content.install(buffer, p1, p2, data, end, response);
+            case Gp.INS_LOAD:
+                // Without an INSTALL [for load] before it, which this card does not take yet (clause 11.6).
+                ISOException.throwIt(Gp.SW_CONDITIONS);
+                return 0;
+            default:
+                ISOException.throwIt(Gp.SW_INS_NOT_SUPPORTED);
+                return 0;
+        }
+    }
+
+    private void send(APDU apdu, boolean secured, short length, short status) {
+        short total = Util.setShort(response, length, status);
+        if (secured) {
+            total = channel.wrap(response, (short) 0, total);
+        }
+        total -= 2;
+        if (total > 0) {
+            apdu.setOutgoing();
+            apdu.setOutgoingLength(total);
+            apdu.sendBytesLong(response, (short) 0, total);
+        }
+        if (status != ISO7816.SW_NO_ERROR) {
+            ISOException.throwIt(status);
+        }
+    }
+
+    /** Answers SELECT with the FCI; a locked card's issuer domain warns (clause 11.9.3). */
+    private void select(APDU apdu) {
+        short length = cardData.fileControlInformation(response);
+        send(apdu, false, length, Open.cardState() == Gp.CARD_LOCKED ? Gp.SW_CARD_LOCKED : ISO7816.SW_NO_ERROR);
+    }
+
+    /**
+     * Makes a supplementary domain PERSONALIZED once it has a key set of its own: at PUT KEY, and here again should the
+     * power have failed between the two.
+     *
+     * <p>Spec: clause 5.3.2.3.
+     */
+    private void settle() {
+        if (GPSystem.getCardContentState() == Gp.STATE_SELECTABLE && keys.hasScp03Set()
+                && Open.self().kind() == Entry.KIND_DOMAIN) {
+            GPSystem.setCardContentState(Gp.STATE_PERSONALIZED);
+        }
+    }
+
+    private static void requireNotTerminated() {
+        if (Open.cardState() == Gp.CARD_TERMINATED) {
+            ISOException.throwIt(Gp.SW_CONDITIONS);
+        }
+    }
+
+    /** Spec: clauses 5.1.1.4, 5.1.1.5, table 11-1: a locked card is managed only, a terminated one read only. */
+    private static void requireCardState(byte ins, byte p1) {
+        if (ins == Gp.INS_GET_DATA) {
+            return;
+        }
+        requireNotTerminated();
+        boolean manages = ins == Gp.INS_GET_STATUS
+                || ins == Gp.INS_SET_STATUS && p1 == LifeCycleControl.SCOPE_CARD;
+        if (Open.cardState() == Gp.CARD_LOCKED && !manages) {
+            ISOException.throwIt(Gp.SW_CONDITIONS);
+        }
+    }
+
+    /**
+     * Refuses what comes in a session of the domain above once this domain has keys of its own: that session may have
+     * put the first ones, and from then on it may only look.
+     */
+    private void requireOwnSession(byte ins) {
+        if (ins != Gp.INS_GET_DATA && ins != Gp.INS_GET_STATUS && keys.hasScp03Set() && !channel.isOwn()) {
+            ISOException.throwIt(Gp.SW_CONDITIONS);
+        }
+    }
+}
