@@ -88,7 +88,7 @@ def test_a_card_is_locked_unlocked_and_terminated(issuer: Issuer) -> None:
 
 def test_the_script_is_for_the_issuer_security_domain_and_shows_no_command(issuer: Issuer) -> None:
     script = issuer.script("uicc-1", "lock")
-    assert script.target == ISD
+    assert bytes(script.target) == bytes(ISD)
     assert [bytes(entry.apdu)[1] for entry in script.entries] == [0x50, 0x82, 0xF0, 0xF2]
     assert script.entries[0].expect.data is not None
 
