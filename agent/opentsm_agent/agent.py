@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from opentsm_agent.gateway import Gateway
+from opentsm_agent.gateway import WAIT_S, Gateway
 from opentsm_agent.http import HttpsClient, client_context
 from opentsm_agent.journal import Journal
 from opentsm_agent.links import check_uri, load_scheme
@@ -127,7 +127,7 @@ class Agent:
         attached = False
         while not self._stopping.is_set():
             try:
-                wakeups = self._gateway.wait()
+                wakeups = self._gateway.wait(WAIT_S if attached else 0)
             except (TransportError, ProtocolError) as error:
                 if self._stopping.is_set():
                     break

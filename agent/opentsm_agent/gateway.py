@@ -15,9 +15,11 @@ from opentsm_card.errors import ProtocolError, TransportError
 if TYPE_CHECKING:
     from opentsm_agent.http import HttpsClient, Response
 
-__all__ = ["Gateway"]
+__all__ = ["WAIT_S", "Gateway"]
 
-_WAIT_S: Final = 25
+WAIT_S: Final = 25
+"""How long a request for wake-ups is held, in seconds: less than idle connections live in mobile networks."""
+
 _MARGIN_S: Final = 15.0
 
 
@@ -47,8 +49,12 @@ class Gateway:
         """Host and port, for people."""
         return self._client.name
 
-    def wait(self) -> list[str]:
-        """Attach, and wait up to 25 s for wake-ups: the ids of the sessions to open.
+    def wait(self, wait_s: int = WAIT_S) -> list[str]:
+        """Attach, and wait for wake-ups: the ids of the sessions to open.
+
+        Args:
+            wait_s: how long the gateway is to hold the request while there is none, in seconds; 0 tells at once
+                whether the gateway takes this device.
 
         Raises:
             TransportError: the gateway can't be reached, or refuses.
@@ -56,12 +62,12 @@ class Gateway:
         """
         fresh = not self._client.connected
         try:
-            response = self._ask()
+            response = self._ask(wait_s)
         except TransportError:
             if fresh:
                 raise
             # An idle connection that the gateway had closed meanwhile.
-            response = self._ask()
+            response = self._ask(wait_s)
         if response.status == 204:
             return []
         if response.status != 200:
@@ -79,5 +85,5 @@ class Gateway:
         """Detach."""
         self._client.close()
 
-    def _ask(self) -> Response:
-        return self._client.request("GET", "/attach", query=f"wait={_WAIT_S}", timeout_s=_WAIT_S + _MARGIN_S)
+    def _ask(self, wait_s: int) -> Response:
+        return self._client.request("GET", "/attach", query=f"wait={wait_s}", timeout_s=wait_s + _MARGIN_S)

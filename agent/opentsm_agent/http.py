@@ -18,7 +18,6 @@ from opentsm_card.errors import ProtocolError, TransportError
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 __all__ = ["HttpsClient", "Response", "client_context", "parse_base_url"]
 
@@ -169,9 +168,7 @@ class HttpsClient:
         """Return the client itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         """Close the connection."""
         self.close()
 

@@ -40,7 +40,6 @@ from opentsm_card.errors import OpenTsmError, ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
 __all__ = ["Journal", "JournalWriteError", "boot_id", "read_journal"]
 
@@ -197,9 +196,7 @@ class Journal:
         """Return the journal itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         """Release the journal."""
         self.close()
 

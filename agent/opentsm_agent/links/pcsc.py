@@ -5,15 +5,12 @@ The card is taken exclusively: another program's SELECT between two of ours woul
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 from smartcard import scard
 
 from opentsm_agent.links.t0 import transmit_t0
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, TransportError
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 __all__ = ["PcscLink", "open_pcsc", "reader_names"]
 
@@ -120,9 +117,7 @@ class PcscLink:
         """Return the link itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         """Close the link."""
         self.close()
 

@@ -19,7 +19,6 @@ from opentsm_card.errors import CardRemovedError, LinkTimeoutError, ProtocolErro
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
 
 __all__ = [
     "DEFAULT_ATR",
@@ -175,9 +174,7 @@ class ScriptedLink:
         """Return the link itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         """Close the link."""
         self.close()
 

@@ -11,12 +11,9 @@ answer to a newer one: the connection is closed at once, and the link stays clos
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, ProtocolError, TransportError
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 __all__ = ["TcpLink", "open_tcp", "parse_host_port"]
 
@@ -109,9 +106,7 @@ class TcpLink:
         """Return the link itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         """Close the link."""
         self.close()
 

@@ -1,0 +1,343 @@
+"""What the agent talks to, small but real: a CA, a TLS server with SERAM and a gateway in it, and a card."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import http.server
+import ipaddress
+import json
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+SE_ID = "89001012012341234012345678901224"
+ATR = bytes.fromhex("3B80800101")
+
+
+class Authority:
+    """A CA that issues server and device certificates."""
+
+    def __init__(self, name: str = "test CA") -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = self._builder(self.name, self.key.public_key())
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        self.certificate = builder.sign(self.key, hashes.SHA256())
+        self.pem = self.certificate.public_bytes(serialization.Encoding.PEM)
+        self.digest = hashlib.sha256(self.certificate.public_bytes(serialization.Encoding.DER)).digest()
+
+    def issue(self, key: ec.EllipticCurvePublicKey, name: str = "127.0.0.1") -> bytes:
+        """Issue a certificate for a key, good for 127.0.0.1 or a device, as PEM."""
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(f"urn:opentsm:se:{SE_ID}")]
+        if name == "127.0.0.1":
+            names = [x509.IPAddress(ipaddress.ip_address(name))]
+        builder = self._builder(subject, key).add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    def write(self, folder: Path, stem: str, name: str) -> tuple[Path, Path]:
+        """Issue a certificate for a new key, and write both."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate, private = folder / f"{stem}.pem", folder / f"{stem}.key"
+        certificate.write_bytes(self.issue(key.public_key(), name))
+        private.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return certificate, private
+
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        now = dt.datetime.now(dt.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(hours=1))
+            .not_valid_after(now + dt.timedelta(days=1))
+        )
+
+
+class Peer:
+    """A TLS 1.3 server that plays the central TSM's SERAM side and the network's gateway.
+
+    `orders` are given one after the other: each to the first report that acknowledges the one before. `faults` are
+    taken one for each request: "drop" closes the connection unanswered, "lose" handles the request and closes before
+    the answer, an int is answered as a status.
+    """
+
+    def __init__(self, folder: Path, authority: Authority, *, client_ca: Authority | None = None) -> None:
+        self.authority = authority
+        self.orders: list[dict[str, Any]] = []
+        self.raw_answers: deque[bytes] = deque()
+        self.faults: deque[str | int] = deque()
+        self.wakeups: deque[str] = deque()
+        self.requests: list[tuple[str, str, bytes]] = []
+        self.cookies: list[str] = []
+        self.extended = True
+        self.sessions: set[str] | None = None
+        self.enrol: Callable[[dict[str, Any]], tuple[int, dict[str, Any]]] | None = None
+        self.first_request_at: dict[str, float] = {}
+        self.changed = threading.Condition()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.load_cert_chain(*authority.write(folder, "server", "127.0.0.1"))
+        if client_ca is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            (folder / "client-ca.pem").write_bytes(client_ca.pem)
+            context.load_verify_locations(folder / "client-ca.pem")
+        self._server = _Server(("127.0.0.1", 0), _handler(self), context)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop serving; held requests end."""
+        self._server.stopping = True
+        self._server.shutdown()
+        self._server.server_close()
+        with self.changed:
+            self.changed.notify_all()
+
+    def reports(self) -> list[dict[str, Any]]:
+        """Every report received, parsed."""
+        return [json.loads(body) for _, path, body in self.requests if path == "/gp/seram/remoteManagement"]
+
+    def answer(self, path: str, query: str, body: bytes) -> tuple[int, bytes]:
+        """Handle one request."""
+        with self.changed:
+            self.first_request_at.setdefault(path, time.monotonic())
+            self.requests.append((query, path, body))
+            self.changed.notify_all()
+        if path == "/attach":
+            return self._attach(float(parse_qs(query)["wait"][0]))
+        if path == "/ca":
+            return 200, self.authority.pem
+        if path == "/enrol" and self.enrol is not None:
+            status, document = self.enrol(json.loads(body))
+            return status, json.dumps(document).encode()
+        return self._seram(path, query, body)
+
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+        """Wait until a condition on what was received holds."""
+        with self.changed:
+            assert self.changed.wait_for(condition, timeout_s), f"still not so; requests: {len(self.requests)}"
+
+    def _attach(self, wait_s: float) -> tuple[int, bytes]:
+        with self.changed:
+            self.changed.wait_for(lambda: self.wakeups or self._server.stopping, wait_s)
+            wakeups = [{"session": self.wakeups.popleft()} for _ in range(len(self.wakeups))]
+        return (200, json.dumps({"wakeups": wakeups}).encode()) if wakeups else (204, b"")
+
+    def _seram(self, path: str, query: str, body: bytes) -> tuple[int, bytes]:
+        session = parse_qs(query)["sessionId"][0]
+        if self.sessions is not None and session not in self.sessions:
+            return 404, b""
+        if path == "/gp/seram/handshake":
+            answer: dict[str, Any] = {
+                "chosenTransportProtocol": "HTTPS",
+                "chosenDataFormat": "application/json",
+                "chosenDataProtocol": "application/json",
+                "chosenVersion": "2.0.0",
+            }
+            return 200, json.dumps(answer | ({"opentsm": {"version": 1}} if self.extended else {})).encode()
+        if self.raw_answers:
+            return 200, self.raw_answers.popleft()
+        return 200, json.dumps(self._next_order(json.loads(body))).encode()
+
+    def _next_order(self, report: dict[str, Any]) -> dict[str, Any]:
+        if not self.extended:
+            return (
+                self.orders.pop(0) if self.orders else {"delay": 0, "ramCommands": [{"ramCommandType": "stopCommand"}]}
+            )
+        done = report.get("opentsm", {}).get("order", 0)
+        later = [order for order in self.orders if order["opentsm"]["order"] > done]
+        return later[0] if later else {"delay": 20}
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(
+        self, address: tuple[str, int], handler: type[http.server.BaseHTTPRequestHandler], context: ssl.SSLContext
+    ) -> None:
+        self.context = context
+        self.stopping = False
+        super().__init__(address, handler)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class's own types
+        try:
+            request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self.context.wrap_socket(request, server_side=True) as wrapped:
+                super().finish_request(wrapped, client_address)
+        except OSError:
+            return  # refused, or gone
+
+
+def _handler(peer: Peer) -> type[http.server.BaseHTTPRequestHandler]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._handle(b"")
+
+        def do_POST(self) -> None:
+            self._handle(self.rfile.read(int(self.headers["Content-Length"])))
+
+        def log_message(self, *args: object) -> None:
+            del args
+
+        def _handle(self, body: bytes) -> None:
+            parts = urlsplit(self.path)
+            peer.cookies.append(self.headers.get("Cookie", ""))
+            fault = peer.faults.popleft() if peer.faults and parts.path != "/attach" else None
+            if fault == "drop":
+                with peer.changed:
+                    peer.requests.append((parts.query, parts.path, body))
+                self.close_connection = True
+                return
+            status, answer = peer.answer(parts.path, parts.query, body)
+            if fault == "lose":
+                self.close_connection = True
+                return
+            self.send_response(fault if isinstance(fault, int) else status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.send_header("Set-Cookie", "route=a; Path=/gp; HttpOnly")
+            self.end_headers()
+            self.wfile.write(answer)
+
+    return Handler
+
+
+class CountingCard:
+    """A card behind TCP with vpcd's framing: counts what it runs, and keeps a log over resets and connections.
+
+    It answers INS 10 with 6985, and SELECT and anything else with 9000. `hook(n, c_apdu)` is called before the n-th
+    C-APDU (from 0) is run; what it returns is answered instead, and when it raises ConnectionAbortedError nothing is.
+    """
+
+    def __init__(self) -> None:
+        self.run: list[bytes] = []
+        self.resets = 0
+        self.hook: Callable[[int, bytes], bytes | None] = lambda _number, _c_apdu: None
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._connections: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    @property
+    def uri(self) -> str:
+        return f"tcp:127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the card away."""
+        self._listener.close()
+        for connection in self._connections:
+            connection.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._connections.append(connection)
+            threading.Thread(target=serve_vpcd, args=(connection, self.answer, self._reset), daemon=True).start()
+
+    def _reset(self) -> bytes:
+        self.resets += 1
+        return ATR
+
+    def answer(self, c_apdu: bytes) -> bytes:
+        """Run one C-APDU."""
+        instead = self.hook(len(self.run), c_apdu)
+        if instead is not None:
+            return instead
+        self.run.append(c_apdu)
+        return bytes.fromhex("6985") if c_apdu[1] == 0x10 else c_apdu[5:8] + bytes.fromhex("9000")
+
+
+def serve_vpcd(connection: socket.socket, answer: Callable[[bytes], bytes], reset: Callable[[], bytes]) -> None:
+    """Be a card on a connected socket, until it closes."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with connection, connection.makefile("rb") as stream:
+        try:
+            while len(header := stream.read(2)) == 2:
+                message = stream.read(int.from_bytes(header, "big"))
+                if message == b"\x04":
+                    response = ATR
+                elif len(message) == 1:
+                    if message in {b"\x01", b"\x02"}:
+                        reset()
+                    continue
+                else:
+                    response = answer(message)
+                connection.sendall(len(response).to_bytes(2, "big") + response)
+        except OSError:
+            return
+
+
+def se_order(number: int, c_apdus: Iterable[str], **members: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """Return an order of one SE RAM command, expecting 9000 throughout."""
+    listed = list(c_apdus)
+    command = {"ramCommandType": "seRamCommand", "listOfCAPDU": listed, "expect": [{"sw": ["9000"]}] * len(listed)}
+    return {
+        "delay": 0,
+        "chosenSecureElement": {"seType": "eSE", "seId": SE_ID},
+        "ramCommands": [command | members],
+        "opentsm": {"order": number},
+    }
+
+
+def stop_order(number: int) -> dict[str, Any]:
+    """Return the order that ends a session."""
+    return {"delay": 0, "ramCommands": [{"ramCommandType": "ramStopCommand"}], "opentsm": {"order": number}}
+
+
+def write_config(folder: Path, authority: Authority, tsm_url: str, gateway_url: str, link: str) -> Path:
+    """Write agent.toml with the identity that the authority issues."""
+    authority.write(folder, "device", "device")
+    (folder / "ca.pem").write_bytes(authority.pem)
+    path = folder / "agent.toml"
+    path.write_text(
+        f'[tsm]\nurl = "{tsm_url}"\n[network]\ngateway = "{gateway_url}"\n'
+        '[identity]\ncertificate = "device.pem"\nkey = "device.key"\nca = "ca.pem"\n'
+        '[journal]\npath = "journal"\n'
+        f'[[se]]\nid = "{SE_ID}"\ntype = "eSE"\nlink = "{link}"\ntimeout_s = 5\n'
+    )
+    return path
