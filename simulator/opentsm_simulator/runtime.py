@@ -23,7 +23,7 @@ from opentsm_card.errors import OpenTsmError, ProtocolError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["AppletPackage", "CardMaker", "built_in_packages", "card_maker"]
+__all__ = ["AppletPackage", "CardMaker", "built_in_packages", "card_maker", "card_runtime"]
 
 _HERE: Final = Path(__file__).resolve().parent
 _JAVA: Final = _HERE / "java"
@@ -87,7 +87,7 @@ def built_in_packages() -> tuple[AppletPackage, ...]:
 
 
 @functools.cache
-def _runtime() -> tuple[Path, Path, Any]:
+def card_runtime() -> tuple[Path, Path, Any]:
     """Return jCardSim's archive, the card runtime's classes, and the class loader over both that all cards share."""
     jar = artifacts.resolve(artifacts.JCARDSIM)
     runtime = compiler.compile_sources([_JAVA], [jar])
@@ -104,7 +104,7 @@ class CardMaker:
 
     def __init__(self, packages: tuple[AppletPackage, ...]) -> None:
         self.packages = packages
-        jar, runtime, loader = _runtime()
+        jar, runtime, loader = card_runtime()
         applets = compiler.compile_sources([package.folder / "src" for package in packages], [jar, runtime])
         self._provisioner: Callable[..., Any] = jpype.JClass("opentsm.runtime.Provisioner", loader=loader)
         self._class_files = jpype.JClass("java.util.HashMap")()
