@@ -162,14 +162,14 @@ def _ask(tsm_url: str, code: EnrolmentCode, request: str, ca: Path) -> _Enrolled
         raise EnrolmentRefusedError(f"the TSM refuses to enrol this device: {_problem(response.status, response.body)}")
     try:
         return msgspec.json.decode(response.body, type=_Enrolled)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(f"enrolment answer: {error}") from error
 
 
 def _problem(status: int, body: bytes) -> str:
     try:
         problem = msgspec.json.decode(body, type=_Problem)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return f"it answers {status}"
     return problem.detail or problem.title or f"it answers {status}"
 

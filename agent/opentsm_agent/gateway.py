@@ -74,7 +74,7 @@ class Gateway:
             raise TransportError(f"GET {self.name}/attach: the gateway answers {response.status}")
         try:
             return [wakeup.session for wakeup in _decoder.decode(response.body).wakeups]
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ProtocolError(f"GET {self.name}/attach: {error}") from error
 
     def interrupt(self) -> None:

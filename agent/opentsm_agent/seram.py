@@ -124,6 +124,7 @@ class _NumberOnly(msgspec.Struct, frozen=True):
     opentsm: _OrderExtension | None = None
 
 
+_NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _handshake_decoder: Final = msgspec.json.Decoder(_HandshakeResponse)
 _order_decoder: Final = msgspec.json.Decoder(_Order)
 _number_decoder: Final = msgspec.json.Decoder(_NumberOnly)
@@ -208,7 +209,7 @@ def parse_handshake_response(document: bytes) -> bool:
     """
     try:
         response = _handshake_decoder.decode(document)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _NOT_JSON as error:
         raise ProtocolError(f"handshake response: {error}") from error
     if response.chosen_data_format is None and response.chosen_data_protocol is None:
         raise ProtocolError("handshake response: neither chosenDataFormat nor chosenDataProtocol")
@@ -221,7 +222,7 @@ def order_number(document: bytes) -> int | None:
     """Return the number of an order that may be malformed otherwise, or None."""
     try:
         extension = _number_decoder.decode(document).opentsm
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _NOT_JSON:
         return None
     return extension.order if extension is not None else None
 
@@ -234,7 +235,7 @@ def parse_order(document: bytes) -> Order:
     """
     try:
         order = _order_decoder.decode(document)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _NOT_JSON as error:
         raise ProtocolError(f"order: {error}") from error
     commands: list[SeCommand | Step | str] = []
     for position, command in enumerate(order.ram_commands):
