@@ -70,12 +70,17 @@ def _reader(apdu: CommandApdu, name: str, *forms: tuple[int, int]) -> Reader:
 
 
 def _aid(reader: Reader) -> Aid:
-    return Aid(reader.lv())
+    value = reader.lv()
+    if not 5 <= len(value) <= 16:
+        raise reader.fail(f"an AID of {len(value)} bytes")
+    return Aid(value)
 
 
 def _optional_aid(reader: Reader) -> Aid | None:
-    value = reader.lv()
-    return Aid(value) if value else None
+    if reader.peek() == 0:
+        reader.byte()
+        return None
+    return _aid(reader)
 
 
 def _nothing(reader: Reader) -> None:
