@@ -289,7 +289,9 @@ def create_app(front: Front, desk: Desk, errands: Errands | None = None) -> Star
             except RefusalError as refusal:
                 identity = peer(request.scope)
                 caller = access.caller_of(identity) if identity is not None else None
-                desk.refused(caller, request.url.path.rpartition("/")[2], refusal)
+                if identity is not None or request.url.path == "/enrol":
+                    # Someone without a certificate is refused without a write.
+                    desk.refused(caller, request.url.path.rpartition("/")[2], refusal)
                 return _problem(refusal)
 
         return guard

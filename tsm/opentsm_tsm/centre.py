@@ -35,12 +35,16 @@ class Caller:
 
 @dataclass(slots=True)
 class Centre:
-    """The database, the keys and the configuration, which all functions share."""
+    """The database, the keys and the configuration, which all functions share.
+
+    `overwrite` is set by who deletes a secret from the database: the write-ahead log is truncated then.
+    """
 
     store: Store
     keystore: KeyStore
     config: TsmConfig
     signals: Signals
+    overwrite: bool = False
 
     def se(self, name: str) -> SeRecord:
         """Return an SE that is known to be there."""

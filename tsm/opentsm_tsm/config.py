@@ -25,12 +25,12 @@ class CentralKeys(_Section, frozen=True, kw_only=True):
 
     Args:
         master: name of the master key in the key store.
-        method: "kdf3", "visa2" or "emv".
+        method: "kdf3", or "none" for test cards that hold the master key itself.
         version: their key version on the SEs.
     """
 
     master: str = "central-master"
-    method: Literal["kdf3", "visa2", "emv"] = "kdf3"
+    method: Literal["kdf3", "none"] = "kdf3"
     version: Annotated[int, Meta(ge=1, le=127)] = 48
 
 

@@ -12,11 +12,11 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from opentsm_card.errors import ProtocolError
+from opentsm_card.errors import OpenTsmError, ProtocolError
 from opentsm_card.script import ScriptOutcome
 from opentsm_tsm import inventory, operations, seram, sessions
 from opentsm_tsm.centre import Send, Wait
-from opentsm_tsm.problems import failed
+from opentsm_tsm.problems import RefusalError, failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,6 +107,7 @@ class Engine:
                 outcome = None if repeated_poll else self._outcome(session, report)
                 self._settle(session, report, outcome)
             body = self._produce(session)
+        self._overwrite()
         self._centre.signals.notify(se_signal(session.se))
         return body
 
@@ -122,7 +123,9 @@ class Engine:
         if self._idle(session.se) or self.held_for(session.se) > 0:
             return None
         with self._store.transaction():
-            return self._produce(session)
+            body = self._produce(session)
+        self._overwrite()
+        return body
 
     def stop(self, name: str, identity: Identity) -> bytes | None:
         """End a session that nobody needs any more, and return the order that says so; None when somebody does."""
@@ -162,6 +165,12 @@ class Engine:
 
     def _idle(self, se: str) -> bool:
         return self._store.row("SELECT 1 FROM operation WHERE se = ? AND state IN ('pending', 'running')", se) is None
+
+    def _overwrite(self) -> None:
+        """Leave no trace in the write-ahead log of the secrets that the last transaction deleted."""
+        if self._centre.overwrite:
+            self._centre.overwrite = False
+            self._store.forget()
 
     def _saw(self, session: Session) -> None:
         self._seen[session.id] = time.time()
@@ -252,7 +261,16 @@ class Engine:
         """Carry one operation forward until it has something to send, waits, or has ended (None)."""
         handler = self._handlers[operation.function]
         for _ in range(_MAX_TURNS):
-            action = handler.step(self._centre, operation)
+            try:
+                action = handler.step(self._centre, operation)
+            except RefusalError as refusal:
+                # What was there when it was admitted may be gone since.
+                operation.fail(self._store, refusal.problem)
+                action = None
+            except OpenTsmError as error:
+                _log.warning("%s %s: %s", operation.function, operation.id, error)
+                operation.fail(self._store, failed("centre", "The central TSM can't do it.", str(error)))
+                action = None
             if action is not None:
                 return action
             if operation.final:

@@ -34,6 +34,7 @@ class SeRecord:
         imei: its device's.
         key_version: of the central SD's keys.
         diversification: its 10 bytes of diversification data; None until learnt.
+        scp03_i: the SCP03 parameter of its security domains.
         issuer, central: AIDs of the issuer SD and the central SD (the same on an embedded SE).
         packages: AIDs of built-in load files.
         status: "ok", "locked", "terminated" or "keys-wrong".
@@ -51,6 +52,7 @@ class SeRecord:
     imei: str | None
     key_version: int
     diversification: bytes | None
+    scp03_i: int
     issuer: bytes
     central: bytes
     packages: tuple[bytes, ...]
@@ -135,7 +137,7 @@ def add(store: Store, seed: SeSeed, key_version: int) -> bool:
 
 
 _UPDATABLE: Final = frozenset(
-    {"diversification", "status", "life_cycle", "registry", "registry_at", "stale", "reset", "key_version"}
+    {"diversification", "scp03_i", "status", "life_cycle", "registry", "registry_at", "stale", "reset", "key_version"}
 )
 
 
@@ -147,13 +149,13 @@ def update(store: Store, se: str, **columns: object) -> None:
 
 
 def counter(store: Store, se: str, sd: bytes, version: int) -> int:
-    """Return the sequence counter that the key set of a security domain is believed to use next (0 at first)."""
+    """Return the sequence counter that the key set of a security domain showed last (0: none yet)."""
     row = store.row("SELECT value FROM counter WHERE se = ? AND sd = ? AND version = ?", se, sd, version)
     return 0 if row is None else int(row["value"])
 
 
 def set_counter(store: Store, se: str, sd: bytes, version: int, value: int) -> None:
-    """Keep the sequence counter that a key set uses next, inside the transaction under way."""
+    """Keep the sequence counter that a key set showed, inside the transaction under way."""
     store.run(
         "INSERT INTO counter VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
         se,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from opentsm_tsm.wire import Hex, Message, Request
 
@@ -234,8 +234,8 @@ class DeployApplication(Request, frozen=True, kw_only=True):
     package: Hex
     module: Hex
     instance: Hex
-    privileges: Hex = Hex(b"")
-    parameters: Hex = Hex(b"")
+    privileges: Hex = field(default_factory=Hex)
+    parameters: Hex = field(default_factory=Hex)
 
 
 class DeployService(Request, frozen=True, kw_only=True):

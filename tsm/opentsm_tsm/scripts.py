@@ -15,6 +15,7 @@ from opentsm_card.script import Expect, ScriptCommand
 from opentsm_card.select import Select
 from opentsm_tsm import access, inventory
 from opentsm_tsm.centre import Caller, Handler, Send
+from opentsm_tsm.channel import SELECTED
 from opentsm_tsm.messages import ScriptResult, SendScript
 from opentsm_tsm.problems import bad_request, failed, problem
 from opentsm_tsm.wire import Hex
@@ -55,7 +56,7 @@ def check(entries: tuple[ScriptEntry, ...], path: str = "$.script") -> None:
 
 def script_of(target: bytes, entries: tuple[ScriptEntry, ...]) -> Script:
     """Return our SELECT of the target, followed by the caller's C-APDUs."""
-    select = ScriptCommand(Select(target).apdu().encode())
+    select = ScriptCommand(Select(target).apdu().encode(), Expect(SELECTED))
     rest = (
         ScriptCommand(
             bytes(entry.apdu), Expect(frozenset(int(sw, 16) for sw in entry.expect.sw), _bytes(entry.expect.data))

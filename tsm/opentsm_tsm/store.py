@@ -31,6 +31,7 @@ CREATE TABLE se (
   imei TEXT,
   key_version INTEGER NOT NULL,
   diversification BLOB,
+  scp03_i INTEGER NOT NULL DEFAULT 112,
   issuer BLOB NOT NULL,
   central BLOB NOT NULL,
   packages TEXT NOT NULL,
