@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import http.server
@@ -190,7 +191,7 @@ class _Server(http.server.ThreadingHTTPServer):
         self.stopping = False
         super().__init__(address, handler)
 
-    def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class's own types
+    def finish_request(self, request: Any, client_address: Any) -> None:
         try:
             request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.context.wrap_socket(request, server_side=True) as wrapped:
@@ -266,6 +267,8 @@ class CountingCard:
 
     def close(self) -> None:
         """Take the card away."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._listener.close()
         for connection in self._connections:
             connection.close()
@@ -312,7 +315,7 @@ def serve_vpcd(connection: socket.socket, answer: Callable[[bytes], bytes], rese
             return
 
 
-def se_order(number: int, c_apdus: Iterable[str], **members: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def se_order(number: int, c_apdus: Iterable[str], **members: Any) -> dict[str, Any]:
     """Return an order of one SE RAM command, expecting 9000 throughout."""
     listed = list(c_apdus)
     command = {"ramCommandType": "seRamCommand", "listOfCAPDU": listed, "expect": [{"sw": ["9000"]}] * len(listed)}
