@@ -133,6 +133,10 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     application_privileges: tuple[str, ...]
     domains: dict[Role, DomainTable]
 
+    def __repr__(self) -> str:
+        """Return its name: the tables fill a page."""
+        return f"Configuration({self.name})"
+
     @property
     def central_role(self) -> Role:
         """The role that the central TSM's security domain has here."""

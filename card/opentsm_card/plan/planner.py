@@ -23,6 +23,7 @@ from opentsm_card.lifecycle import ApplicationState, CardState, ContactlessState
 from opentsm_card.plan.authority import Authority
 from opentsm_card.plan.block import Block, LoadPackage, PlannedCommand, PutTemporaryKeys
 from opentsm_card.plan.deletion import deletions
+from opentsm_card.plan.difference import diff
 from opentsm_card.plan.effects import apply
 from opentsm_card.plan.refusal import PlanError, Refusal
 from opentsm_card.plan.wanted import (
@@ -71,6 +72,10 @@ def plan(element: SecureElement, registry: Registry, wanted: Wanted) -> tuple[Bl
         raise PlanError(Refusal.INCOMPLETE_REGISTRY, "the registry was not read to its end: absence proves nothing")
     planner = _Planner(element, registry)
     planner.walk(wanted.items)
+    for difference in diff(planner.element, planner.registry, wanted):
+        # Such as everything of a security domain locked, and one thing under it unlocked.
+        why = f"another wish undoes it: {difference.aspect} would be {difference.found}, wanted {difference.wanted}"
+        raise PlanError(Refusal.CONTRADICTION, why, aid=difference.aid)
     steps = groupby(planner.steps, key=lambda step: step[:2])
     return tuple(Block(target, via, tuple(step[2] for step in group)) for (target, via), group in steps)
 

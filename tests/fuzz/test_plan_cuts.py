@@ -1,0 +1,282 @@
+"""A plan cut off after any command and made again ends in the same state, and runs no command twice.
+
+The card is a model written from the specification's rules, apart from the planner's own `apply`: it refuses what a card
+refuses (something there twice, something deleted that is in use, an owner without keys), so a wrong order fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from opentsm_card.aid import Aid
+from opentsm_card.configurations import configuration
+from opentsm_card.delete import DeleteObject
+from opentsm_card.install import (
+    InstallForExtradition,
+    InstallForInstall,
+    InstallForMakeSelectable,
+    InstallForRegistryUpdate,
+)
+from opentsm_card.lifecycle import CardState, ContactlessState
+from opentsm_card.plan import (
+    Absent,
+    ApplicationPresent,
+    CardIn,
+    Locked,
+    PlanError,
+    PlannedCommand,
+    PutTemporaryKeys,
+    SecureElement,
+    SecurityDomainPresent,
+    Unlocked,
+    Wanted,
+    WantedItem,
+    apply,
+    diff,
+    plan,
+)
+from opentsm_card.privileges import Privilege
+from opentsm_card.registry import Kind, Registry, RegistryEntry
+from opentsm_card.set_status import SetStatus, StatusType
+
+ISD, CENTRAL = Aid.from_text("A000000151000000"), Aid.from_text("F06F70656E74736D0001")
+SD_PACKAGE, SD_MODULE = Aid.from_text("A0000001515350"), Aid.from_text("A000000151535041")
+PACKAGE, MODULE = Aid.from_text("F06F70656E74736D0101"), Aid.from_text("F06F70656E74736D010101")
+DOMAINS = tuple(Aid.from_text(f"F06F70656E74736D0A000{number}") for number in (1, 2))
+APPLICATIONS = tuple(Aid.from_text(f"F06F70656E74736D0B00010{number}") for number in (1, 2, 3))
+
+
+@dataclass
+class Object:
+    kind: Kind
+    owner: Aid
+    state: int
+    privileges: Privilege
+    package: Aid
+    contactless: ContactlessState | None
+    locked_alone: bool = False
+    locked_with: bool = False
+
+    @property
+    def locked(self) -> bool:
+        return self.locked_alone or self.locked_with
+
+
+@dataclass
+class ModelCard:
+    """Answers as a GlobalPlatform card would, as far as the planner's commands go."""
+
+    element: SecureElement
+    state: CardState = CardState.SECURED
+    objects: dict[Aid, Object] = field(default_factory=dict)
+    log: list[tuple[Aid, PlannedCommand]] = field(default_factory=list)
+
+    def registry(self) -> Registry:
+        entries = tuple(
+            RegistryEntry(
+                aid,
+                each.state | (0x80 if each.locked else 0),
+                each.privileges,
+                each.owner,
+                each.package,
+                kind=each.kind,
+                contactless=each.contactless,
+            )
+            for aid, each in self.objects.items()
+        )
+        issuer = RegistryEntry(
+            ISD, self.state, Privilege.parse(bytes.fromhex("9EFE80")), kind=Kind.ISSUER_SECURITY_DOMAIN
+        )
+        package = RegistryEntry(PACKAGE, 0x01, associated_sd=ISD, kind=Kind.LOAD_FILE)
+        return Registry(issuer, entries, (package,), complete=True)
+
+    def run(self, target: Aid, via: Aid, command: PlannedCommand) -> None:
+        """Run one command, or fail as the card would refuse it."""
+        self.log.append((target, command))
+        assert via == self._keys_of(target)
+        if self.state is CardState.CARD_LOCKED:
+            assert isinstance(command, SetStatus)
+            assert command.status_type is StatusType.CARD
+        assert self.state is not CardState.TERMINATED
+        match command:
+            case InstallForInstall():
+                assert command.application not in self.objects
+                assert command.load_file is not None
+                domain = bool(command.privileges & Privilege.SECURITY_DOMAIN)
+                self.objects[command.application] = Object(
+                    Kind.SECURITY_DOMAIN if domain else Kind.APPLICATION,
+                    target,
+                    0x07 if command.make_selectable else 0x03,
+                    command.privileges,
+                    command.load_file,
+                    None if domain else ContactlessState.DEACTIVATED,
+                )
+            case InstallForMakeSelectable():
+                assert self.objects[command.application].state == 0x03
+                self.objects[command.application].state = 0x07
+            case InstallForExtradition():
+                assert self._is_owner(command.security_domain)
+                assert self.objects[command.application].owner != command.security_domain
+                self.objects[command.application].owner = command.security_domain
+            case InstallForRegistryUpdate():
+                assert command.application is not None
+                assert command.privileges is not None
+                self.objects[command.application].privileges = command.privileges
+            case DeleteObject():
+                assert not any(each.owner == command.aid for each in self.objects.values())
+                del self.objects[command.aid]
+            case PutTemporaryKeys():
+                assert self.objects[target].state < 0x0F
+                self.objects[target].state = 0x0F
+            case SetStatus():
+                self._set_status(command)
+            case _:
+                raise AssertionError(command)
+
+    def _set_status(self, command: SetStatus) -> None:
+        lock = bool(command.state & 0x80)
+        if command.status_type is StatusType.CARD:
+            self.state = CardState(command.state)
+            return
+        assert command.aid is not None
+        subject = self.objects[command.aid]
+        if command.status_type is StatusType.CONTACTLESS_ACTIVATION:
+            subject.contactless = ContactlessState(command.state)
+        elif command.status_type is StatusType.APPLICATION:
+            assert subject.locked != lock
+            subject.locked_alone, subject.locked_with = lock, False
+        else:
+            # What is under the security domain gets back the lock it had; the security domain itself is unlocked.
+            subject.locked_alone = False
+            for each in (subject, *(each for each in self.objects.values() if each.owner == command.aid)):
+                each.locked_with = lock and not each.locked_alone
+
+    def _is_owner(self, aid: Aid) -> bool:
+        if aid in {ISD, self.element.central_sd}:
+            return True
+        return aid in self.objects and self.objects[aid].state == 0x0F and not self.objects[aid].locked
+
+    def _keys_of(self, target: Aid) -> Aid:
+        while target in self.objects and self.objects[target].state < 0x0F:
+            target = self.objects[target].owner
+        return target
+
+    def snapshot(self) -> tuple[CardState, dict[Aid, Object]]:
+        return self.state, {aid: replace(each) for aid, each in self.objects.items()}
+
+
+def run_all(card: ModelCard, wanted: Wanted, cut: int | None) -> None:
+    """Plan and run until nothing is left, cut off once after `cut` commands."""
+    for _ in range(10):
+        before = card.registry()
+        blocks = plan(card.element, before, wanted)
+        assert bool(blocks) == bool(diff(card.element, before, wanted))
+        if not blocks:
+            return
+        expected = before
+        for block in blocks:
+            for command in block.commands:
+                if cut is not None and len(card.log) == cut:
+                    cut = None
+                    break
+                card.run(block.target, block.via, command)
+                expected = apply(expected, block.target, command)
+            else:
+                continue
+            break
+        if expected.complete:
+            assert expected == card.registry(), "what the planner believes is what the card says"
+    raise AssertionError("the plan never ends")
+
+
+@st.composite
+def elements(draw: st.DrawFn) -> SecureElement:
+    name = draw(st.sampled_from(["embedded", "uicc"]))
+    central = ISD if name == "embedded" else CENTRAL
+    return SecureElement(configuration(name), ISD, central, {central: 0x30}, SD_PACKAGE, SD_MODULE)
+
+
+@st.composite
+def cards(draw: st.DrawFn) -> ModelCard:
+    card = ModelCard(draw(elements()), draw(st.sampled_from([CardState.SECURED] * 6 + [CardState.CARD_LOCKED])))
+    centre = card.element.central_sd
+    for aid in DOMAINS:
+        state = draw(st.sampled_from([None, 0x03, 0x07, 0x0F, 0x0F, 0x0F]))
+        if state is not None:
+            alone = draw(st.sampled_from([False, False, True]))
+            card.objects[aid] = Object(
+                Kind.SECURITY_DOMAIN, centre, state, Privilege.SECURITY_DOMAIN, SD_PACKAGE, None, locked_alone=alone
+            )
+    owners = [centre, *(aid for aid in DOMAINS if aid in card.objects and card.objects[aid].state == 0x0F)]
+    for aid in APPLICATIONS:
+        if draw(st.booleans()):
+            card.objects[aid] = Object(
+                Kind.APPLICATION,
+                draw(st.sampled_from(owners)),
+                draw(st.sampled_from([0x03, 0x07, 0x0F])),
+                draw(st.sampled_from([Privilege.NONE, Privilege.GLOBAL_SERVICE])),
+                PACKAGE,
+                draw(st.sampled_from([ContactlessState.DEACTIVATED, ContactlessState.ACTIVATED])),
+                locked_alone=draw(st.sampled_from([False, False, True])),
+            )
+    for aid in DOMAINS:
+        if aid in card.objects and draw(st.sampled_from([False, False, True])):
+            for each in (card.objects[aid], *(each for each in card.objects.values() if each.owner == aid)):
+                each.locked_with = not each.locked_alone
+    return card
+
+
+@st.composite
+def wishes(draw: st.DrawFn) -> list[WantedItem]:
+    items: list[WantedItem] = []
+    choices: list[WantedItem]
+    for aid in draw(st.lists(st.sampled_from([*DOMAINS, *APPLICATIONS, ISD]), min_size=1, max_size=6, unique=True)):
+        if aid == ISD:
+            state = draw(
+                st.sampled_from([CardState.SECURED, CardState.SECURED, CardState.CARD_LOCKED, CardState.TERMINATED])
+            )
+            items.append(CardIn(state))
+        elif aid in DOMAINS:
+            version = draw(st.sampled_from([None, 0x31, 0x31, 0x31]))
+            present = SecurityDomainPresent(aid, key_version=version)
+            everything = draw(st.booleans())
+            choices = [present, present, present, Absent(aid, related=True), Absent(aid)]
+            items.append(draw(st.sampled_from([*choices, Locked(aid, everything), Unlocked(aid, everything)])))
+        else:
+            application = ApplicationPresent(
+                PACKAGE,
+                MODULE,
+                aid,
+                privileges=draw(st.sampled_from([Privilege.NONE, Privilege.NONE, Privilege.GLOBAL_SERVICE])),
+                associated_sd=draw(st.sampled_from([None, *DOMAINS])),
+                selectable=draw(st.booleans()),
+                contactless=draw(st.sampled_from([None, True, False])),
+            )
+            choices = [application, application, application, Absent(aid), Locked(aid), Unlocked(aid)]
+            items.append(draw(st.sampled_from(choices)))
+    return items
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(card=cards(), items=wishes(), data=st.data())
+def test_a_plan_cut_anywhere_arrives_all_the_same_and_repeats_nothing(
+    card: ModelCard, items: list[WantedItem], data: st.DataObject
+) -> None:
+    start = card.snapshot()
+    try:
+        wanted = Wanted(tuple(items))
+        run_all(card, wanted, None)
+    except PlanError as refused:
+        event(f"refused: {refused.refusal}")
+        assert not card.log, "a refusal comes before anything is sent"
+        return
+    event(f"commands: {len(card.log)}")
+    assert len(set(card.log)) == len(card.log)
+    cut = data.draw(st.integers(0, len(card.log)), label="cut")
+    again = ModelCard(card.element, start[0], start[1])
+    run_all(again, wanted, cut)
+    assert again.snapshot() == card.snapshot()
+    assert sorted(map(repr, again.log)) == sorted(map(repr, card.log))
