@@ -28,9 +28,9 @@ final class Apdus {
         return (byte) (cla & (isFurther(cla) ? 0xDF : 0xF3));
     }
 
-    /** Returns a class byte as the C-MAC covers it: with channel number zero (Amendment D clause 6.2.4). */
+    /** Returns a secured class byte as the C-MAC covers it: 84 or 04, that of channel 0 (Amendment D clause 6.2.4). */
     static byte withoutChannel(byte cla) {
-        return (byte) (cla & (isFurther(cla) ? 0xF0 : 0xFC));
+        return (byte) (cla & 0x80 | 0x04);
     }
 
     /** Tells whether a response with this status word is protected: normal and warning processing are, errors not. */

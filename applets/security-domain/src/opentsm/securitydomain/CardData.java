@@ -23,13 +23,13 @@ final class CardData {
     };
 
     /**
-     * Card capability information (annex H.4) up to the SCP's i parameter: SCP03 with AES-128, -192 and -256.
+     * Card capability information (annex H.4) up to the SCP's i parameter: SCP03 with AES-128, -192 and -256;
+     * the privileges that a Security Domain can have.
      */
     private static final byte[] CAPABILITIES = {
-        0x67, 0x13,
+        0x67, 0x10,
         (byte) 0xA0, 0x09, (byte) 0x80, 0x01, 0x03, (byte) 0x81, 0x01, 0x70, (byte) 0x82, 0x01, 0x07,
-        (byte) 0x81, 0x03, (byte) 0x9E, (byte) 0xFE, (byte) 0xB0,
-        (byte) 0x82, 0x00
+        (byte) 0x81, 0x03, (byte) 0x9E, (byte) 0xFE, (byte) 0xB0
     };
 
     private static final short CAPABILITIES_OPTIONS = 9;
