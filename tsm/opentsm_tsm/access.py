@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "caller_of",
     "check_aid",
+    "check_own_object",
     "free_of_doubt",
     "own_domain",
     "own_service",
@@ -139,6 +140,19 @@ def own_domain(centre: Centre, caller: Caller, se: SeRecord, aid: bytes) -> Doma
     if found is None or found.sp != caller.id or caller.role != "sp":
         raise unknown("no such object of the caller on this SE")
     return found
+
+
+def check_own_object(centre: Centre, caller: Caller, se: SeRecord, aid: bytes) -> None:
+    """Check that a caller may ask for an object: it is the caller's, or its AID lies in the caller's own range.
+
+    In its own range (`aid_prefixes`) a service provider may ask for what is not there yet.
+
+    Raises:
+        RefusalError: it may not.
+    """
+    prefixes = provider(centre, caller).aid_prefixes if caller.role == "sp" else ()
+    if not any(aid.startswith(bytes.fromhex(prefix)) for prefix in prefixes if prefix):
+        own_domain(centre, caller, se, aid)
 
 
 def own_service(centre: Centre, caller: Caller, name: str, qualifier: str, se_id: str | None = None) -> Service:

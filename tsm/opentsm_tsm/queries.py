@@ -82,7 +82,7 @@ def object_status(centre: Centre, caller: Caller, se: SeRecord, aid: bytes) -> O
     Raises:
         RefusalError: it is not the caller's.
     """
-    access.own_domain(centre, caller, se, aid)
+    access.check_own_object(centre, caller, se, aid)
     entry = registry_record.load(se.registry).find(aid) if se.registry is not None else None
     if entry is None:
         return ObjectStatus(aid=Hex(aid), present=False, known=se.registry_at)

@@ -26,7 +26,7 @@ class RefreshHandler(PlannedHandler):
         """Check that the object is the caller's."""
         assert isinstance(params, GetApplicationOrELFStatus)
         se = access.usable(centre, caller, params.se_id, None)
-        access.own_domain(centre, caller, se, bytes(params.aid))
+        access.check_own_object(centre, caller, se, bytes(params.aid))
         return se.id, "read"
 
     def step(self, centre: Centre, operation: OperationRow) -> Action:

@@ -121,7 +121,11 @@ def _deploy(run: Run, provider: Provider, params: kinds.DeployParams) -> kinds.D
     if keys.sd != provider.sd:
         raise ProtocolError("the wrapped key set is for another security domain")
     value = bytes(keys.enc) + bytes(keys.mac) + bytes(keys.dek)
-    run.store.keep_key_set(run.se, provider.sd, keys.version, value, temporary=True)
+    with run.store.transaction():
+        # A new security domain: whatever an older one of this name held is gone with it.
+        for version, _ in run.store.versions(run.se, provider.sd):
+            run.store.forget_key_set(run.se, provider.sd, version)
+        run.store.keep_key_set(run.se, provider.sd, keys.version, value, temporary=True)
     return kinds.DeployedResult(sd=Hex(provider.sd), instance=instance, temporary_version=keys.version)
 
 
@@ -152,10 +156,18 @@ def _personalize(run: Run, provider: Provider, params: kinds.PersonalizeParams) 
 
 def _delete_accounts(run: Run, provider: Provider, params: kinds.AccountsParams) -> kinds.AccountsResult:
     instance = provider.instance(params.service)
-    blocks = tuple(
-        delete_account_block(block_id(run.card_id, index), params.qualifier, bytes(uid))
-        for index, uid in enumerate(params.accounts)
-    ) or (delete_qualifier_block(block_id(run.card_id, 0), params.qualifier),)
+    accounts = params.accounts
+    if accounts:
+        blocks = tuple(
+            delete_account_block(block_id(run.card_id, index), params.qualifier, bytes(uid))
+            for index, uid in enumerate(accounts)
+        )
+    else:
+        found = read_accounts(run, provider.sd, instance, params.conversation_id)
+        accounts = tuple(Hex(uid) for qualifier, uid in found if qualifier == params.qualifier)
+        if not accounts:
+            return kinds.AccountsResult(instance=Hex(instance))
+        blocks = (delete_qualifier_block(block_id(run.card_id, 0), params.qualifier),)
 
     def send(script: tuple[ScriptEntry, ...]) -> Operation:
         request = TerminateService(
@@ -163,7 +175,7 @@ def _delete_accounts(run: Run, provider: Provider, params: kinds.AccountsParams)
             scope="account",
             service=params.service,
             qualifier=params.qualifier,
-            accounts=params.accounts,
+            accounts=accounts,
             target=Hex(provider.sd),
             script=script,
             conversation_id=params.conversation_id,
@@ -171,7 +183,7 @@ def _delete_accounts(run: Run, provider: Provider, params: kinds.AccountsParams)
         return run.call(request)
 
     store_blocks(run, provider.sd, instance, blocks, send=send, conversation=params.conversation_id)
-    return kinds.AccountsResult(instance=Hex(instance), accounts=params.accounts)
+    return kinds.AccountsResult(instance=Hex(instance), accounts=accounts)
 
 
 def _read_accounts(run: Run, provider: Provider, params: kinds.ReadParams) -> kinds.AccountListResult:
