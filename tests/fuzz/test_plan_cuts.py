@@ -58,11 +58,7 @@ class Object:
     package: Aid
     contactless: ContactlessState | None
     locked_alone: bool = False
-    locked_with: bool = False
-
-    @property
-    def locked(self) -> bool:
-        return self.locked_alone or self.locked_with
+    locked_with_all: bool = False
 
 
 @dataclass
@@ -78,7 +74,7 @@ class ModelCard:
         entries = tuple(
             RegistryEntry(
                 aid,
-                each.state | (0x80 if each.locked else 0),
+                each.state | (0x80 if self.locked(aid) else 0),
                 each.privileges,
                 each.owner,
                 each.package,
@@ -144,20 +140,28 @@ class ModelCard:
         assert command.aid is not None
         subject = self.objects[command.aid]
         if command.status_type is StatusType.CONTACTLESS_ACTIVATION:
+            assert subject.state != 0x03
+            assert not self.locked(command.aid)
             subject.contactless = ContactlessState(command.state)
         elif command.status_type is StatusType.APPLICATION:
-            assert subject.locked != lock
-            subject.locked_alone, subject.locked_with = lock, False
+            assert subject.locked_alone != lock
+            subject.locked_alone = lock
         else:
-            # What is under the security domain gets back the lock it had; the security domain itself is unlocked.
-            subject.locked_alone = False
-            for each in (subject, *(each for each in self.objects.values() if each.owner == command.aid)):
-                each.locked_with = lock and not each.locked_alone
+            assert subject.locked_with_all != lock
+            subject.locked_with_all = lock
+
+    def locked(self, aid: Aid) -> bool:
+        """Tell whether something is locked, by itself or with what it is under."""
+        while aid in self.objects:
+            if self.objects[aid].locked_alone or self.objects[aid].locked_with_all:
+                return True
+            aid = self.objects[aid].owner
+        return False
 
     def _is_owner(self, aid: Aid) -> bool:
         if aid in {ISD, self.element.central_sd}:
             return True
-        return aid in self.objects and self.objects[aid].state == 0x0F and not self.objects[aid].locked
+        return aid in self.objects and self.objects[aid].state == 0x0F and not self.locked(aid)
 
     def _keys_of(self, target: Aid) -> Aid:
         while target in self.objects and self.objects[target].state < 0x0F:
@@ -206,9 +210,9 @@ def cards(draw: st.DrawFn) -> ModelCard:
     for aid in DOMAINS:
         state = draw(st.sampled_from([None, 0x03, 0x07, 0x0F, 0x0F, 0x0F]))
         if state is not None:
-            alone = draw(st.sampled_from([False, False, True]))
+            locked = draw(st.sampled_from([False, False, False, True]))
             card.objects[aid] = Object(
-                Kind.SECURITY_DOMAIN, centre, state, Privilege.SECURITY_DOMAIN, SD_PACKAGE, None, locked_alone=alone
+                Kind.SECURITY_DOMAIN, centre, state, Privilege.SECURITY_DOMAIN, SD_PACKAGE, None, locked_with_all=locked
             )
     owners = [centre, *(aid for aid in DOMAINS if aid in card.objects and card.objects[aid].state == 0x0F)]
     for aid in APPLICATIONS:
@@ -222,10 +226,6 @@ def cards(draw: st.DrawFn) -> ModelCard:
                 draw(st.sampled_from([ContactlessState.DEACTIVATED, ContactlessState.ACTIVATED])),
                 locked_alone=draw(st.sampled_from([False, False, True])),
             )
-    for aid in DOMAINS:
-        if aid in card.objects and draw(st.sampled_from([False, False, True])):
-            for each in (card.objects[aid], *(each for each in card.objects.values() if each.owner == aid)):
-                each.locked_with = not each.locked_alone
     return card
 
 
@@ -242,9 +242,10 @@ def wishes(draw: st.DrawFn) -> list[WantedItem]:
         elif aid in DOMAINS:
             version = draw(st.sampled_from([None, 0x31, 0x31, 0x31]))
             present = SecurityDomainPresent(aid, key_version=version)
-            everything = draw(st.booleans())
             choices = [present, present, present, Absent(aid, related=True), Absent(aid)]
-            items.append(draw(st.sampled_from([*choices, Locked(aid, everything), Unlocked(aid, everything)])))
+            items.append(
+                draw(st.sampled_from([*choices, Locked(aid, everything=True), Unlocked(aid, everything=True)]))
+            )
         else:
             application = ApplicationPresent(
                 PACKAGE,

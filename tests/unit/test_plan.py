@@ -194,10 +194,10 @@ def test_what_is_in_use_stays() -> None:
         plan(EMBEDDED, embedded(*TWO_PROVIDERS), Wanted((Absent(PACKAGE),)))
 
 
-def test_a_built_in_package_can_not_be_deleted_or_loaded() -> None:
-    with pytest.raises(PlanError) as refused:
-        plan(EMBEDDED, embedded(), Wanted((Absent(PACKAGE),)))
-    assert (refused.value.refusal, refused.value.command) == (Refusal.PRIVILEGE, CommandName.DELETE_LOAD_FILE)
+def test_a_package_can_be_deleted_with_its_instances_but_not_loaded() -> None:
+    (block,) = plan(EMBEDDED, embedded(*TWO_PROVIDERS), Wanted((Absent(PACKAGE, related=True),)))
+    assert block.commands == tuple(map(DeleteObject, (CARD_1, TICKET, CARD_2, PACKAGE)))
+    assert apply_block(embedded(*TWO_PROVIDERS), block).load_files == ()
     with pytest.raises(PlanError) as refused:
         plan(EMBEDDED, embedded(), Wanted((ApplicationPresent(aid("0909"), MODULE, CARD_1),)))
     assert (refused.value.refusal, refused.value.command) == (Refusal.PRIVILEGE, CommandName.INSTALL_FOR_LOAD)
@@ -254,9 +254,35 @@ def test_what_comes_behind_such_an_unlock_is_refused_before_it_too() -> None:
 def test_a_locked_domain_is_no_owner() -> None:
     with pytest.raises(PlanError, match="is locked"):
         plan(EMBEDDED, embedded(domain(BANK, 0x8F)), Wanted((wanted_card(),)))
-    wanted = Wanted((Unlocked(BANK), wanted_card()))
+    wanted = Wanted((Unlocked(BANK, everything=True), wanted_card()))
     (block,) = plan(EMBEDDED, embedded(domain(BANK, 0x8F)), wanted)
-    assert block.commands[0] == SetStatus.unlock(BANK)
+    assert block.commands[0] == SetStatus.unlock_all(BANK)
+    assert len(block.commands) > 1, "nothing was under it, so nothing is left to guess"
+
+
+def test_a_lock_that_came_with_a_domain_goes_with_it() -> None:
+    locked = embedded(domain(BANK, 0x8F), application(CARD_1, under=BANK, state=0x87), domain(TRANSIT))
+    with pytest.raises(PlanError, match=f"locked with security domain {BANK}"):
+        plan(EMBEDDED, locked, Wanted((Unlocked(CARD_1),)))
+    (block,) = plan(EMBEDDED, locked, Wanted((Unlocked(CARD_1), Unlocked(BANK, everything=True))))
+    assert block.commands == (SetStatus.unlock_all(BANK),)
+    (block,) = plan(EMBEDDED, locked, Wanted((wanted_card(owner=TRANSIT, contactless=None),)))
+    assert not apply_block(locked, block).complete, "handed over, it may be locked by itself or not"
+    with pytest.raises(PlanError, match="is locked with everything under it"):
+        plan(EMBEDDED, locked, Wanted((Locked(TRANSIT),)))
+
+
+def test_what_is_locked_or_not_selectable_is_not_activated() -> None:
+    for state, selectable in ((0x87, True), (0x03, False)):
+        item = replace(wanted_card(owner=ISD), selectable=selectable)
+        with pytest.raises(PlanError, match="can't be activated"):
+            plan(EMBEDDED, embedded(application(CARD_1, under=ISD, state=state)), Wanted((item,)))
+
+
+def test_nothing_is_handed_over_to_what_is_not_under_the_one_who_hands_it_over() -> None:
+    with pytest.raises(PlanError, match="which it should belong to, is not under") as refused:
+        plan(UICC, uicc(domain(BANK, under=CENTRAL)), Wanted((SecurityDomainPresent(BANK, parent=ISD),)))
+    assert refused.value.refusal is Refusal.OUT_OF_REACH
 
 
 def test_locking_what_is_not_there_or_has_nothing_under_it() -> None:
@@ -325,7 +351,7 @@ def test_what_is_not_under_the_central_domain_is_out_of_its_reach() -> None:
 
 
 def test_no_domain_deletes_or_locks_itself() -> None:
-    for item in (Locked(CENTRAL), Absent(CENTRAL, related=True)):
+    for item in (Locked(CENTRAL, everything=True), Absent(CENTRAL, related=True)):
         with pytest.raises(PlanError) as refused:
             plan(replace(UICC, keys={CENTRAL: 1}), uicc(domain(CENTRAL, under=ISD)), Wanted((item,)))
         assert refused.value.refusal in {Refusal.OUT_OF_REACH, Refusal.NO_KEYS}
@@ -374,7 +400,7 @@ def test_an_aid_taken_by_something_else_is_not_touched() -> None:
 
 def test_an_application_that_may_not_be_activated() -> None:
     registry = embedded(domain(BANK), application(CARD_1, under=BANK, contactless=ContactlessState.NON_ACTIVATABLE))
-    with pytest.raises(PlanError, match="may not be activated"):
+    with pytest.raises(PlanError, match="can't be activated"):
         plan(EMBEDDED, registry, Wanted((wanted_card(),)))
     assert plan(EMBEDDED, registry, Wanted((wanted_card(contactless=False),))) == ()
 

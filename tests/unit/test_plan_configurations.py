@@ -24,7 +24,7 @@ CONTENT_MANAGEMENT = (
 
 
 def document(name: str) -> bytes:
-    from importlib import resources  # noqa: PLC0415 - the raw file is looked at here only
+    from importlib import resources
 
     return (resources.files("opentsm_card") / "configurations" / f"{name}.toml").read_bytes()
 

@@ -145,16 +145,16 @@ class Authority:
     def _reaches(self, domain: Aid, command: CommandName, subject: Aid | None) -> None:
         if subject is None or command not in _BEYOND_ITS_OWN:
             return
-        if command in _NEVER_ABOVE and (subject == domain or subject in self._owners(domain)):
+        if command in _NEVER_ABOVE and (subject == domain or subject in self.owners(domain)):
             why = "a security domain can't do this to itself or to what it is under"
             raise PlanError(Refusal.OUT_OF_REACH, why, command=command, security_domain=domain, aid=subject)
         table = self.element.configuration.domains[self.role(domain)]
-        if domain in self._owners(subject) or table.privilege_bits & _BEYOND_ITS_OWN[command]:
+        if domain in self.owners(subject) or table.privilege_bits & _BEYOND_ITS_OWN[command]:
             return
         why = f"it is not under the {table.title}, whose privileges don't reach further"
         raise PlanError(Refusal.OUT_OF_REACH, why, command=command, security_domain=domain, aid=subject)
 
-    def _owners(self, subject: Aid) -> set[Aid]:
+    def owners(self, subject: Aid) -> set[Aid]:
         """Return the security domains that an object is under, directly or through others."""
         owners: set[Aid] = set()
         entry = self.registry.find(subject)

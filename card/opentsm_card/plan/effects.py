@@ -39,8 +39,8 @@ __all__ = ["apply", "apply_block"]
 def apply(registry: Registry, target: Aid, command: PlannedCommand) -> Registry:
     """Return the registry after a command that the card has confirmed.
 
-    It is no longer `complete` where the command's effect can't be told from here (what an unlock of everything
-    restores, what modules a loaded package has): it has to be read before the next plan.
+    It is no longer `complete` where the command's effect can't be told from here (which locks are left after an unlock
+    of everything, what modules a loaded package has): it has to be read before the next plan.
 
     Args:
         registry: before.
@@ -53,8 +53,7 @@ def apply(registry: Registry, target: Aid, command: PlannedCommand) -> Registry:
         case InstallForMakeSelectable():
             after = _change(registry, command.application, _selectable)
         case InstallForExtradition():
-            new_owner = command.security_domain
-            after = _change(registry, command.application, lambda entry: replace(entry, associated_sd=new_owner))
+            after = _extradited(registry, command)
         case InstallForRegistryUpdate():
             after = _change(registry, command.application, lambda entry: _updated(entry, command))
         case DeleteObject():
@@ -103,6 +102,15 @@ def _updated(entry: RegistryEntry, command: InstallForRegistryUpdate) -> Registr
         privileges=entry.privileges if command.privileges is None else command.privileges,
         associated_sd=command.security_domain or entry.associated_sd,
     )
+
+
+def _extradited(registry: Registry, command: InstallForExtradition) -> Registry:
+    entry = registry.find(command.application)
+    owner = None if entry is None or entry.associated_sd is None else registry.find(entry.associated_sd)
+    # Whether it was locked by itself or with the security domain that it leaves, only the card knows.
+    told = entry is None or not entry.locked or owner is None or not owner.locked
+    after = _change(registry, command.application, lambda entry: replace(entry, associated_sd=command.security_domain))
+    return replace(after, complete=registry.complete and told)
 
 
 def _set_status(registry: Registry, command: SetStatus) -> Registry:

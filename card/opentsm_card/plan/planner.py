@@ -100,17 +100,18 @@ class _Planner:
         for state in cards:
             if state in _FORWARD:
                 self._card_forward(state)
-        for item in items:
-            if isinstance(item, Unlocked):
-                self._unlocked(item)
+        # A lock that came with a security domain goes with that domain's only: domains first.
+        unlocked_items = [item for item in items if isinstance(item, Unlocked)]
+        for opened in sorted(unlocked_items, key=lambda item: not item.everything):
+            self._unlocked(opened)
         self._absent(items)
-        for item in _parents_first(items):
-            self._security_domain(item)
+        for domain in _parents_first(items):
+            self._security_domain(domain)
         applications = [item for item in items if isinstance(item, ApplicationPresent)]
-        for item in applications:
-            self._application(item)
-        for item in applications:
-            self._contactless(item)
+        for application in applications:
+            self._application(application)
+        for application in applications:
+            self._contactless(application)
         for item in items:
             if isinstance(item, Locked):
                 self._locked(item)
@@ -164,8 +165,13 @@ class _Planner:
             return
         if item.everything:
             self._do(CommandName.SET_STATUS_DOMAIN, SetStatus.unlock_all(item.aid), item.aid)
-        else:
-            self._do(CommandName.SET_STATUS_APPLICATION, SetStatus.unlock(item.aid), item.aid)
+            return
+        for above in self.authority.owners(item.aid):
+            owner = self.registry.find(above)
+            if owner is not None and owner.locked:
+                why = f"it is locked with security domain {above}: unlock that with everything under it first"
+                raise PlanError(Refusal.LIFE_CYCLE, why, command=CommandName.SET_STATUS_APPLICATION, aid=item.aid)
+        self._do(CommandName.SET_STATUS_APPLICATION, SetStatus.unlock(item.aid), item.aid)
 
     def _locked(self, item: Locked) -> None:
         entry = self._to_lock(item)
@@ -183,6 +189,9 @@ class _Planner:
             raise PlanError(Refusal.MISSING, "there is no application or security domain of this AID", aid=item.aid)
         if item.everything and entry.kind is not Kind.SECURITY_DOMAIN:
             raise PlanError(Refusal.DIFFERENT, "it is no security domain: nothing is under it", aid=item.aid)
+        if not item.everything and entry.kind is Kind.SECURITY_DOMAIN:
+            # Locked alone and locked with everything look alike in the registry, and are undone by different commands.
+            raise PlanError(Refusal.DIFFERENT, "a security domain is locked with everything under it", aid=item.aid)
         return entry
 
     def _absent(self, items: tuple[WantedItem, ...]) -> None:
@@ -261,7 +270,12 @@ class _Planner:
             why = "it can own nothing: it is not there, has no keys of its own yet, or is locked"
             name = CommandName.INSTALL_FOR_EXTRADITION
             raise PlanError(Refusal.LIFE_CYCLE, why, command=name, security_domain=owner, aid=aid)
-        self._do(CommandName.INSTALL_FOR_EXTRADITION, InstallForExtradition(owner, aid), aid)
+        target, via = self.authority.runner(CommandName.INSTALL_FOR_EXTRADITION, aid)
+        if owner != target and target not in self.authority.owners(owner):
+            why = f"{owner}, which it should belong to, is not under the security domain that would hand it over"
+            name = CommandName.INSTALL_FOR_EXTRADITION
+            raise PlanError(Refusal.OUT_OF_REACH, why, command=name, security_domain=target, aid=aid)
+        self._step(target, via, InstallForExtradition(owner, aid))
 
     def _privileges(self, aid: Aid, wanted: Privilege, allowed: Privilege) -> None:
         if self._entry(aid).privileges == wanted:
@@ -271,16 +285,17 @@ class _Planner:
         self._do(CommandName.INSTALL_FOR_REGISTRY_UPDATE, command, aid)
 
     def _selectable(self, aid: Aid) -> None:
-        if self._entry(aid).state & ApplicationState.SELECTABLE == ApplicationState.SELECTABLE:
+        if _is_selectable(self._entry(aid)):
             return
         self._do(CommandName.INSTALL_FOR_MAKE_SELECTABLE, InstallForMakeSelectable(aid), aid)
 
     def _contactless(self, item: ApplicationPresent) -> None:
-        state = self._entry(item.aid).contactless
-        if item.contactless is None or (state is ContactlessState.ACTIVATED) == item.contactless:
+        entry = self._entry(item.aid)
+        if item.contactless is None or (entry.contactless is ContactlessState.ACTIVATED) == item.contactless:
             return
-        if state is ContactlessState.NON_ACTIVATABLE:
-            why = "it may not be activated on the contactless interface"
+        may = entry.contactless is not ContactlessState.NON_ACTIVATABLE
+        if item.contactless and not (may and _is_selectable(entry) and not entry.locked):
+            why = "it can't be activated: it is locked, not SELECTABLE, or NON_ACTIVATABLE"
             raise PlanError(Refusal.LIFE_CYCLE, why, command=CommandName.SET_STATUS_CONTACTLESS, aid=item.aid)
         command = SetStatus.contactless(item.aid, activated=item.contactless)
         self._do(CommandName.SET_STATUS_CONTACTLESS, command, item.aid)
@@ -303,6 +318,11 @@ def _parents_first(items: tuple[WantedItem, ...]) -> list[SecurityDomainPresent]
         ordered += free
         waiting = [item for item in waiting if item not in free]
     return ordered
+
+
+def _is_selectable(entry: RegistryEntry) -> bool:
+    # An application's own states keep these bits; so does LOCKED.
+    return entry.state & ApplicationState.SELECTABLE == ApplicationState.SELECTABLE
 
 
 def _may_have(

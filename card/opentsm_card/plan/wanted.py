@@ -89,11 +89,11 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """An application or security domain is LOCKED.
+    """An application is LOCKED, or a security domain with everything under it.
 
     Args:
         aid: its AID.
-        everything: a security domain and everything under it.
+        everything: it is a security domain.
     """
 
     aid: Aid
@@ -102,11 +102,11 @@ class Locked:
 
 @dataclass(frozen=True, slots=True)
 class Unlocked:
-    """An application or security domain is not LOCKED.
+    """An application is not LOCKED, or a security domain with what was locked with it.
 
     Args:
         aid: its AID.
-        everything: a security domain and what was locked with it; what was locked one by one before stays locked.
+        everything: it is a security domain; what was locked one by one under it stays locked.
     """
 
     aid: Aid
