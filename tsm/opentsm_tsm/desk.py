@@ -13,6 +13,7 @@ from opentsm_tsm.engine import operation_signal, se_signal
 from opentsm_tsm.messages import FUNCTIONS, Accepted, GetApplicationOrELFStatus, Operation, OperationPage
 from opentsm_tsm.problems import RefusalError, bad_request, conflict, forbidden, unknown
 from opentsm_tsm.queries import QUERIES
+from opentsm_tsm.signals import WORK_SIGNAL
 from opentsm_tsm.wire import WireError, decode, encode
 
 if TYPE_CHECKING:
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
     from opentsm_tsm.operations import OperationRow
     from opentsm_tsm.wire import Message, Request
 
-__all__ = ["WORK_SIGNAL", "Desk", "Reply"]
-
-WORK_SIGNAL = "work"
-"""Notified when there is a new operation: an SE may have to be woken."""
+__all__ = ["Desk", "Reply"]
 
 # These are done when they are accepted: they need nothing of the SE.
 _AT_ONCE = frozenset({"EndConversation"})

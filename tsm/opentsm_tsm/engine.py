@@ -17,6 +17,7 @@ from opentsm_card.script import ScriptOutcome
 from opentsm_tsm import inventory, operations, seram, sessions
 from opentsm_tsm.centre import Send, Wait
 from opentsm_tsm.problems import RefusalError, failed
+from opentsm_tsm.signals import WORK_SIGNAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -225,6 +226,7 @@ class Engine:
             self._handlers[operation.function].reported(self._centre, operation, context, outcome)
             operation.save(self._store)
         self._centre.signals.notify(operation_signal(operation))
+        self._centre.signals.notify(WORK_SIGNAL)
 
     def _unavailable(self, se: str, operation: OperationRow, report: Report | RecoveredReport | None) -> None:
         """Try again later when nothing of a script reached the SE, a few times; but not what the agent refused."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-__all__ = ["Signals"]
+__all__ = ["WORK_SIGNAL", "Signals"]
+
+WORK_SIGNAL = "work"
+"""Notified when an operation is new or came forward: an SE may have to be woken, or an MNO asked."""
 
 
 class Signals:
