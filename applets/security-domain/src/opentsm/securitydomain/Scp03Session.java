@@ -134,9 +134,14 @@ final class Scp03Session {
         return equal(ram, HOST_CRYPTOGRAM, buffer, offset, ram[SIZE]);
     }
 
-    /** Checks the MAC of EXTERNAL AUTHENTICATE (chaining value zero) and takes it as the first chaining value. */
-    boolean isFirstMac(byte[] buffer, short offset, short length) {
-        return isMac(buffer, offset, HEADER, (short) (length - ram[SIZE]));
+    /**
+     * Checks the MAC of EXTERNAL AUTHENTICATE (chaining value zero) and takes it as the first chaining value.
+     *
+     * @param header its length: 5, or 7 in the extended form
+     * @param length header and data, MAC included
+     */
+    boolean isFirstMac(byte[] buffer, short header, short length) {
+        return isMac(buffer, (short) 0, header, (short) (length - ram[SIZE]));
     }
 
     /** Makes the session authenticated at a security level. */

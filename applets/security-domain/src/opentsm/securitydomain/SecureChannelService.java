@@ -228,6 +228,7 @@ final class SecureChannelService implements SecureChannel {
     private short externalAuthenticate(APDU apdu, Scp03Session session) {
         byte[] buffer = apdu.getBuffer();
         short lc = apdu.setIncomingAndReceive();
+        short data = apdu.getOffsetCdata();
         byte level = buffer[ISO7816.OFFSET_P1];
         short status = 0;
         if (!session.isInitialized()) {
@@ -236,7 +237,7 @@ final class SecureChannelService implements SecureChannel {
             status = Gp.SW_CLA_NOT_SUPPORTED;
         } else if (buffer[ISO7816.OFFSET_P2] != 0 || !isLevel(level)) {
             status = Gp.SW_INCORRECT_P1P2;
-        } else if (lc != (short) (session.size() << 1) || apdu.getOffsetCdata() != ISO7816.OFFSET_CDATA) {
+        } else if (lc != (short) (session.size() << 1)) {
             status = Gp.SW_WRONG_LENGTH;
         }
         if (status != 0) {
@@ -246,11 +247,11 @@ final class SecureChannelService implements SecureChannel {
         KeySlot enc = session.keySet();
         // Counted before the comparison, so that cutting the power saves no attempt.
         enc.failures++;
-        if (!session.isHostCryptogram(buffer, ISO7816.OFFSET_CDATA)) {
+        if (!session.isHostCryptogram(buffer, data)) {
             session.end();
             ISOException.throwIt(Gp.SW_AUTHENTICATION_FAILED);
         }
-        if (!session.isFirstMac(buffer, (short) 0, (short) (ISO7816.OFFSET_CDATA + lc))) {
+        if (!session.isFirstMac(buffer, data, (short) (data + lc))) {
             session.end();
             ISOException.throwIt(Gp.SW_SECURITY_STATUS);
         }

@@ -157,7 +157,7 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         short received = apdu.setIncomingAndReceive();
         short data = apdu.getOffsetCdata();
         short length = (short) (data + apdu.getIncomingLength());
-        if (length > (short) buffer.length) {
+        if (length > buffer.length) {
             ISOException.throwIt(Gp.SW_WRONG_LENGTH);
         }
         short at = (short) (data + received);
