@@ -19,15 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import jpype
-from harness import Comparison, alternate, report
 from smartcard import scard
 
+from harness import Comparison, alternate, report
 from opentsm_agent.links import open_link
 from opentsm_agent.links.pcsc import PcscLink, reader_names
-from opentsm_build import compiler, java
+from opentsm_build import artifacts, compiler, java
 from opentsm_card.errors import TransportError
 from opentsm_simulator import VirtualSe
-from opentsm_simulator.runtime import card_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,8 +52,9 @@ def _loop(transmit: Callable[[bytes], bytes], count: int) -> Callable[[], int]:
 
 def _bare_jcardsim() -> Callable[[bytes], Any]:
     """Return transmitCommand of a plain jCardSim runtime with the same applet."""
-    jar, runtime, loader = card_runtime()
-    classes = compiler.compile_sources([_ECHO / "src"], [jar, runtime])
+    jar = artifacts.resolve(artifacts.JCARDSIM)
+    loader = java.class_loader([jar])
+    classes = compiler.compile_sources([_ECHO / "src"], [jar])
     applet = java.class_loader([classes], loader).loadClass("bench.Echo")
     aid = jpype.JClass("javacard.framework.AID", loader=loader)(bytes.fromhex("F0000000E1"), 0, 5)
     simulator = jpype.JClass("com.licel.jcardsim.base.SimulatorRuntime", loader=loader)()

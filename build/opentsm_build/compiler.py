@@ -83,7 +83,6 @@ def compile_sources(roots: Sequence[Path], class_path: Sequence[Path] = ()) -> P
 
 def _run(sources: list[str], class_path: Sequence[Path], output: Path) -> None:
     jar = artifacts.resolve(artifacts.ECJ)
-    java.start()
     if not _loader:
         _loader.append(java.class_loader([jar]))
     batch = jpype.JClass("org.eclipse.jdt.core.compiler.batch.BatchCompiler", loader=_loader[0])

@@ -82,12 +82,13 @@ def start(heap_mib: int = DEFAULT_HEAP_MIB) -> None:
 
 
 def class_loader(paths: Sequence[Path], parent: Any = None) -> Any:  # noqa: ANN401 - Java objects have no Python types
-    """Return a class loader over jars and folders of classes, searched in this order.
+    """Return a class loader over jars and folders of classes, searched in this order; starts the JVM if need be.
 
     Args:
         paths: jars and folders that exist.
         parent: the loader asked first; None for the Java platform's own.
     """
+    start()
     file, url = jpype.JClass("java.io.File"), jpype.JClass("java.net.URL")
     urls = jpype.JArray(url)([file(str(path)).toURI().toURL() for path in paths])
     if parent is None:

@@ -23,7 +23,7 @@ from opentsm_card.errors import OpenTsmError, ProtocolError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["AppletPackage", "CardMaker", "built_in_packages", "card_maker", "card_runtime"]
+__all__ = ["AppletPackage", "CardMaker", "built_in_packages", "card_maker"]
 
 _HERE: Final = Path(__file__).resolve().parent
 _JAVA: Final = _HERE / "java"
@@ -87,11 +87,10 @@ def built_in_packages() -> tuple[AppletPackage, ...]:
 
 
 @functools.cache
-def card_runtime() -> tuple[Path, Path, Any]:
+def _card_runtime() -> tuple[Path, Path, Any]:
     """Return jCardSim's archive, the card runtime's classes, and the class loader over both that all cards share."""
     jar = artifacts.resolve(artifacts.JCARDSIM)
     runtime = compiler.compile_sources([_JAVA], [jar])
-    java.start()
     return jar, runtime, java.class_loader([runtime, jar])
 
 
@@ -104,8 +103,8 @@ class CardMaker:
 
     def __init__(self, packages: tuple[AppletPackage, ...]) -> None:
         self.packages = packages
-        jar, runtime, loader = card_runtime()
-        applets = compiler.compile_sources([package.folder / "src" for package in packages], [jar, runtime])
+        jar, runtime, loader = _card_runtime()
+        applets = compiler.compile_sources([package.folder / "src" for package in packages], [runtime, jar])
         self._provisioner: Callable[..., Any] = jpype.JClass("opentsm.runtime.Provisioner", loader=loader)
         self._class_files = jpype.JClass("java.util.HashMap")()
         for path in applets.rglob("*.class"):

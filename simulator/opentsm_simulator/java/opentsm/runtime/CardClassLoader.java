@@ -59,6 +59,9 @@ final class CardClassLoader extends ClassLoader {
     }
 
     private static boolean isVisible(String name) {
+        if (name.equals("javacard.framework.ApduAccess")) {
+            return false;
+        }
         for (String prefix : VISIBLE) {
             if (name.startsWith(prefix)) {
                 return true;

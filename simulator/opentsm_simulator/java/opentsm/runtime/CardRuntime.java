@@ -7,6 +7,7 @@ import com.licel.jcardsim.utils.BiConsumer;
 import java.util.Set;
 import javacard.framework.AID;
 import javacard.framework.APDU;
+import javacard.framework.ApduAccess;
 import javacard.framework.Applet;
 import javacard.framework.ISOException;
 import javacard.framework.Shareable;
@@ -50,8 +51,6 @@ public final class CardRuntime extends SimulatorRuntime {
     private final Services services;
     private final ApplicationServices applicationServices;
     private final CommandForm form = new CommandForm();
-    private final ApduBridge shortBridge;
-    private final ApduBridge extendedBridge;
 
     /** The channel of the command that runs. */
     private Channel channel;
@@ -61,8 +60,6 @@ public final class CardRuntime extends SimulatorRuntime {
 
     /** Makes an empty card; a {@link Provisioner} fills it. */
     public CardRuntime() {
-        shortBridge = new ApduBridge(shortAPDU);
-        extendedBridge = new ApduBridge(extendedAPDU);
         interfaces = new CardInterface[] {new CardInterface(this, 0), new CardInterface(this, 1)};
         selection = new Selection(this);
         manageChannel = new ManageChannel(this, selection);
@@ -232,16 +229,17 @@ public final class CardRuntime extends SimulatorRuntime {
             return Sw.answer(Sw.WRONG_LENGTH);
         }
         enterChannel(on);
-        ApduBridge bridge = parts.extended ? extendedBridge : shortBridge;
         usingExtendedAPDUs = parts.extended;
-        bridge.load(command, parts, on.number, currentProtocol);
+        APDU apdu = parts.extended ? extendedAPDU : shortAPDU;
+        ApduAccess.load(apdu, command, parts.dataOffset, parts.dataLength, parts.expected, parts.p3, on.number,
+                currentProtocol);
         responseBufferSize = 0;
         selecting = isSelect;
         contexts.current = entry;
         contexts.previous = null;
         short sw = Sw.OK;
         try {
-            entry.applet.process(bridge.apdu);
+            entry.applet.process(apdu);
         } catch (ISOException thrown) {
             sw = thrown.getReason();
         } catch (Throwable thrown) {
@@ -249,7 +247,7 @@ public final class CardRuntime extends SimulatorRuntime {
         } finally {
             contexts.current = null;
             selecting = false;
-            bridge.close();
+            ApduAccess.close(apdu);
         }
         if (transactionDepth != 0) {
             abortOpenTransaction();

@@ -31,7 +31,7 @@ final class CommandForm {
         int length = command.length;
         extended = false;
         dataLength = 0;
-        dataOffset = 5;
+        dataOffset = 4;
         expected = ANY_SHORT;
         p3 = 0;
         if (length < 5) {
@@ -47,6 +47,7 @@ final class CommandForm {
             return parseExtended(command, length);
         }
         dataLength = first;
+        dataOffset = 5;
         p3 = command[4];
         if (length == 6 + first) {
             int le = command[length - 1] & 0xFF;
@@ -58,7 +59,6 @@ final class CommandForm {
 
     private boolean parseExtended(byte[] command, int length) {
         extended = true;
-        dataOffset = 7;
         expected = ANY_EXTENDED;
         if (length < 7) {
             return false;
@@ -73,6 +73,7 @@ final class CommandForm {
             return false;
         }
         dataLength = second;
+        dataOffset = 7;
         if (length == 9 + second) {
             expected = limited((command[length - 2] & 0xFF) << 8 | command[length - 1] & 0xFF);
             return true;
