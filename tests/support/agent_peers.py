@@ -242,8 +242,9 @@ class CountingCard:
     C-APDU (from 0) is run; what it returns is answered instead, and when it raises ConnectionAbortedError nothing is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, atr: bytes = ATR) -> None:
         self.run: list[bytes] = []
+        self.atr = atr
         self.resets = 0
         self.hook: Callable[[int, bytes], bytes | None] = lambda _number, _c_apdu: None
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -271,7 +272,8 @@ class CountingCard:
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._listener.close()
         for connection in self._connections:
-            connection.close()
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _serve(self) -> None:
         while True:
@@ -279,14 +281,19 @@ class CountingCard:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            self._connections.append(connection)
-            threading.Thread(target=serve_vpcd, args=(connection, self.answer, self._reset), daemon=True).start()
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
-    def _reset(self) -> bytes:
+    def serve(self, connection: socket.socket) -> None:
+        """Be this card on a connected socket, until either side closes it."""
+        self._connections.append(connection)
+        serve_vpcd(connection, self.transmit, self.reset, lambda: self.atr)
+
+    def reset(self) -> bytes:
+        """Be reset."""
         self.resets += 1
-        return ATR
+        return self.atr
 
-    def answer(self, c_apdu: bytes) -> bytes:
+    def transmit(self, c_apdu: bytes) -> bytes:
         """Run one C-APDU."""
         instead = self.hook(len(self.run), c_apdu)
         if instead is not None:
@@ -295,24 +302,35 @@ class CountingCard:
         return bytes.fromhex("6985") if c_apdu[1] == 0x10 else c_apdu[5:8] + bytes.fromhex("9000")
 
 
-def serve_vpcd(connection: socket.socket, answer: Callable[[bytes], bytes], reset: Callable[[], bytes]) -> None:
+def serve_vpcd(
+    connection: socket.socket, answer: Callable[[bytes], bytes], reset: Callable[[], object], atr: Callable[[], bytes]
+) -> None:
     """Be a card on a connected socket, until it closes."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    with connection, connection.makefile("rb") as stream:
-        try:
-            while len(header := stream.read(2)) == 2:
-                message = stream.read(int.from_bytes(header, "big"))
-                if message == b"\x04":
-                    response = ATR
-                elif len(message) == 1:
-                    if message in {b"\x01", b"\x02"}:
-                        reset()
-                    continue
-                else:
-                    response = answer(message)
-                connection.sendall(len(response).to_bytes(2, "big") + response)
-        except OSError:
-            return
+    with connection, contextlib.suppress(OSError, EOFError):
+        while True:
+            message = _receive(connection, int.from_bytes(_receive(connection, 2), "big"))
+            if message == b"\x04":
+                response = atr()
+            elif len(message) == 1:
+                if message in {b"\x01", b"\x02"}:
+                    reset()
+                continue
+            else:
+                response = answer(message)
+            connection.sendall(len(response).to_bytes(2, "big") + response)
+
+
+def _receive(connection: socket.socket, length: int) -> bytes:
+    received = b""
+    while len(received) < length:
+        # vpcd writes length and body apart; a delayed acknowledgement between them costs 40 ms.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        part = connection.recv(length - len(received))
+        if not part:
+            raise EOFError
+        received += part
+    return received
 
 
 def se_order(number: int, c_apdus: Iterable[str], **members: Any) -> dict[str, Any]:

@@ -27,7 +27,8 @@ _GONE: Final = frozenset(
     }
 )
 _OK: Final[int] = scard.SCARD_S_SUCCESS
-_PROTOCOLS: Final[int] = scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1
+# A card that offers both gets T=1, which carries any C-APDU as it is; pcscd would take the one that is offered first.
+_PREFERRED: Final = (scard.SCARD_PROTOCOL_T1, scard.SCARD_PROTOCOL_T0)
 
 
 def open_pcsc(reader: str, timeout_s: float) -> PcscLink:
@@ -92,9 +93,12 @@ class PcscLink:
         """
         if self._card is None:
             raise CardRemovedError(f"pcsc:{self.reader}: the link is closed")
-        status, protocol = scard.SCardReconnect(
-            self._card, scard.SCARD_SHARE_EXCLUSIVE, _PROTOCOLS, scard.SCARD_RESET_CARD
-        )
+        for protocols in _PREFERRED:
+            status, protocol = scard.SCardReconnect(
+                self._card, scard.SCARD_SHARE_EXCLUSIVE, protocols, scard.SCARD_RESET_CARD
+            )
+            if status != scard.SCARD_E_PROTO_MISMATCH:
+                break
         if status != _OK:
             raise _error(status, f"pcsc:{self.reader}: reset")
         self._set_protocol(protocol)
@@ -122,7 +126,10 @@ class PcscLink:
         self.close()
 
     def _connect(self, context: int) -> int:
-        status, card, protocol = scard.SCardConnect(context, self.reader, scard.SCARD_SHARE_EXCLUSIVE, _PROTOCOLS)
+        for protocols in _PREFERRED:
+            status, card, protocol = scard.SCardConnect(context, self.reader, scard.SCARD_SHARE_EXCLUSIVE, protocols)
+            if status != scard.SCARD_E_PROTO_MISMATCH:
+                break
         if status != _OK:
             raise _error(status, f"pcsc:{self.reader}: connect")
         self._set_protocol(protocol)
