@@ -217,5 +217,5 @@ def recovered_report(order: OrderState, boot: str, *, extended: bool) -> bytes:
         return encode_report(LocalAgentStatus.PROCESSED, outcomes, order=order.started.order, extended=extended)
     cause = "the agent was restarted during the order" if same_boot else "the device lost power during the order"
     return encode_report(
-        LocalAgentStatus.UNKNOWN_FAILURE, outcomes, error=cause, order=order.started.order, extended=extended
+        LocalAgentStatus.UNAVAILABLE_SE, outcomes, error=cause, order=order.started.order, extended=extended
     )

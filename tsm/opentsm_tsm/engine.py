@@ -239,7 +239,8 @@ class Engine:
             operation.fail(self._store, failed("se-unavailable", "The agent did not run the script.", detail))
         else:
             operation.save(self._store)
-            self._held_until[se] = time.monotonic() + _UNAVAILABLE_DELAY_S
+            # The first time at once: an agent that was only restarted has its SE again.
+            self._held_until[se] = time.monotonic() + _UNAVAILABLE_DELAY_S * (tries - 1)
 
     # ---- orders ----------------------------------------------------------------------------------------------
 
