@@ -94,7 +94,8 @@ class Host:
 
     def into(self, aid: bytes, key_set: KeySet, level: SecurityLevel = FULL) -> Host:
         """Select and open."""
-        self.select(aid).require("SELECT")
+        # 6283: the issuer security domain of a locked card is selected with a warning.
+        self.select(aid).require("SELECT", (0x9000, 0x6283))
         self.open(key_set, level)
         return self
 
@@ -144,9 +145,7 @@ class Host:
 
     def new_payment(self, aid: Aid, parameters: bytes | None = None) -> None:
         self.done(
-            InstallForInstall(
-                PAYMENT_PACKAGE, PAYMENT_MODULE, aid, parameters=parameters or payment_parameters()
-            )
+            InstallForInstall(PAYMENT_PACKAGE, PAYMENT_MODULE, aid, parameters=parameters or payment_parameters())
         )
 
     def activate(self, aid: Aid, *, activated: bool = True) -> int:
