@@ -1,4 +1,4 @@
-"""A host in front of a virtual SE: selects, opens SCP03 sessions and sends commands of opentsm_card, plain or wrapped."""
+"""A host in front of a virtual SE: selects, opens SCP03 sessions, sends commands plain or wrapped."""
 
 from __future__ import annotations
 

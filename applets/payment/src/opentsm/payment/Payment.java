@@ -228,12 +228,12 @@ public final class Payment extends Applet implements MultiSelectable, Personaliz
      */
     @Override
     public short processData(byte[] input, short inputOffset, short inputLength, byte[] output, short outputOffset) {
-        short data = (short) (inputOffset + ISO7816.OFFSET_CDATA);
-        short end = (short) (inputOffset + inputLength);
-        if (input[(short) (inputOffset + ISO7816.OFFSET_INS)] != INS_STORE_DATA
-                || (short) (end - data) != (short) (input[(short) (inputOffset + ISO7816.OFFSET_LC)] & 0xFF)) {
-            ISOException.throwIt(ISO7816.SW_WRONG_LENGTH);
+        if (input[(short) (inputOffset + ISO7816.OFFSET_INS)] != INS_STORE_DATA) {
+            ISOException.throwIt(ISO7816.SW_INS_NOT_SUPPORTED);
         }
+        boolean extended = input[(short) (inputOffset + ISO7816.OFFSET_LC)] == 0;
+        short data = (short) (inputOffset + (extended ? ISO7816.OFFSET_EXT_CDATA : ISO7816.OFFSET_CDATA));
+        short end = (short) (inputOffset + inputLength);
         short second = afterGroup(input, data, end);
         short after = afterGroup(input, second, end);
         short operation = (short) (data + 3);

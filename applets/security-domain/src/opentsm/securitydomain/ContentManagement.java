@@ -25,6 +25,9 @@ final class ContentManagement {
     /** P2 of DELETE: the object and what is related to it (table 11-23). */
     private static final byte RELATED = (byte) 0x80;
 
+    /** Bit of the first byte of privileges (table 11-7). */
+    private static final byte CARD_RESET = 0x04;
+
     /** The LVs of INSTALL's data field: what the first two are depends on P1. */
     private static final short FIRST = 0;
 
@@ -113,7 +116,10 @@ final class ContentManagement {
         Open.install(buffer, at[FIRST], at[SECOND], at[APPLICATION], at[PRIVILEGES], at[PARAMETERS], selectable);
     }
 
-    /** Spec: clause 9.3.6, table 11-45. */
+    /**
+     * Spec: clauses 9.3.6, 11.5.2.3.3, table 11-45: of the privileges only Card Reset counts, which is added to those that
+     * the application has.
+     */
     private void makeSelectable(byte[] buffer, byte[] scratch) {
         Entry self = Authority.manager();
         requireEmpty(buffer, FIRST);
@@ -121,7 +127,16 @@ final class ContentManagement {
         Entry application = Authority.find(buffer, at[APPLICATION]);
         Authority.requireUnder(application, self);
         Authority.requireGrantable(self, buffer, at[PRIVILEGES], scratch);
-        Open.makeSelectable(application, buffer, at[PRIVILEGES], at[PARAMETERS]);
+        short unchanged = at[FIRST];
+        if (buffer[at[PRIVILEGES]] == 0 || (byte) (buffer[(short) (at[PRIVILEGES] + 1)] & CARD_RESET) == 0) {
+            Open.makeSelectable(application, buffer, unchanged, at[PARAMETERS]);
+            return;
+        }
+        // The header has been read: its place holds the LV.
+        buffer[0] = 3;
+        application.getPrivileges(buffer, (short) 1);
+        buffer[1] |= CARD_RESET;
+        Open.makeSelectable(application, buffer, (short) 0, at[PARAMETERS]);
     }
 
     /**

@@ -194,7 +194,9 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         }
         switch (ins) {
             case Gp.INS_GET_DATA:
-                return cardData.get(Util.makeShort(p1, p2), response);
+                length = cardData.get(Util.makeShort(p1, p2), response);
+                // The interindustry class asks for the value alone (clause 11.3.3.1; ISO 7816-4 clause 7.4.3).
+                return buffer[ISO7816.OFFSET_CLA] >= 0 ? Tlv.bare(response, length) : length;
             case Gp.INS_GET_STATUS:
                 return report.get(buffer, p1, p2, data, end, response);
             case Gp.INS_SET_STATUS:

@@ -131,4 +131,11 @@ final class Tlv {
         buffer[(short) (lengthOffset + 1)] = (byte) length;
         return (short) (end + 1);
     }
+
+    /** Moves the value of the data object at the beginning of a buffer to the beginning, and returns its length. */
+    static short bare(byte[] buffer, short end) {
+        short field = lengthOffset(buffer, (short) 0, end);
+        short length = length(buffer, field, end);
+        return Util.arrayCopyNonAtomic(buffer, valueOffset(buffer, field), buffer, (short) 0, length);
+    }
 }

@@ -1,0 +1,203 @@
+"""PUT KEY and DELETE [key] of the security domain applet, and a new domain's first keys."""
+
+from __future__ import annotations
+
+import pytest
+
+from opentsm_card.apdu import CommandApdu
+from opentsm_card.delete import DeleteKey
+from opentsm_card.errors import SecureChannelError
+from opentsm_card.get_status import GetStatus, Scope
+from opentsm_card.keys import KeySet, key_check_value
+from opentsm_card.put_key import KeyData, KeyType, PutKey, put_key_set
+from opentsm_card.scp03 import Scp03Session
+from opentsm_card.store_data import StoreData
+from opentsm_simulator import VirtualSe
+from sd_host import BANK, CENTRAL, ISD, ISD_KEYS, TRANSIT, Host, keys, service_provider
+
+NEW = keys(0x31, 5)
+
+
+def without_inner_length(key: bytes, dek: bytes) -> KeyData:
+    full = KeyData.aes(key, dek)
+    return KeyData(full.key_type, full.component[1:], full.check_value)
+
+
+def key_information(host: Host) -> bytes:
+    return host.plain(CommandApdu(0x80, 0xCA, 0x00, 0xE0, ne=256)).data
+
+
+def c0(version: int, *, key_type: int = 0x88, size: int = 16, identifiers: tuple[int, ...] = (1, 2, 3)) -> bytes:
+    return b"".join(bytes((0xC0, 4, identifier, version, key_type, size)) for identifier in identifiers)
+
+
+def e0(*structures: bytes) -> bytes:
+    value = b"".join(structures)
+    return bytes((0xE0, len(value))) + value
+
+
+@pytest.mark.parametrize("size", [16, 24, 32])
+def test_added_set_works_and_is_listed(isd: Host, size: int) -> None:
+    new = keys(0x31, 5, size)
+    answer = isd.put_keys(new)
+    assert answer.data == bytes([0x31]) + b"".join(new.check_values)
+    assert key_information(isd) == e0(c0(0x30), c0(0x31, size=size))
+    isd.into(ISD, new)
+    assert isd.sw(DeleteKey(0x30)) == 0x9000
+    assert key_information(isd) == e0(c0(0x31, size=size))
+
+
+def test_forms_of_the_key_data_field(isd: Host) -> None:
+    for version, make in ((0x31, KeyData.aes), (0x32, without_inner_length)):
+        new = keys(version, 5)
+        data = tuple(make(key, ISD_KEYS.dek) for key in (new.enc, new.mac, new.dek))
+        assert isd.sw(PutKey(0, version, 1, data)) == 0x9000
+        assert isd.begin(new).answer.key_version == version
+        isd.into(ISD, ISD_KEYS)
+    without_check_value = KeyData(KeyType.AES, KeyData.aes(bytes(16), ISD_KEYS.dek).component, b"")
+    answer = isd.send(PutKey(0, 0x33, 1, (without_check_value,)))
+    assert answer.data == b"\x33" + key_check_value(bytes(16))
+
+
+def test_des_keys_are_stored_for_other_protocols(isd: Host) -> None:
+    key = bytes(range(16))
+    encrypted = KeyData.aes(key, ISD_KEYS.dek).component[1:]
+    check = key_check_value(key, des=True)
+    assert isd.send(PutKey(0, 0x01, 1, (KeyData(KeyType.DES, encrypted, check),))).data == b"\x01" + check
+    assert key_information(isd) == e0(c0(0x30), c0(0x01, key_type=0x80, identifiers=(1,)))
+    assert isd.plain(Scp03Session.initialize_update(0x01, bytes(8))).sw == 0x6A88
+
+
+def test_replacing_keeps_or_changes_the_version(isd: Host) -> None:
+    isd.put_keys(NEW, replaces=0x30).require("PUT KEY")
+    assert key_information(isd) == e0(c0(0x31))
+    isd.into(ISD, NEW)
+    again = keys(0x31, 77)
+    isd.put_keys(again, replaces=0x31).require("PUT KEY")
+    isd.select(ISD)
+    with pytest.raises(SecureChannelError):
+        isd.begin(NEW)
+    isd.into(ISD, again)
+    assert isd.session is not None
+    assert isd.session.answer.sequence_counter == 2  # counted from the replacement on: one failed host, one session
+
+
+def test_wrong_check_value_changes_nothing(isd: Host) -> None:
+    good = KeyData.aes(bytes(16), ISD_KEYS.dek)
+    bad = KeyData(good.key_type, good.component, b"\0\0\0")
+    assert isd.sw(PutKey(0, 0x31, 1, (good, good, bad))) == 0x9485
+    assert isd.sw(PutKey(0x30, 0x30, 1, (good, good, bad))) == 0x9485
+    assert key_information(isd) == e0(c0(0x30))
+    isd.into(ISD, ISD_KEYS)
+
+
+@pytest.mark.parametrize(
+    ("command", "sw"),
+    [
+        ("80D8310101", 0x6A80),  # no key data
+        ("80D8000106 31FF10000000", 0x9484),  # extended format
+        ("80D8000105 31B0010000", 0x9484),
+        ("80D8000101 00", 0x6A80),  # version 00
+        ("80D8000101 80", 0x6A80),
+        ("80D8000001 31", 0x6A86),  # key identifier 00
+        ("80D8800101 31", 0x6A86),  # more PUT KEY commands
+        ("80D8000113 318810" + "00" * 16, 0x6A80),  # length of check value missing
+        ("80D8000113 318811" + "10" + "00" * 15, 0x6A80),  # one byte short of a block
+        ("80D800010B 318808" + "00" * 8, 0x6A80),  # no AES key has 8 bytes
+    ],
+)
+def test_malformed_key_data_changes_nothing(isd: Host, command: str, sw: int) -> None:
+    assert isd.sw(CommandApdu.parse(bytes.fromhex(command)[:4] + bytes.fromhex(command)[4:])) == sw
+    assert key_information(isd) == e0(c0(0x30))
+
+
+def test_places_of_keys(isd: Host) -> None:
+    one = KeyData.aes(bytes(16), ISD_KEYS.dek)
+    assert isd.sw(PutKey(0, 0x30, 1, (one,))) == 0x6A80  # is there already
+    assert isd.sw(PutKey(0x33, 0x33, 1, (one,))) == 0x6A88  # is not there
+    isd.put_keys(NEW).require("PUT KEY")
+    assert isd.sw(put_key_set(keys(0x30, 1), ISD_KEYS.dek, replaces=0x31)) == 0x6A80  # would be there twice
+    assert isd.sw(PutKey(0, 0x32, 0x7F, (one, one))) == 0x6A86  # identifier 80
+
+
+def test_room_ends_and_nothing_of_the_last_command_stays(isd: Host) -> None:
+    for version in range(1, 8):
+        isd.put_keys(keys(version, version)).require("PUT KEY")
+    before = key_information(isd)
+    assert isd.put_keys(keys(0x40, 1)).sw == 0x6A84
+    assert key_information(isd) == before
+    assert len(before) == 3 + 24 * 6
+    isd.done(DeleteKey(5))
+    isd.put_keys(keys(0x40, 1)).require("PUT KEY")
+
+
+def test_last_set_stays(isd: Host) -> None:
+    for command in (DeleteKey(0x30), DeleteKey(None, 1), DeleteKey(0x30, 3)):
+        assert isd.sw(command) == 0x6985
+    assert isd.sw(DeleteKey(0x31)) == 0x6A88
+    isd.into(ISD, ISD_KEYS)
+
+
+def test_delete_by_identifier(isd: Host) -> None:
+    isd.done(PutKey(0, 0x40, 5, (KeyData.aes(bytes(16), ISD_KEYS.dek),)))
+    isd.done(DeleteKey(None, 5))
+    assert key_information(isd) == e0(c0(0x30))
+
+
+def test_effects_name_versions_only(se: VirtualSe, isd: Host) -> None:
+    isd.put_keys(NEW).require("PUT KEY")
+    isd.done(DeleteKey(0x30))
+    assert se.effects() == [f"put-key {ISD} 31", f"delete-key {ISD} 30"]
+
+
+def test_a_new_domain_gets_its_first_keys_through_its_parent(isd: Host) -> None:
+    isd.new_domain(BANK)
+    assert isd.state(BANK) == 0x07
+    isd.into(BANK, ISD_KEYS)
+    assert key_information(isd) == e0()
+    assert isd.state(BANK) == 0x07
+    isd.put_keys(NEW).require("PUT KEY")
+    assert isd.state(BANK) == 0x0F
+    # The parent's session looks on, and changes nothing any more.
+    assert isd.put_keys(keys(0x32, 3)).sw == 0x6985
+    assert isd.sw(DeleteKey(0x31)) == 0x6985
+    assert isd.sw(StoreData(0, bytes.fromhex("420101"), last=True)) == 0x6985
+    assert isd.sw(GetStatus(Scope.APPLICATIONS)) == 0x9000
+
+
+def test_a_personalized_domain_takes_nothing_from_its_parent(se: VirtualSe) -> None:
+    host = service_provider(se, ISD, ISD_KEYS, BANK, NEW)
+    host.select(BANK)
+    assert host.plain(Scp03Session.initialize_update(0x30, bytes(8))).sw == 0x6A88
+    with pytest.raises(SecureChannelError):
+        host.begin(KeySet(0x31, ISD_KEYS.enc, ISD_KEYS.mac, ISD_KEYS.dek))
+    assert host.plain(CommandApdu(0x84, 0x82, 0x01, 0x00, bytes(16))).sw == 0x6300
+    host.into(BANK, NEW)
+    own = keys(0x32, 8)
+    host.put_keys(own).require("PUT KEY")
+    host.into(BANK, own)
+    host.done(DeleteKey(0x31))
+    host.select(BANK)
+    assert host.plain(Scp03Session.initialize_update(0x31, bytes(8))).sw == 0x6A88
+
+
+def test_first_keys_with_the_parent_s_version_are_the_domain_s_own(se: VirtualSe) -> None:
+    own = keys(0x30, 11)
+    host = service_provider(se, ISD, ISD_KEYS, BANK, own)
+    host.select(BANK)
+    with pytest.raises(SecureChannelError):
+        host.begin(ISD_KEYS)
+    host.into(BANK, own)
+
+
+def test_a_domain_two_levels_down_is_served_by_the_nearest_keys() -> None:
+    central_keys = keys(0x30, 3)
+    host = Host(VirtualSe.create("uicc", keys={"central": central_keys}).link())
+    host.into(CENTRAL, central_keys)
+    host.new_domain(TRANSIT)
+    host.select(TRANSIT)
+    with pytest.raises(SecureChannelError):
+        host.begin(ISD_KEYS)
+    host.into(TRANSIT, central_keys)
+    host.put_keys(NEW).require("PUT KEY")
+    host.into(TRANSIT, NEW)
