@@ -86,18 +86,15 @@ public final class ApplicationServices {
     }
 
     /** Asks a server for its shareable object (JCRE clause 6.2.4); null when it gives none, or fails. */
-    Shareable sharedObject(final ApplicationEntry server, final ApplicationEntry client, final byte parameter) {
+    Shareable sharedObject(ApplicationEntry server, ApplicationEntry client, byte parameter) {
         if (server.applet == null) {
             return null;
         }
         Shareable shared;
         try {
-            shared = card.contexts.call(server, client, new Contexts.Action<Shareable>() {
-                @Override
-                public Shareable run() {
-                    AID clientAid = client == null ? null : client.aid();
-                    return server.applet.getShareableInterfaceObject(clientAid, parameter);
-                }
+            shared = card.contexts.call(server, client, () -> {
+                AID clientAid = client == null ? null : client.aid();
+                return server.applet.getShareableInterfaceObject(clientAid, parameter);
             });
         } catch (RuntimeException refused) {
             return null;

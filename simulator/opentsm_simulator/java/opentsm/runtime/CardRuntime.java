@@ -339,7 +339,7 @@ public final class CardRuntime extends SimulatorRuntime {
     }
 
     @Override
-    public Shareable getSharedObject(AID server, final byte parameter) {
+    public Shareable getSharedObject(AID server, byte parameter) {
         return applicationServices.sharedObject(server, parameter);
     }
 

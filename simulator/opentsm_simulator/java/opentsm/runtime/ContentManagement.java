@@ -211,15 +211,12 @@ final class ContentManagement {
         Sw.require(entry.selections == 0 && !registry.hasAssociated(entry), Sw.CONDITIONS_NOT_SATISFIED);
     }
 
-    private void remove(final ApplicationEntry entry) {
+    private void remove(ApplicationEntry entry) {
         if (entry.applet instanceof AppletEvent) {
             try {
-                card.contexts.as(entry, null, new Contexts.Action<Void>() {
-                    @Override
-                    public Void run() {
-                        ((AppletEvent) entry.applet).uninstall();
-                        return null;
-                    }
+                card.contexts.as(entry, null, () -> {
+                    ((AppletEvent) entry.applet).uninstall();
+                    return null;
                 });
             } catch (Throwable ignored) {
                 // JC API, AppletEvent: deletion goes on whatever uninstall throws.
@@ -265,12 +262,9 @@ final class ContentManagement {
         void run() {
             card.onRegister(this);
             try {
-                card.contexts.as(entry, null, new Contexts.Action<Void>() {
-                    @Override
-                    public Void run() throws Throwable {
-                        entry.module().install.invokeExact(array, (short) 0, (byte) array.length);
-                        return null;
-                    }
+                card.contexts.as(entry, null, () -> {
+                    entry.module().install.invokeExact(array, (short) 0, (byte) array.length);
+                    return null;
                 });
             } catch (ISOException refused) {
                 throw refused;

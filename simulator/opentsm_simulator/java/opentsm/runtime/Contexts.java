@@ -116,7 +116,7 @@ final class Contexts {
         }
 
         @Override
-        public Object invoke(Object proxy, final Method method, final Object[] arguments) throws Throwable {
+        public Object invoke(Object proxy, Method method, Object[] arguments) throws Throwable {
             if (method.getDeclaringClass() == Object.class) {
                 return "equals".equals(method.getName())
                         ? (Object) (proxy == arguments[0])
@@ -124,14 +124,11 @@ final class Contexts {
             }
             // A handle outlives its server: what is left of a deleted application answers nothing.
             server.live();
-            return as(server, current, new Action<Object>() {
-                @Override
-                public Object run() throws Throwable {
-                    try {
-                        return method.invoke(object, arguments);
-                    } catch (InvocationTargetException thrown) {
-                        throw thrown.getCause();
-                    }
+            return as(server, current, () -> {
+                try {
+                    return method.invoke(object, arguments);
+                } catch (InvocationTargetException thrown) {
+                    throw thrown.getCause();
                 }
             });
         }

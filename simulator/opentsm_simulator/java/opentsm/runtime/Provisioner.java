@@ -61,27 +61,24 @@ public final class Provisioner {
      * @param contactlessState GPCLRegistryEntry.STATE_CL_*
      */
     public void addInstance(byte[] domainAid, byte[] loadFileAid, byte[] moduleAid, byte[] aid,
-            byte[] privileges, byte[] parameters, final int state, final int contactlessState) throws Throwable {
+            byte[] privileges, byte[] parameters, int state, int contactlessState) throws Throwable {
         requireUnfinished();
-        final ApplicationEntry domain =
+        ApplicationEntry domain =
                 domainAid.length == 0 ? null : (ApplicationEntry) card.registry.find(domainAid, 0, domainAid.length);
-        final ByteArrayOutputStream fields = new ByteArrayOutputStream();
-        final short[] at = new short[5];
+        ByteArrayOutputStream fields = new ByteArrayOutputStream();
+        short[] at = new short[5];
         byte[][] values = {loadFileAid, moduleAid, aid, privileges, parameters};
         for (int i = 0; i < values.length; i++) {
             at[i] = (short) fields.size();
             fields.write(values[i].length);
             fields.write(values[i]);
         }
-        card.make(new Contexts.Action<Void>() {
-            @Override
-            public Void run() {
-                ApplicationEntry entry = content.install(
-                        domain, fields.toByteArray(), at[0], at[1], at[2], at[3], at[4], true);
-                entry.unlockedState = (byte) state;
-                entry.contactlessState = (byte) contactlessState;
-                return null;
-            }
+        card.make(() -> {
+            ApplicationEntry entry = content.install(
+                    domain, fields.toByteArray(), at[0], at[1], at[2], at[3], at[4], true);
+            entry.unlockedState = (byte) state;
+            entry.contactlessState = (byte) contactlessState;
+            return null;
         });
         if (domain == null) {
             adoptLoadFiles();

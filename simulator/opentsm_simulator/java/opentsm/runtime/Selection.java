@@ -118,17 +118,14 @@ final class Selection {
     }
 
     /** Makes an application the selected one of a channel; false when it refuses, and then nothing is selected. */
-    private boolean activate(Channel channel, final ApplicationEntry entry) {
-        final boolean alreadyActive = entry.selections != 0;
+    private boolean activate(Channel channel, ApplicationEntry entry) {
+        boolean alreadyActive = entry.selections != 0;
         card.enterChannel(channel);
         boolean accepted;
         try {
-            accepted = contexts.as(entry, null, new Contexts.Action<Boolean>() {
-                @Override
-                public Boolean run() {
-                    Applet applet = entry.applet;
-                    return alreadyActive ? ((MultiSelectable) applet).select(true) : applet.select();
-                }
+            accepted = contexts.as(entry, null, () -> {
+                Applet applet = entry.applet;
+                return alreadyActive ? ((MultiSelectable) applet).select(true) : applet.select();
             });
         } catch (Throwable refused) {
             accepted = false;
@@ -146,25 +143,22 @@ final class Selection {
     /** Ends the selection on a channel, if there is one; whatever the applet throws is ignored. */
     void deselect(Channel channel) {
         channel.chain = null;
-        final ApplicationEntry entry = channel.selected;
+        ApplicationEntry entry = channel.selected;
         if (entry == null) {
             return;
         }
         channel.selected = null;
         entry.selections--;
         card.enterChannel(channel);
-        final boolean stillActive = entry.selections != 0;
+        boolean stillActive = entry.selections != 0;
         try {
-            contexts.as(entry, null, new Contexts.Action<Void>() {
-                @Override
-                public Void run() {
-                    if (stillActive) {
-                        ((MultiSelectable) entry.applet).deselect(true);
-                    } else {
-                        entry.applet.deselect();
-                    }
-                    return null;
+            contexts.as(entry, null, () -> {
+                if (stillActive) {
+                    ((MultiSelectable) entry.applet).deselect(true);
+                } else {
+                    entry.applet.deselect();
                 }
+                return null;
             });
         } catch (Throwable ignored) {
             // JCRE clause 3.4: the applet is deselected all the same.

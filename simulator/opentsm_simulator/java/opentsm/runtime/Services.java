@@ -181,25 +181,22 @@ public final class Services {
         return personalizer(application(entry), caller()) != null;
     }
 
-    public short personalize(Entry entry, final byte[] input, final short inputOffset, final short inputLength,
-            final byte[] output, final short outputOffset) {
+    public short personalize(Entry entry, byte[] input, short inputOffset, short inputLength,
+            byte[] output, short outputOffset) {
         ApplicationEntry target = application(entry);
         ApplicationEntry caller = caller();
         // Clause 7.3.3: the caller is the application's own Security Domain, and the application may be INSTALLED only.
         Sw.require(target.domain() == caller && !target.isLocked(), Sw.CONDITIONS_NOT_SATISFIED);
-        final Object personalizer = personalizer(target, caller);
+        Object personalizer = personalizer(target, caller);
         Sw.require(personalizer != null, Sw.CONDITIONS_NOT_SATISFIED);
         String effect = "store-data " + target + " " + operationId(input, inputOffset, inputLength);
-        short written = card.contexts.call(target, caller, new Contexts.Action<Short>() {
-            @Override
-            public Short run() {
-                if (personalizer instanceof Personalization) {
-                    return ((Personalization) personalizer)
-                            .processData(input, inputOffset, inputLength, output, outputOffset);
-                }
-                ((Application) personalizer).processData(input, inputOffset, inputLength);
-                return (short) 0;
+        short written = card.contexts.call(target, caller, () -> {
+            if (personalizer instanceof Personalization) {
+                return ((Personalization) personalizer)
+                        .processData(input, inputOffset, inputLength, output, outputOffset);
             }
+            ((Application) personalizer).processData(input, inputOffset, inputLength);
+            return (short) 0;
         });
         card.effects.record(effect);
         return written;
