@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 SES_VARIABLE = "OPENTSM_DEMO_SES"
+_EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 
 
 @click.command()
@@ -48,11 +50,13 @@ def demo(*, as_json: bool, work_dir: Path | None, keep: bool, before_check: str 
     """
     from opentsm_tools.demo.report import JsonReport, TableReport  # noqa: PLC0415 - --help needs no rich
 
+    # As Ctrl-C: leave by the normal way, so that every process is stopped.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(_EXIT_TERMINATED))
     report = JsonReport() if as_json else TableReport()
     began = time.monotonic()
     with _folder(work_dir, keep=keep) as folder, report.shown():
-        verified, differences = _perform(folder, report, before_check)
-    ok = verified and not differences
+        differences = _perform(folder, report, before_check)
+    ok = not differences
     report.end(ok=ok, differences=differences, seconds=time.monotonic() - began)
     sys.exit(0 if ok else 1)
 
@@ -76,8 +80,8 @@ def _folder(work_dir: Path | None, *, keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _perform(folder: Path, report: TableReport | JsonReport, before_check: str | None) -> tuple[bool, list[str]]:
-    """Run world, sequences and comparison; return whether all sequences verified, and the differences."""
+def _perform(folder: Path, report: TableReport | JsonReport, before_check: str | None) -> list[str]:
+    """Run world, sequences and comparison; return everything that is not as it should be."""
     from opentsm_tools.demo.comparison import compare  # noqa: PLC0415 - as above
     from opentsm_tools.demo.sequences import SEQUENCES  # noqa: PLC0415 - as above
     from opentsm_tools.demo.stage import Stage  # noqa: PLC0415 - as above
@@ -87,12 +91,13 @@ def _perform(folder: Path, report: TableReport | JsonReport, before_check: str |
         stage = Stage(world, report)
         world.observe = stage.observe
         for step in SEQUENCES:
-            if not stage.play(step):
-                return False, [f"{step.name} did not leave the SEs as it should"]
+            failures = stage.play(step)
+            if failures:
+                return failures
         if before_check is not None:
             _hook(before_check, world.ses_file)
         report.say("comparing each SE with what the central TSM believes")
-        return True, compare(stage)
+        return compare(stage)
 
 
 def _hook(command: str, ses_file: Path) -> None:

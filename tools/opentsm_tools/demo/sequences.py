@@ -200,8 +200,13 @@ def delete_instance(stage: Stage) -> None:
     stage.models[UICC.se].remove(BANK.instance)
 
 
-def _renew(stage: Stage, provider: Provider, ins: int, kill: Callable[[], None], *, cut: bool) -> None:
-    """Renew a service by its qualifier, and do something fatal when the SE has executed a command of it."""
+def _renew(
+    stage: Stage, provider: Provider, ins: int, kill: Callable[[], None], restart: Callable[[], None], *, cut: bool
+) -> None:
+    """Renew a service by its qualifier, and kill a process when the SE has executed a command of it.
+
+    The process is dead before the answer goes on (or is lost); what is started again goes on by itself.
+    """
     device = SOUTH
     before = stage.effects(device)
     restarted: list[threading.Thread] = []
@@ -209,7 +214,8 @@ def _renew(stage: Stage, provider: Provider, ins: int, kill: Callable[[], None],
     def trigger(command: bytes, answer: bytes) -> bool:
         if command[1] != ins or answer[-2:] != b"\x90\x00":
             return False
-        thread = threading.Thread(target=kill)
+        kill()
+        thread = threading.Thread(target=restart)
         thread.start()
         restarted.append(thread)
         return True
@@ -235,22 +241,14 @@ def _only_once(stage: Stage, device: Device, before: list[str], instance: bytes)
 
 def renew_agent_killed(stage: Stage) -> None:
     """Renew the ticket; the agent dies between the SE's executing INSTALL and its knowing so."""
-
-    def kill() -> None:
-        stage.world.kill_agent(SOUTH)
-        stage.world.restart_agent(SOUTH)
-
-    _renew(stage, TRANSIT, _INS_INSTALL, kill, cut=True)
+    world = stage.world
+    kill, restart = (lambda: world.kill_agent(SOUTH)), (lambda: world.restart_agent(SOUTH))
+    _renew(stage, TRANSIT, _INS_INSTALL, kill, restart, cut=True)
 
 
 def renew_tsm_killed(stage: Stage) -> None:
     """Renew the bank's service; the central TSM dies when the old instance is deleted and the new one not there."""
-
-    def kill() -> None:
-        stage.world.kill_tsm()
-        stage.world.restart_tsm()
-
-    _renew(stage, BANK, _INS_DELETE, kill, cut=False)
+    _renew(stage, BANK, _INS_DELETE, stage.world.kill_tsm, stage.world.restart_tsm, cut=False)
 
 
 def delete_all(stage: Stage) -> None:

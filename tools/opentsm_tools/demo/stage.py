@@ -95,11 +95,11 @@ class Stage:
         """Read an SE now, in the middle of a sequence, and compare it with what it must be."""
         self._failures += [f"{device.se}: {line}" for line in self.models[device.se].differences(self.read(device))]
 
-    def play(self, step: Step) -> bool:
+    def play(self, step: Step) -> list[str]:
         """Play one sequence, read every SE, and show the outcome.
 
         Returns:
-            True when each SE is as the sequence should have left it.
+            in what the SEs, or the sequence itself, are not as they should be; nothing when all is well.
         """
         self._report.say(f"{step.name}: {step.explanation}")
         self.counters = Counters()
@@ -114,7 +114,5 @@ class Stage:
         seconds = round(time.monotonic() - began, 3)
         verified = not self._failures
         sequence = Sequence(step.name, verified, self.counters.apdus, self.counters.round_trips, seconds)
-        for failure in self._failures:
-            self._report.say(f"{step.name}: {failure}")
         self._report.add(sequence, step.explanation)
-        return verified
+        return [f"{step.name}: {failure}" for failure in self._failures]

@@ -272,9 +272,12 @@ class World:
 
     def stop(self) -> None:
         """Ask every process to stop, all at once, and wait for each; close what is open."""
-        for process in reversed(self._processes):
-            process.ask_to_stop()
-        for process in reversed(self._processes):
-            process.stop()
+        # Agents first: a server that stops would wait for their long polls to end.
+        agents = list(self._agents.values())
+        for group in (agents, [process for process in self._processes if process not in agents]):
+            for process in group:
+                process.ask_to_stop()
+            for process in group:
+                process.stop()
         self._processes.clear()
         self._closing.close()
