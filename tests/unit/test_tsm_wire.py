@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opentsm_tsm import messages, openapi
+from opentsm_tsm.wire import Hex, WireError, decode, encode
+
+
+@given(st.binary(max_size=64), st.sampled_from(["lower", "upper"]))
+def test_bytes_are_hexadecimal_strings_on_the_wire(value: bytes, case: str) -> None:
+    entry = messages.ScriptEntry(apdu=Hex(value))
+    document = encode(entry)
+    assert json.loads(document)["apdu"] == value.hex().upper()
+    written = getattr(value.hex(), case)()
+    assert decode(json.dumps({"apdu": written}).encode(), messages.ScriptEntry) == entry
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        (b"{", "$"),
+        (b"\xff", "$"),
+        (b"[]", "$"),
+        (b'{"msi": 5}', "$.msi"),
+        (b'{"msi": "12345", "extra": 1}', "$"),
+        (b'{"msi": "not a number"}', "$.msi"),
+        (b"{}", "$"),
+    ],
+)
+def test_a_bad_document_names_the_place(document: bytes, path: str) -> None:
+    with pytest.raises(WireError) as caught:
+        decode(document, messages.CheckGlobalEligibility)
+    assert caught.value.path == path
+
+
+@pytest.mark.parametrize("apdu", ["0", "0g", " 00", "00\n", "0x00"])
+def test_what_is_not_hexadecimal_is_refused_with_its_place(apdu: str) -> None:
+    document = json.dumps({"target": "A000000001", "seId": "x", "script": [{"apdu": "00"}, {"apdu": apdu}]})
+    with pytest.raises(WireError) as caught:
+        decode(document.encode(), messages.SendScript)
+    assert caught.value.path == "$.script[1].apdu"
+    assert apdu not in caught.value.reason or len(apdu) == 1
+
+
+def test_secrets_are_in_no_repr() -> None:
+    secret = Hex(bytes.fromhex("DEADBEEF") * 4)
+    keys = messages.KeySetDocument(sd=Hex(b"12345"), version=48, enc=secret, mac=secret, dek=secret)
+    shown = " ".join(
+        repr(value)
+        for value in (
+            keys,
+            messages.ScriptEntry(apdu=secret),
+            messages.EnrolRequest(code="TOPSECRET", csr="x"),
+            messages.WakeUp(session="TOPSECRET"),
+            messages.PushRequest(se="se-1", session="TOPSECRET"),
+            messages.EnrolmentCodeReply(code="TOPSECRET", until=0.0),
+        )
+    )
+    assert "TOPSECRET" not in shown
+    assert secret.hex()[9:] not in shown.lower()
+
+
+def test_openapi_describes_every_function_and_refers_to_nothing_missing() -> None:
+    document = json.loads(openapi.document())
+    assert document["openapi"] == "3.1.0"
+    schemas = document["components"]["schemas"]
+    for name, function in messages.FUNCTIONS.items():
+        item = document["paths"][f"{messages.BASE}/{name}"]["post"]
+        body = item["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        assert body.rpartition("/")[2] == function.request.__name__
+        assert ("202" in item["responses"]) == function.operation
+
+    def references(node: object) -> list[str]:
+        if isinstance(node, dict):
+            own = [node["$ref"]] if "$ref" in node else []
+            return own + [found for value in node.values() for found in references(value)]
+        return [found for value in node for found in references(value)] if isinstance(node, list) else []
+
+    found = references(document)
+    assert len(found) > 50
+    assert {reference.rpartition("/")[2] for reference in found} <= schemas.keys()
+    assert schemas["ScriptEntry"]["properties"]["apdu"]["pattern"] == "^([0-9A-Fa-f]{2})*$"
+    page = openapi.page()
+    assert all(name in page for name in messages.FUNCTIONS)
