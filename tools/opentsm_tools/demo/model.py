@@ -164,7 +164,8 @@ class SeModel:
         """Return in what an SE, as read, is not what it must be."""
         if self.card_state is CardState.TERMINATED or snapshot.terminated:
             same = snapshot.terminated and self.card_state is CardState.TERMINATED
-            return [] if same else [f"must be {self.card_state.name}; read {snapshot.card_state}"]
+            read = snapshot.card_state
+            return [] if same else [f"must be {self.card_state.name}; is {read.name if read else 'unknown'}"]
         lines = [] if snapshot.registry.complete else ["the lists read are not complete"]
         wanted = {aid: describe(entry) for aid, entry in self.entries.items()}
         found = {bytes(entry.aid): describe(entry) for entry in snapshot.registry}
