@@ -41,7 +41,8 @@ public final class APDU {
     /** Header, 255 bytes of data and Le; also 256 bytes to send behind a header. */
     private static final int SHORT_BUFFER = 5 + 256;
 
-    private static final int EXTENDED_BUFFER = 7 + Short.MAX_VALUE;
+    /** As long as an array of Java Card can be: an applet counts it in a short. */
+    private static final int EXTENDED_BUFFER = Short.MAX_VALUE;
 
     private static final short SHORT_RESPONSE = 256;
 

@@ -24,7 +24,7 @@ final class Chain {
     /** Adds a command's data; false when the chain has become longer than a card's buffer. */
     boolean add(byte[] command, CommandForm form) {
         data.write(command, form.dataOffset, form.dataLength);
-        return data.size() <= Short.MAX_VALUE;
+        return data.size() <= CommandForm.MOST_DATA;
     }
 
     /** Returns the whole command, short when its data allow it, with the last command's Le. */

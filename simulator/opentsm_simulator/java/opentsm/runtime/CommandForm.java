@@ -13,6 +13,9 @@ final class CommandForm {
 
     static final short ANY_EXTENDED = Short.MAX_VALUE;
 
+    /** The most data a command can have: an applet's buffer is an array of Java Card, with 7 bytes of header in it. */
+    static final int MOST_DATA = Short.MAX_VALUE - 7;
+
     boolean extended;
 
     /** Nc: the number of data bytes. */
@@ -68,8 +71,7 @@ final class CommandForm {
             expected = limited(second);
             return true;
         }
-        // More than an applet's short can count is more than this card's buffer.
-        if (second == 0 || second > Short.MAX_VALUE) {
+        if (second == 0 || second > MOST_DATA) {
             return false;
         }
         dataLength = second;
