@@ -215,9 +215,9 @@ def _wrapped(
     for secured in commands:
         script.append(ScriptCommand(session.wrap(secured.command).encode(), Expect(secured.sws)))
         links.append([session.link.chaining_value.hex(), session.link.counter])
-    last = sorted(commands[-1].sws) if commands else []
+    goes_on = [sorted(secured.sws) for secured in commands]
     start = {"chaining": begun.chaining_value.hex(), "counter": begun.counter}
-    return Send(tuple(script), {**context, "links": links, "last": last, **start})
+    return Send(tuple(script), {**context, "links": links, "goes_on": goes_on, **start})
 
 
 def _resume(keys: KeySet, state: dict[str, Any]) -> Scp03Session:
@@ -321,9 +321,12 @@ def take(centre: Centre, se: SeRecord, keys: KeySet, context: dict[str, Any], ou
         return Exchange(Ending.NOT_BEGUN, detail="no command was run")
     # The MAC chain goes on from the last command that was sent, whatever its answer.
     state = {**{name: context[name] for name in _CHANNEL}, **_after(links[len(responses) - 1])}
-    if not outcome.complete or responses[-1].sw not in context["last"]:
+    if responses[-1].sw not in context["goes_on"][len(responses) - 1]:
         detail = f"command {len(responses)}: card answered {responses[-1].sw:04X}"
         return Exchange(Ending.STOPPED, tuple(responses), detail, state)
+    if not outcome.complete:
+        # The card was content and the script was cut off all the same: what ran, the registry will tell.
+        return Exchange(Ending.DOUBT, tuple(responses), f"cut off behind command {len(responses)}")
     return Exchange(Ending.COMPLETE, tuple(responses), state=state)
 
 
