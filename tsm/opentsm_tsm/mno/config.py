@@ -5,7 +5,7 @@ Paths in the file are relative to the file's own folder.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -25,6 +25,8 @@ __all__ = [
     "Uicc",
     "load_config",
 ]
+
+_DIVERSIFICATION_BYTES: Final = 10
 
 Action = Literal["lock", "unlock", "terminate", "status"]
 
@@ -95,7 +97,6 @@ class Uicc(_Table, frozen=True):
         isd: AID of the issuer security domain, hex.
         key_version: of its SCP03 keys.
         i: the SCP03 "i" parameter.
-        key_length_bytes: 16, 24 or 32.
         allow: what the central TSM may ask for.
     """
 
@@ -104,7 +105,6 @@ class Uicc(_Table, frozen=True):
     isd: str = "A000000151000000"
     key_version: int = 48
     i: int = 0x70
-    key_length_bytes: int = 16
     allow: tuple[Action, ...] = ("lock", "unlock", "status")
 
 
@@ -137,6 +137,8 @@ def load_config(path: Path) -> MnoConfig:
                 bytes.fromhex(getattr(uicc, name))
             except ValueError as error:
                 raise ProtocolError(f"{path}: uicc[{position}].{name} is not hex") from error
+        if len(uicc.diversification_data) != 2 * _DIVERSIFICATION_BYTES:
+            raise ProtocolError(f"{path}: uicc[{position}].diversification_data: want {_DIVERSIFICATION_BYTES} bytes")
     if config.uicc and config.keys is None:
         raise ProtocolError(f"{path}: [[uicc]] needs [keys]")
     return config
