@@ -157,7 +157,8 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         short received = apdu.setIncomingAndReceive();
         short data = apdu.getOffsetCdata();
         short length = (short) (data + apdu.getIncomingLength());
-        if (length > buffer.length) {
+        // Negative: more than 32,767 bytes were announced.
+        if (length < data || length > buffer.length) {
             ISOException.throwIt(Gp.SW_WRONG_LENGTH);
         }
         short at = (short) (data + received);
