@@ -54,8 +54,12 @@ def demo(*, as_json: bool, work_dir: Path | None, keep: bool, before_check: str 
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(_EXIT_TERMINATED))
     report = JsonReport() if as_json else TableReport()
     began = time.monotonic()
-    with _folder(work_dir, keep=keep) as folder, report.shown():
-        differences = _perform(folder, report, before_check)
+    try:
+        with _folder(work_dir, keep=keep) as folder, report.shown():
+            differences = _perform(folder, report, before_check)
+    except OpenTsmError as error:
+        report.end(ok=False, differences=[str(error)], seconds=time.monotonic() - began)
+        raise
     ok = not differences
     report.end(ok=ok, differences=differences, seconds=time.monotonic() - began)
     sys.exit(0 if ok else 1)

@@ -25,6 +25,8 @@ CREATE TABLE IF NOT EXISTS issuer_script (
 CREATE TABLE IF NOT EXISTS push (at REAL NOT NULL, se TEXT NOT NULL, outcome TEXT NOT NULL) STRICT;
 """
 
+_MAX_PUSHES: Final = 100_000
+
 
 @dataclass(frozen=True, slots=True)
 class IssuerScript:
@@ -109,8 +111,10 @@ class MnoStore:
                 )
 
     def log_push(self, se: str, outcome: str) -> None:
-        """Add a line to the push log."""
-        self._db.execute("INSERT INTO push VALUES (?, ?, ?)", (time.time(), se, outcome))
+        """Add a line to the push log, which keeps the latest 100,000."""
+        with self._transaction() as db:
+            db.execute("INSERT INTO push VALUES (?, ?, ?)", (time.time(), se, outcome))
+            db.execute("DELETE FROM push WHERE rowid <= (SELECT max(rowid) FROM push) - ?", (_MAX_PUSHES,))
 
     def pushes(self, limit: int = 1000) -> list[Push]:
         """Return the latest pushes, the newest last."""

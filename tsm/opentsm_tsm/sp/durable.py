@@ -84,8 +84,12 @@ class Run:
         self._names[name] = number + 1
         place = f"{name}-{number}"
         kept = self.store.step(self.operation_id, place)
-        if kept is None:
-            with self.store.transaction():
+        if kept is not None:
+            return kept
+        with self.store.transaction():
+            # Another process may resume the same operation: the one that comes second takes what the first has made.
+            kept = self.store.step(self.operation_id, place)
+            if kept is None:
                 kept = make()
                 self.store.keep_step(self.operation_id, place, kept)
         return kept
@@ -102,7 +106,9 @@ class Run:
         self.client.start(type(request).__name__, body)
         ended = self.client.wait(operation_id)
         self._observe(ended)
-        self.store.keep_step(self.operation_id, f"reply-{number}", encode(ended))
+        with self.store.transaction():
+            if self.store.step(self.operation_id, f"reply-{number}") is None:
+                self.store.keep_step(self.operation_id, f"reply-{number}", encode(ended))
         return ended
 
     def at_end(self, change: Callable[[], None]) -> None:

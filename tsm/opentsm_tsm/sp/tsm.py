@@ -60,7 +60,8 @@ def _ignore(_operation: Operation) -> None:
 class SpTsm:
     """A service provider's TSM.
 
-    State lives in its sqlite file and key store, so one may be opened where another was killed.
+    State lives in its sqlite file and key store, so one may be opened where another was killed. It belongs to the
+    thread that opened it.
 
     Args:
         config: its sp.toml.
