@@ -228,6 +228,15 @@ def test_locked_application_is_not_activated(bank: Host) -> None:
     assert bank.activate(CARD_1) == 0x9000
 
 
+def test_a_locked_domain_serves_no_application(bank: Host) -> None:
+    bank.done(SetStatus.lock(BANK))
+    assert bank.select(CARD_1).sw == 0x9000  # only the domain is locked
+    assert bank.plain(Scp03Session.initialize_update(BANK_KEYS.version, bytes(8))).sw == 0x6985
+    bank.into(ISD, ISD_KEYS)
+    bank.done(SetStatus.unlock(BANK))
+    bank.into(CARD_1, BANK_KEYS)
+
+
 def test_status_of_a_locked_tree_is_read_by_its_manager_only(bank: Host) -> None:
     bank.done(SetStatus.lock_all(BANK))
     assert bank.select(BANK).sw == 0x6A82

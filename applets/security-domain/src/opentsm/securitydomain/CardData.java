@@ -34,14 +34,14 @@ final class CardData {
 
     private static final short CAPABILITIES_OPTIONS = 9;
 
-    /** FCI's proprietary data (table 11-81): the longest command data field. */
+    /** FCI's proprietary data (clause 11.9.3.1): the longest command data field. */
     private static final byte[] FCI_PROPRIETARY = {(byte) 0xA5, 0x04, (byte) 0x9F, 0x65, 0x01, (byte) 0xFF};
 
     private static final short TAG_FCI = 0x006F;
     private static final short TAG_DF_NAME = 0x0084;
     private static final short DGI_TLVS = 0x0070;
 
-    /** P1 of STORE DATA (table 11-90). */
+    /** P1 of STORE DATA (table 11-89). */
     private static final byte LAST_BLOCK = (byte) 0x80;
 
     private static final byte ENCRYPTION = 0x60;
@@ -134,7 +134,7 @@ final class CardData {
         return Util.arrayCopyNonAtomic(stored, (short) 1, response, at, stored[0]);
     }
 
-    /** Spec: clause 11.3.3.1, table 11-58: a domain without keys of its own has an empty template. */
+    /** Spec: clause 11.3.3.1: a domain without keys of its own has an empty template. */
     private short keyInformation(byte[] response) {
         short at = Tlv.putHeader(response, (short) 0, Gp.TAG_KEY_INFORMATION, (short) 0);
         for (short i = 0; i < keys.size(); i++) {

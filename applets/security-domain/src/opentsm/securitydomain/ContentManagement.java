@@ -12,7 +12,7 @@ import org.globalplatform.GPRegistryEntry;
  * <p>Spec: GP Card 2.3.1 clauses 9, 11.2, 11.5.
  */
 final class ContentManagement {
-    /** P1 of INSTALL (table 11-42). */
+    /** P1 of INSTALL (table 11-41). */
     private static final byte FOR_LOAD = 0x02;
 
     private static final byte FOR_INSTALL = 0x04;
@@ -22,7 +22,7 @@ final class ContentManagement {
     private static final byte FOR_PERSONALIZATION = 0x20;
     private static final byte FOR_REGISTRY_UPDATE = 0x40;
 
-    /** P2 of DELETE: the object and what is related to it (table 11-23). */
+    /** P2 of DELETE: the object and what is related to it (clause 11.2.2.2). */
     private static final byte RELATED = (byte) 0x80;
 
     /** Bit of the first byte of privileges (table 11-7). */
@@ -106,7 +106,7 @@ final class ContentManagement {
         }
     }
 
-    /** Spec: clause 9.3.5, table 11-44: load file, module, application. */
+    /** Spec: clauses 9.3.5, 11.5.2.3.2: load file, module, application. */
     private void install(byte[] buffer, boolean selectable, byte[] scratch) {
         Entry self = Authority.manager();
         if (buffer[at[PRIVILEGES]] == 0) {
@@ -117,7 +117,7 @@ final class ContentManagement {
     }
 
     /**
-     * Spec: clauses 9.3.6, 11.5.2.3.3, table 11-45: of the privileges only Card Reset counts, which is added to those that
+     * Spec: clauses 9.3.6, 11.5.2.3.3: of the privileges only Card Reset counts, which is added to those that
      * the application has.
      */
     private void makeSelectable(byte[] buffer, byte[] scratch) {
@@ -140,7 +140,7 @@ final class ContentManagement {
     }
 
     /**
-     * Spec: clause 9.4.1, table 11-46: the new Security Domain, an empty field, the application or load file.
+     * Spec: clauses 9.4.1, 11.5.2.3.4: the new Security Domain, an empty field, the application or load file.
      *
      * <p>The new domain must be this one or under it, so that both sides of the extradition are in one hand; it accepts
      * by being PERSONALIZED (clause 5.3.2.2: before that no application can be associated with it).
@@ -164,7 +164,7 @@ final class ContentManagement {
         return domain;
     }
 
-    /** Spec: clause 9.4.2, table 11-47: a new Security Domain or nothing, an empty field, the application. */
+    /** Spec: clauses 9.4.2, 11.5.2.3.5: a new Security Domain or nothing, an empty field, the application. */
     private void updateRegistry(byte[] buffer, byte[] scratch) {
         Entry self = Authority.manager();
         requireEmpty(buffer, SECOND);

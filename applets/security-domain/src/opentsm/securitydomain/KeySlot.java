@@ -17,7 +17,7 @@ final class KeySlot {
     /** Key version number 01..7F; 00 marks free room. */
     byte version;
 
-    /** Key identifier 01..7F: of an SCP03 set 01 is Key-ENC, 02 Key-MAC, 03 Key-DEK (Amendment D table 4-1). */
+    /** Key identifier 01..7F: of an SCP03 set 01 is Key-ENC, 02 Key-MAC, 03 Key-DEK (Amendment D clause 5). */
     byte identifier;
 
     /** Gp.KEY_TYPE_*. */
@@ -38,7 +38,7 @@ final class KeySlot {
         return version == 0;
     }
 
-    /** Writes the C0 structure of the key information template (table 11-58): identifier, version, type, length. */
+    /** Writes the C0 structure of the key information template (clause 11.3.3.1): identifier, version, type, length. */
     short describe(byte[] buffer, short offset) {
         buffer[offset++] = (byte) 0xC0;
         buffer[offset++] = 4;

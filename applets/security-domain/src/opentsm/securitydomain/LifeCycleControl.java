@@ -12,15 +12,15 @@ import org.globalplatform.contactless.GPCLRegistryEntry;
  * <p>Spec: GP Card 2.3.1 clauses 5, 9.6, 11.10.
  */
 final class LifeCycleControl {
-    /** P1 (table 11-83). */
+    /** P1 (table 11-86). */
     static final byte SCOPE_CARD = (byte) 0x80;
 
     private static final byte SCOPE_APPLICATION = 0x40;
     private static final byte SCOPE_DOMAIN_AND_ALL = 0x60;
 
     /**
-     * Contactless activation of one application, in the coding of the CRS application's SET STATUS (GP Amendment C table
-     * 3-22), which will take it over.
+     * Contactless activation of one application, in the coding of the CRS application's SET STATUS (GP Amendment C),
+     * which will take it over.
      */
     private static final byte SCOPE_CONTACTLESS = 0x01;
 

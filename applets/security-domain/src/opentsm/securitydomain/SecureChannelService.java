@@ -130,6 +130,7 @@ final class SecureChannelService implements SecureChannel {
         }
         if (ins == Gp.INS_INITIALIZE_UPDATE) {
             resetSecurity();
+            requireUnlocked();
             if (!keys.hasScp03Set()) {
                 SecureChannel above = above();
                 if (above == null) {
@@ -148,6 +149,13 @@ final class SecureChannelService implements SecureChannel {
             ISOException.throwIt(Gp.SW_CONDITIONS);
         }
         return above.processSecurity(apdu);
+    }
+
+    /** A locked domain serves no application either; a terminated card's issuer domain has the same bit set. */
+    private static void requireUnlocked() {
+        if ((Open.self().state() & Gp.STATE_LOCKED_BIT) != 0) {
+            ISOException.throwIt(Gp.SW_CONDITIONS);
+        }
     }
 
     /** Spec: Amendment D clause 7.1.1. */
@@ -260,7 +268,7 @@ final class SecureChannelService implements SecureChannel {
         return 0;
     }
 
-    /** Tells whether a session may have a security level: one of Amendment D table 7-5, within the i parameter. */
+    /** Tells whether a session may have a security level: one of Amendment D table 7-3, within the i parameter. */
     private boolean isLevel(byte level) {
         switch (level) {
             case 0:

@@ -67,7 +67,7 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
      *
      * <p>Its install parameters (C9) may hold 81 (two bytes: SCP identifier 03 and i), and, only while the card is being
      * made, D8: key version number, key length, Key-ENC, Key-MAC and Key-DEK in clear. Others are ignored, as UICC
-     * parameters that other cards know are (UICC Configuration, table 7-1).
+     * parameters that other cards know are (TS 102 226).
      */
     public static void install(byte[] array, short offset, byte length) {
         short end = (short) (offset + (short) (length & 0xFF));

@@ -6,8 +6,8 @@ import opentsm.open.Entry;
 /**
  * Writes one registry entry as GET STATUS reports it.
  *
- * <p>Spec: GP Card 2.3.1 clause 11.4.3.1, tables 11-35 (form of version 2.1) and 11-36 (E3 templates); GP Amendment C
- * clause 3.11 for the second byte of 9F70.
+ * <p>Spec: GP Card 2.3.1 clause 11.4.3.1, the form of version 2.1, and tables 11-36 and 11-37 (E3 templates); GP
+ * Amendment C for the second byte of 9F70.
  */
 final class StatusEntry {
     private static final short TAG_PRIVILEGES = 0x00C5;

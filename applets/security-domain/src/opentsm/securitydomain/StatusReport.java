@@ -18,7 +18,7 @@ final class StatusReport {
     private static final byte LOAD_FILES_AND_MODULES = 0x10;
     private static final byte SCOPES = (byte) 0xF0;
 
-    /** P2 (table 11-34): get next; E3 templates, instead of the form of version 2.1. */
+    /** P2 (clause 11.4.2.2): get next; E3 templates, instead of the form of version 2.1. */
     private static final byte NEXT = 0x01;
 
     private static final byte TEMPLATES = 0x02;
