@@ -3,10 +3,10 @@
 Points are counted at the storage layer, not listed by hand: each `Store.commit` of the central TSM, each
 `Journal.append` and each compaction of an agent's journal has a point before it and one behind it.
 
-    python mortal.py COUNT_FILE KILL_AT opentsm-arguments …
+    python mortal.py COUNT_FILE ARM_FILE opentsm-arguments …
 
-COUNT_FILE is appended one byte for each point passed, so its size is the count, whoever dies. KILL_AT is the number,
-from 1, of the point at which to die; 0 only counts.
+COUNT_FILE grows by one byte with each point passed, whichever process passes it. ARM_FILE, where it exists, holds the
+count at which to die.
 """
 
 from __future__ import annotations
@@ -15,29 +15,61 @@ import functools
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HERE = Path(__file__)
 
+@dataclass(frozen=True)
+class Mortal:
+    """The test's side: starts, counts and arms one mortal process.
 
-def command(count_file: Path, kill_at: int) -> list[str]:
-    """Return the command line to put before an opentsm command's arguments."""
-    return [sys.executable, str(HERE), str(count_file), str(kill_at)]
+    Args:
+        folder: where its two files are.
+        name: of the process.
+    """
+
+    folder: Path
+    name: str
+
+    @property
+    def command(self) -> list[str]:
+        """What to put before the arguments of the opentsm command."""
+        return [sys.executable, str(Path(__file__)), str(self._file("count")), str(self._file("arm"))]
+
+    def _file(self, kind: str) -> Path:
+        return self.folder / f"{self.name}.{kind}"
+
+    def count(self) -> int:
+        """Return how many points were passed so far."""
+        return self._file("count").stat().st_size if self._file("count").exists() else 0
+
+    def arm(self, after: int) -> None:
+        """Make the process die at the `after`-th point from now, from 1."""
+        scratch = self._file("new")
+        scratch.write_text(str(self.count() + after))
+        scratch.replace(self._file("arm"))
+
+    def disarm(self) -> None:
+        """Let the process live."""
+        self._file("arm").unlink(missing_ok=True)
 
 
 class _Points:
-    def __init__(self, count_file: str, kill_at: int) -> None:
+    def __init__(self, count_file: str, arm_file: str) -> None:
         self._fd = os.open(count_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._left = kill_at
+        self._arm = Path(arm_file)
 
     def passed(self) -> None:
         os.write(self._fd, b".")
-        self._left -= 1
-        if self._left == 0:
+        try:
+            die_at = int(self._arm.read_text())
+        except FileNotFoundError:
+            return
+        if os.fstat(self._fd).st_size == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def around(self, owner: type, name: str) -> None:
@@ -54,8 +86,8 @@ class _Points:
 
 
 def main() -> None:
-    count_file, kill_at, arguments = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-    points = _Points(count_file, kill_at)
+    count_file, arm_file, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
+    points = _Points(count_file, arm_file)
     if arguments[0] == "tsm":
         from opentsm_tsm.store import Store
 
