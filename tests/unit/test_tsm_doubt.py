@@ -287,3 +287,38 @@ def _run_without_reporting(world: World) -> str:
         agent.turn(world.central)
     agent.session = None
     return session
+
+
+def test_a_session_that_is_given_up_is_no_session_any_more(world: World) -> None:
+    name = world.start(BANK, "SendScript", **_script_after_deploy(world))
+    agent = world.agents["ese-1"]
+    first = _run_without_reporting(world)
+    world.central.engine.give_up(first)
+    assert sessions.live(world.central.store, "ese-1") is None
+    agent.session = first
+    with pytest.raises(LookupError):
+        agent.turn(world.central)
+    agent.session = None
+    world.run()
+    assert world.central.desk.operation(BANK, name).state == "in-doubt"
+
+
+def test_a_script_is_kept_no_longer_than_it_is_needed(world: World, tmp_path: Path) -> None:
+    body = _script_after_deploy(world)
+    # A GET DATA nobody else sends.
+    marker = "80CA5A5A00"
+    body["script"] = [{"apdu": marker}]
+    operation = world.do(BANK, "SendScript", **body, operationId="once")
+    assert operation.state == "done"
+    conversations = world.central.store.rows("SELECT id FROM conversation")
+    world.do(BANK, "EndConversation", conversationId=conversations[0]["id"])
+    world.run()
+    world.central.store.forget()
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            assert marker.encode() not in path.read_bytes(), path
+    # It is still the same request, and no other one.
+    assert world.start(BANK, "SendScript", **body, operationId="once") == "once"
+    body["script"] = [{"apdu": "80CA5A5B00"}]
+    with pytest.raises(RefusalError):
+        world.start(BANK, "SendScript", **body, operationId="once")

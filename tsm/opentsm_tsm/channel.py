@@ -315,20 +315,22 @@ def take(centre: Centre, se: SeRecord, keys: KeySet, context: dict[str, Any], ou
             responses.append(session.unwrap(ResponseApdu.parse(encoded), link))
         except (SecureChannelError, ProtocolError) as error:
             return Exchange(Ending.UNBELIEVABLE, tuple(responses), f"command {len(responses) + 1}: {error}")
-    if outcome.in_doubt:
-        return Exchange(Ending.DOUBT, tuple(responses), f"no answer to command {len(responses) + 1}")
-    if not responses:
+    if not responses and not outcome.in_doubt:
         return Exchange(Ending.NOT_BEGUN, detail="no command was run")
+    return _ended(context, outcome, tuple(responses))
+
+
+def _ended(context: dict[str, Any], outcome: ScriptOutcome, responses: tuple[ResponseApdu, ...]) -> Exchange:
+    """Return how a script ended whose answers, as far as they go, are verified."""
+    if outcome.in_doubt:
+        return Exchange(Ending.DOUBT, responses, f"no answer to command {len(responses) + 1}")
     # The MAC chain goes on from the last command that was sent, whatever its answer.
-    state = {**{name: context[name] for name in _CHANNEL}, **_after(links[len(responses) - 1])}
+    chaining, counter = context["links"][len(responses) - 1]
+    state = {**{name: context[name] for name in _CHANNEL}, "chaining": chaining, "counter": counter}
     if responses[-1].sw not in context["goes_on"][len(responses) - 1]:
         detail = f"command {len(responses)}: card answered {responses[-1].sw:04X}"
-        return Exchange(Ending.STOPPED, tuple(responses), detail, state)
+        return Exchange(Ending.STOPPED, responses, detail, state)
     if not outcome.complete:
         # The card was content and the script was cut off all the same: what ran, the registry will tell.
-        return Exchange(Ending.DOUBT, tuple(responses), f"cut off behind command {len(responses)}")
-    return Exchange(Ending.COMPLETE, tuple(responses), state=state)
-
-
-def _after(link: ChainLink) -> dict[str, Any]:
-    return {"chaining": link.chaining_value.hex(), "counter": link.counter}
+        return Exchange(Ending.DOUBT, responses, f"cut off behind command {len(responses)}")
+    return Exchange(Ending.COMPLETE, responses, state=state)

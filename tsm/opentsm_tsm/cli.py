@@ -190,11 +190,17 @@ def enrol_code(config: Path, ses: tuple[str, ...], *, as_json: bool) -> None:
 @click.option("--role", type=click.Choice(["sp", "mno", "operator", "se"]), required=True)
 @click.option("--id", "name", required=True, help="Whom it is for.")
 @click.option("--out", type=click.Path(path_type=Path), help="Files OUT.key and OUT.pem; ROLE-ID when left out.")
-def issue_cert(config: Path, role: str, name: str, out: Path | None) -> None:
-    """Make a key and a certificate for a service provider, an MNO or an operator."""
+@click.option(
+    "--csr",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A certificate request: certify its key, and make none (OUT.pem only).",
+)
+def issue_cert(config: Path, role: str, name: str, out: Path | None, csr: Path | None) -> None:
+    """Make a certificate for a service provider, an MNO or an operator, and its key unless there is a request."""
+    stem = out if out is not None else Path(f"{role}-{name}")
     try:
         with _opened(config) as central:
-            path = central.issue(out if out is not None else Path(f"{role}-{name}"), role, name)
+            path = central.issue(stem, role, name, None if csr is None else csr.read_bytes())
     except FileExistsError as error:
         raise ProtocolError(f"{error.filename}: exists already") from None
     click.echo(str(path))

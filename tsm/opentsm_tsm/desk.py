@@ -14,7 +14,7 @@ from opentsm_tsm.messages import FUNCTIONS, Accepted, GetApplicationOrELFStatus,
 from opentsm_tsm.problems import RefusalError, bad_request, conflict, forbidden, unknown
 from opentsm_tsm.queries import QUERIES
 from opentsm_tsm.signals import WORK_SIGNAL
-from opentsm_tsm.wire import WireError, decode, encode
+from opentsm_tsm.wire import WireError, decode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ class Desk:
         if chosen is not None:
             known = operations.find(self._store, str(caller), chosen)
             if known is not None:
-                if known.function != name or encode(known.params) != encode(params):
+                if not operations.same_request(self._store, known, name, params):
                     raise conflict("operation-id-taken", "This operation id stands for another request.")
                 return known
         handler = self._handlers[name]

@@ -53,6 +53,7 @@ class Engine:
         # When an agent last spoke, and until when an SE is left alone: only for this process's timers.
         self._seen: dict[str, float] = {}
         self._held_until: dict[str, float] = {}
+        self._started = time.time()
 
     # ---- the agent's side ------------------------------------------------------------------------------------
 
@@ -72,7 +73,7 @@ class Engine:
             if session is None or session.state not in {"offered", "open"}:
                 return None
             for other in sessions.others(self._store, session):
-                other.state = "lost" if other.outstanding else "closed"
+                other.state = "lost" if other.outstanding else "gone"
                 other.save(self._store)
             session.again = session.sent > 0
             session.state, session.certificate = "open", identity.fingerprint
@@ -155,6 +156,18 @@ class Engine:
         """Return for how many seconds an SE that could not be reached is left alone; 0 when it is not."""
         return max(0.0, self._held_until.get(se, 0.0) - time.monotonic())
 
+    def give_up(self, name: str) -> None:
+        """Give up a session whose agent is gone: another one is offered, and what it was doing is in doubt.
+
+        Its agent, should it come back, is told that there is no such session, and brings its report to the next one.
+        """
+        with self._store.transaction():
+            session = sessions.find(self._store, name)
+            if session is not None and session.state in {"offered", "open"}:
+                session.state = "lost" if session.outstanding else "gone"
+                session.save(self._store)
+        self._seen.pop(name, None)
+
     def wanted(self, se: str) -> bool:
         """Tell whether an SE's session has a reason to stay: an open conversation, or work."""
         talking = self._store.row("SELECT 1 FROM conversation WHERE se = ? AND open = 1", se)
@@ -162,7 +175,7 @@ class Engine:
 
     def silent_for(self, session: Session) -> float:
         """Return for how many seconds the agent of a session has said nothing."""
-        return time.time() - max(self._seen.get(session.id, 0.0), session.seen)
+        return time.time() - max(self._seen.get(session.id, 0.0), session.seen, self._started)
 
     def _idle(self, se: str) -> bool:
         return self._store.row("SELECT 1 FROM operation WHERE se = ? AND state IN ('pending', 'running')", se) is None
@@ -195,7 +208,7 @@ class Engine:
             if entry is not None and entry.order == lost.sent and lost.certificate == session.certificate:
                 outcome = seram.outcome(entry, lost.context["length"], extended=lost.extended)
             self._settle(lost, entry, outcome)
-            lost.state = "closed"
+            lost.state = "gone"
             lost.save(self._store)
 
     def _outcome(self, session: Session, report: Report) -> ScriptOutcome:

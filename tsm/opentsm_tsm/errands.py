@@ -38,6 +38,8 @@ _FIRST_RETRY_S: Final = 0.5
 _LONGEST_RETRY_S: Final = 30.0
 _TIMEOUT_S: Final = 10.0
 _ACCEPTED: Final = 202
+# An agent that was woken and has been silent for so many times `silence_s` has lost its session, or its certificate.
+_GONE: Final = 4
 _SERVER_ERROR: Final = 500
 
 T = TypeVar("T")
@@ -139,12 +141,16 @@ class Errands:
         if operation is not None and operation.phase in self._issuer.phases:
             self._start(f"issuer {operation.number}", self._ask_issuer, operation)
         session = sessions.live(self._store, se)
+        silence_s = self._centre.config.silence_s
+        if session is not None and session.state == "open" and self._engine.silent_for(session) > _GONE * silence_s:
+            self._engine.give_up(session.id)
+            session = None
         if session is None:
             with self._store.transaction():
                 session = sessions.create(self._store, se)
             self._tries.pop(f"push {se}", None)
             self._not_before.pop(f"push {se}", None)
-        if session.state == "offered" or self._engine.silent_for(session) > self._centre.config.silence_s:
+        if session.state == "offered" or self._engine.silent_for(session) > silence_s:
             self._start(f"push {se}", self._push, session)
 
     def _start(self, name: str, errand: Callable[[T], Awaitable[bool]], subject: T) -> None:

@@ -7,15 +7,28 @@ request is the same operation.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import secrets
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from opentsm_tsm import audit
-from opentsm_tsm.messages import FUNCTIONS, Operation, OperationState, Problem, Step
-from opentsm_tsm.wire import decode, encode
+from opentsm_tsm.messages import (
+    FUNCTIONS,
+    Operation,
+    OperationState,
+    Problem,
+    ScriptEntry,
+    SendScript,
+    Step,
+    TerminateService,
+)
+from opentsm_tsm.wire import Hex, decode, encode
 
 if TYPE_CHECKING:
     import sqlite3
@@ -31,6 +44,7 @@ __all__ = [
     "get",
     "of_caller",
     "open_of_se",
+    "same_request",
     "ses_with_work",
     "view",
 ]
@@ -131,6 +145,8 @@ class OperationRow:
 
     def _end(self, store: Store, detail: str | None) -> None:
         audit.record(store, self.caller, self.function, self.state, se=self.se, operation=self.id, detail=detail)
+        self.params = _without_script(self.params)
+        store.run("UPDATE operation SET params = ? WHERE number = ?", encode(self.params), self.number)
         self.save(store)
 
 
@@ -155,6 +171,25 @@ def _operation(row: sqlite3.Row) -> OperationRow:
     )
 
 
+def digest(params: Request) -> bytes:
+    """Return what a request is recognized by when it comes again, once its script is no longer kept."""
+    return hashlib.sha256(encode(params)).digest()
+
+
+def same_request(store: Store, operation: OperationRow, function: str, params: Request) -> bool:
+    """Tell whether an operation stands for this very request."""
+    row = store.row("SELECT digest FROM operation WHERE number = ?", operation.number)
+    assert row is not None
+    return operation.function == function and hmac.compare_digest(row["digest"], digest(params))
+
+
+def _without_script(params: Request) -> Request:
+    """Return a request without the service provider's script, which is kept no longer than it is needed."""
+    if isinstance(params, SendScript | TerminateService) and params.script:
+        return msgspec.structs.replace(params, script=(ScriptEntry(apdu=Hex(b"")),))
+    return params
+
+
 def add(store: Store, caller: str, se: str, function: str, params: Request, phase: str) -> OperationRow:
     """Store a new operation, inside the transaction under way."""
     name = getattr(params, "operation_id", None) or secrets.token_hex(16)
@@ -166,6 +201,7 @@ def add(store: Store, caller: str, se: str, function: str, params: Request, phas
         se=se,
         function=function,
         params=encode(params),
+        digest=digest(params),
         state="pending",
         phase=phase,
         created=now,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from opentsm_tsm.operations import OperationRow
     from opentsm_tsm.wire import Request
 
-__all__ = ["SendScriptHandler", "check", "relay", "relayed", "script_of"]
+__all__ = ["SendScriptHandler", "check", "only_selected", "relay", "relayed", "script_of"]
 
 _SELECT, _MANAGE_CHANNEL = 0xA4, 0x70
 _PROPRIETARY: Final = 0x80
@@ -76,14 +76,21 @@ def relay(target: bytes, entries: tuple[ScriptEntry, ...]) -> Send:
     return Send(script_of(target, entries), {"kind": "relay", "changing": changing}, opaque_from=1)
 
 
+def only_selected(context: dict[str, Any], outcome: ScriptOutcome) -> bool:
+    """Tell whether a script was cut off at or behind our SELECT, so that nothing of its owner's was sent."""
+    if outcome.not_sent < context["length"] - 1:
+        return False
+    return not outcome.answers or int.from_bytes(outcome.answers[0][-2:], "big") in SELECTED
+
+
 def relayed(
     centre: Centre, operation: OperationRow, context: dict[str, Any], outcome: ScriptOutcome
 ) -> ScriptResult | None:
     """Take what came of a relayed script, and return it when it ran as far as it wanted to.
 
-    None: the operation has failed, is in doubt, or is to be sent again (only our SELECT was in doubt).
+    None: the operation has failed, is in doubt, or is to be sent again (nothing of the caller's was sent).
     """
-    if outcome.in_doubt and not outcome.answers and outcome.not_sent == context["length"] - 1:
+    if only_selected(context, outcome):
         return None
     if context["changing"]:
         inventory.update(centre.store, operation.se, stale=1)

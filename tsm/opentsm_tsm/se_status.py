@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from opentsm_card.errors import ProtocolError
+from opentsm_card.initialize_update import InitializeUpdateAnswer
 from opentsm_card.lifecycle import CardState
 from opentsm_card.plan import CardIn, Wanted
 from opentsm_tsm import access, inventory, scripts
@@ -104,13 +106,17 @@ class SeStatusHandler(PlannedHandler):
         """Hand the answers to the MNO; what is in doubt is settled by asking the card's state through the MNO."""
         operation.work["answers"] = [answer.hex() for answer in outcome.answers[1:]]
         inventory.update(centre.store, operation.se, stale=1)
-        if len(outcome.answers) == 1 and outcome.not_sent:
+        if scripts.only_selected(context, outcome):
+            if not self.again(centre, operation, "not-begun"):
+                operation.fail(centre.store, failed("too-many-not-begun", "The SE can't be worked on."))
+        elif len(outcome.answers) == 1 and outcome.not_sent:
             self._refused(centre, operation, outcome.answers[0])
-        elif outcome.in_doubt and context["length"] - outcome.not_sent > _HARMLESS:
+        elif _cut_off(context, outcome):
             if not self.again(centre, operation, "doubts"):
                 operation.doubt(centre.store, problem("in-doubt", 409, "The SE's life cycle can't be settled."))
                 return
             operation.work["action"] = "status"
+            operation.work["counter"] = _shown_counter(operation)
             operation.enter(_ASK)
         else:
             operation.enter(_TELL)
@@ -163,14 +169,29 @@ class SeStatusHandler(PlannedHandler):
             self._finish(centre, operation, wanted)
         elif (outcome.retry or (outcome.verified and asked == "status")) and self.again(centre, operation, "counters"):
             # Nothing was done: the counter was another, or the state that was read says so. Once more.
-            answers = operation.work["answers"]
-            operation.work["counter"] = int(answers[0][-10:-4], 16) if outcome.retry and answers else None
+            operation.work["counter"] = _shown_counter(operation)
             if not outcome.retry:
                 operation.work.pop("action", None)
             operation.enter(_ASK)
         else:
             state = outcome.state or "unknown"
             operation.fail(centre.store, failed("card-refused", "The SE refused.", f"its state is {state}"))
+
+
+def _cut_off(context: dict[str, Any], outcome: ScriptOutcome) -> bool:
+    """Tell whether a script may have changed the card, and its answers don't say whether it did."""
+    sent = context["length"] - outcome.not_sent
+    ended_by_card = not outcome.answers or outcome.answers[-1][-2:] != b"\x90\x00"
+    return sent > _HARMLESS and (outcome.in_doubt or (outcome.not_sent > 0 and not ended_by_card))
+
+
+def _shown_counter(operation: OperationRow) -> int | None:
+    """Return the sequence counter that the SE showed last: the end of its answer to INITIALIZE UPDATE."""
+    answers = operation.work["answers"]
+    try:
+        return InitializeUpdateAnswer.parse(bytes.fromhex(answers[0])[:-2]).sequence_counter if answers else None
+    except ProtocolError:
+        return None
 
 
 def _target(operation: OperationRow) -> CardState:

@@ -1,8 +1,8 @@
 """SERAM sessions: which agent speaks for which SE, and the one order that is under way.
 
 A session is *offered* (its id was pushed to the device), then *open* (an agent shook hands; it is bound to that
-agent's certificate), then *closed* (stopped) or *lost* (its agent began another one; an order may be without a report).
-Session ids are random and are written to no log.
+agent's certificate), and ends *closed* (it was stopped), *gone* (given up, or its agent began another one) or, as long
+as an order of it is without a report, *lost*. Session ids are random and are written to no log.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Session:
     Args:
         id: 128 random bits, in hexadecimal.
         se: the SE it is for.
-        state: "offered", "open", "closed" or "lost".
+        state: "offered", "open", "closed", "lost" or "gone".
         certificate: fingerprint of the agent's certificate, once it shook hands.
         sent: number of the last order that was sent, 0 before the first.
         answered: number of the last order whose report was taken.

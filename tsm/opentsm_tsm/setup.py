@@ -79,16 +79,32 @@ def init(
 
 
 def issue(
-    authority: pki.CertificateAuthority, stem: Path, names: list[tuple[str, str]], *, hosts: Iterable[str] = ()
+    authority: pki.CertificateAuthority,
+    stem: Path,
+    names: list[tuple[str, str]],
+    *,
+    hosts: Iterable[str] = (),
+    request: bytes | None = None,
 ) -> Path:
     """Make a key and a certificate as the files STEM.key and STEM.pem (with the CA's behind it); return the latter.
 
+    Args:
+        authority: the CA.
+        stem: the files' path without suffix.
+        names: roles and ids.
+        hosts: names of a server.
+        request: PEM certificate request of somebody who keeps the key: then no key is made.
+
     Raises:
         FileExistsError: the key exists.
+        ProtocolError: the request is not valid.
     """
-    key = pki.create_key()
-    certificate = authority.issue(key.public_key(), names, hosts=hosts)
-    pki.write_private(stem.with_name(stem.name + ".key"), pki.key_pem(key))
+    if request is None:
+        key = pki.create_key()
+        certificate = authority.issue(key.public_key(), names, hosts=hosts)
+        pki.write_private(stem.with_name(stem.name + ".key"), pki.key_pem(key))
+    else:
+        certificate = authority.issue(pki.load_request(request), names, hosts=hosts)
     path = stem.with_name(stem.name + ".pem")
     path.write_bytes(pki.certificate_pem(certificate) + pki.certificate_pem(authority.certificate))
     return path
@@ -166,9 +182,9 @@ class CentralTsm:
         )
         return cls(config, store, keystore, authority, centre, desk, engine, app, context)
 
-    def issue(self, stem: Path, role: str, name: str) -> Path:
+    def issue(self, stem: Path, role: str, name: str, request: bytes | None = None) -> Path:
         """Issue a certificate for a role and an id, and remember it; see `issue`."""
-        path = issue(self.authority, stem, [(role, name)])
+        path = issue(self.authority, stem, [(role, name)], request=request)
         with self.store.transaction():
             enrolment.record_certificate(self.store, pki.load_certificate(path.read_bytes()), role, "command line")
         return path

@@ -87,6 +87,7 @@ CREATE TABLE operation (
   se TEXT NOT NULL REFERENCES se,
   function TEXT NOT NULL,
   params BLOB NOT NULL,
+  digest BLOB NOT NULL,
   state TEXT NOT NULL,
   phase TEXT NOT NULL,
   work TEXT NOT NULL DEFAULT '{}',
