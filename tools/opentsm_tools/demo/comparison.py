@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from opentsm_tools.demo.cast import Device
     from opentsm_tools.demo.inspection import Snapshot
     from opentsm_tools.demo.stage import Stage
-    from opentsm_tsm.messages import SeBelief
+    from opentsm_tsm.operator_messages import SeBelief
 
 __all__ = ["compare"]
 

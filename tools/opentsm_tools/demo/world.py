@@ -25,8 +25,9 @@ from opentsm_tools.demo.inspection import Inspector
 from opentsm_tools.demo.processes import OPENTSM, Process
 from opentsm_tools.demo.tap import Tap
 from opentsm_tsm import tls
-from opentsm_tsm.messages import BASE, Accepted, CreateEnrolmentCode, EnrolmentCodeReply, Operation, SeBelief
+from opentsm_tsm.messages import BASE, Accepted, Operation
 from opentsm_tsm.mno.messages import PushLog
+from opentsm_tsm.operator_messages import CreateEnrolmentCode, EnrolmentCodeReply, SeBelief
 from opentsm_tsm.sp import SpTsm
 from opentsm_tsm.wire import decode, encode
 
@@ -272,12 +273,17 @@ class World:
 
     def stop(self) -> None:
         """Ask every process to stop, all at once, and wait for each; close what is open."""
-        # Agents first: a server that stops would wait for their long polls to end.
+        # Whoever holds a connection goes first: a server that stops would wait for it to end.
         agents = list(self._agents.values())
-        for group in (agents, [process for process in self._processes if process not in agents]):
-            for process in group:
-                process.ask_to_stop()
-            for process in group:
-                process.stop()
-        self._processes.clear()
+        _stop(agents)
         self._closing.close()
+        _stop([process for process in self._processes if process not in agents])
+        self._processes.clear()
+
+
+def _stop(processes: list[Process]) -> None:
+    """Ask processes to stop, all at once, and wait for each."""
+    for process in processes:
+        process.ask_to_stop()
+    for process in processes:
+        process.stop()
