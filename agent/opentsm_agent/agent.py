@@ -75,6 +75,9 @@ class Agent:
                 return
             if self._stopping.is_set():
                 return
+            # The TSM is there: one that waits out an error may be over by now, and must not hold the SE any longer.
+            for waiting, _ in self._sessions.values():
+                waiting.kick()
             if len(self._sessions) >= _MAX_SESSIONS:
                 self._events.emit("wake-up-ignored", reason=f"{_MAX_SESSIONS} sessions are open")
                 return
