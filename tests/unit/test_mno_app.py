@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from opentsm_tsm import pki, tls
-from opentsm_tsm.messages import PushRequest, WakeUps
+from opentsm_tsm.gateway_messages import PushRequest, WakeUps
 from opentsm_tsm.mno.app import create_app
 from opentsm_tsm.mno.config import Device, Gateway, MnoConfig, Peers, TlsFiles
 from opentsm_tsm.mno.hub import Hub

@@ -29,7 +29,7 @@ from tsm_peers import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from opentsm_tsm.messages import AuditRecord
+    from opentsm_tsm.operator_messages import AuditRecord
 
 
 @pytest.fixture(name="world", scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from opentsm_tsm import audit, enrolment, inventory, pki
 from opentsm_tsm.config import SeSeed
-from opentsm_tsm.messages import EnrolRequest
+from opentsm_tsm.operator_messages import EnrolRequest
 from opentsm_tsm.problems import RefusalError
 from opentsm_tsm.store import Store
 

@@ -10,8 +10,9 @@ from opentsm_card.diversification import diversify
 from opentsm_simulator import VirtualSe
 from opentsm_simulator.virtual_se import diversification_data
 from opentsm_tsm import operations, wire
+from opentsm_tsm.gateway_messages import IssuerAnswers, IssuerOutcome, IssuerRequest, IssuerScript
 from opentsm_tsm.handlers import SE_STATUS
-from opentsm_tsm.messages import IssuerAnswers, IssuerOutcome, IssuerRequest, IssuerScript, Operation, ScriptEntry
+from opentsm_tsm.messages import Operation, ScriptEntry
 from opentsm_tsm.mno.config import Uicc
 from opentsm_tsm.mno.issuer import Issuer
 from opentsm_tsm.mno.store import MnoStore

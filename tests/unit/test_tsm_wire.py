@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opentsm_tsm import messages, openapi
+from opentsm_tsm import gateway_messages, messages, openapi, operator_messages
 from opentsm_tsm.wire import Hex, WireError, decode, encode
 
 
@@ -54,10 +54,10 @@ def test_secrets_are_in_no_repr() -> None:
         for value in (
             keys,
             messages.ScriptEntry(apdu=secret),
-            messages.EnrolRequest(code="TOPSECRET", csr="x"),
-            messages.WakeUp(session="TOPSECRET"),
-            messages.PushRequest(se="se-1", session="TOPSECRET"),
-            messages.EnrolmentCodeReply(code="TOPSECRET", until=0.0),
+            operator_messages.EnrolRequest(code="TOPSECRET", csr="x"),
+            gateway_messages.WakeUp(session="TOPSECRET"),
+            gateway_messages.PushRequest(se="se-1", session="TOPSECRET"),
+            operator_messages.EnrolmentCodeReply(code="TOPSECRET", until=0.0),
         )
     )
     assert "TOPSECRET" not in shown

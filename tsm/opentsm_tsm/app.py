@@ -28,14 +28,8 @@ from starlette.routing import Route
 from opentsm_card.errors import ProtocolError
 from opentsm_tsm import access, audit, enrolment, openapi, pki, queries, seram
 from opentsm_tsm.engine import se_signal
-from opentsm_tsm.messages import (
-    BASE,
-    AuditPage,
-    CreateEnrolmentCode,
-    EnrolmentCodeReply,
-    EnrolRequest,
-    ResolveOperation,
-)
+from opentsm_tsm.messages import BASE, ResolveOperation
+from opentsm_tsm.operator_messages import AuditPage, CreateEnrolmentCode, EnrolmentCodeReply, EnrolRequest
 from opentsm_tsm.problems import RefusalError, bad_request, forbidden
 from opentsm_tsm.tls import peer
 from opentsm_tsm.wire import WireError, decode, encode

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from opentsm_tsm.messages import AuditRecord
+from opentsm_tsm.operator_messages import AuditRecord
 
 if TYPE_CHECKING:
     from opentsm_tsm.store import Store

@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives import serialization
 
 from opentsm_card.errors import ProtocolError
 from opentsm_tsm import audit, inventory, pki
-from opentsm_tsm.messages import EnrolReply
+from opentsm_tsm.operator_messages import EnrolReply
 from opentsm_tsm.problems import bad_request, unknown
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from opentsm_tsm.messages import EnrolRequest
+    from opentsm_tsm.operator_messages import EnrolRequest
     from opentsm_tsm.pki import CertificateAuthority
     from opentsm_tsm.store import Store
 

@@ -15,7 +15,7 @@ import httpx
 from opentsm_card.errors import ProtocolError, TransportError
 from opentsm_tsm import operations, sessions, tls
 from opentsm_tsm.engine import operation_signal, se_signal
-from opentsm_tsm.messages import PushRequest
+from opentsm_tsm.gateway_messages import PushRequest
 from opentsm_tsm.signals import WORK_SIGNAL
 from opentsm_tsm.wire import encode
 

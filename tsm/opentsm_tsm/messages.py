@@ -20,19 +20,13 @@ __all__ = [
     "FUNCTIONS",
     "Accepted",
     "ActionReceipt",
-    "AuditPage",
-    "AuditRecord",
     "BeginConversation",
     "CheckGlobalEligibility",
     "ConversationResult",
-    "CreateEnrolmentCode",
     "DeployApplication",
     "DeployResult",
     "DeployService",
     "EndConversation",
-    "EnrolReply",
-    "EnrolRequest",
-    "EnrolmentCodeReply",
     "Expectation",
     "Function",
     "GetApplicationOrELFStatus",
@@ -41,10 +35,6 @@ __all__ = [
     "HandleActionDoneOnServiceNotification",
     "HandleSEStatusChangeNotification",
     "InstanceView",
-    "IssuerAnswers",
-    "IssuerOutcome",
-    "IssuerRequest",
-    "IssuerScript",
     "KeySetDocument",
     "KeySetView",
     "ObjectStatus",
@@ -52,12 +42,9 @@ __all__ = [
     "OperationPage",
     "OperationState",
     "Problem",
-    "PushRequest",
-    "RegistryItem",
     "ResolveOperation",
     "ScriptEntry",
     "ScriptResult",
-    "SeBelief",
     "SeData",
     "SeIdentifiers",
     "SeStatusResult",
@@ -69,8 +56,6 @@ __all__ = [
     "TerminateResult",
     "TerminateService",
     "UpgradeService",
-    "WakeUp",
-    "WakeUps",
 ]
 
 BASE: Final = "/gp/messaging/v2"
@@ -436,155 +421,6 @@ class KeySetDocument(Message, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """Name the key set and show none of its keys."""
         return f"KeySetDocument(sd={self.sd.hex().upper()}, version={self.version})"
-
-
-# ---- audit, enrolment ----------------------------------------------------------------------------------------
-
-
-class AuditRecord(Message, frozen=True, kw_only=True):
-    """One thing that happened, who asked for it, and how it ended; never key bytes or account data."""
-
-    number: int
-    at: float
-    actor: str
-    event: str
-    outcome: str
-    se_id: str | None = None
-    operation: str | None = None
-    detail: str | None = None
-
-
-class AuditPage(Message, frozen=True, kw_only=True):
-    """A part of the audit log, the oldest record first."""
-
-    records: tuple[AuditRecord, ...]
-
-
-class EnrolRequest(Request, frozen=True, kw_only=True):
-    """Exchange an enrolment code (its first part, before the dot) and a PEM certificate request for a certificate."""
-
-    code: Annotated[str, Meta(max_length=64)]
-    csr: Annotated[str, Meta(max_length=8192)]
-
-    def __repr__(self) -> str:
-        """Keep the code out of logs."""
-        return "EnrolRequest(…)"
-
-
-class EnrolReply(Message, frozen=True, kw_only=True):
-    """The certificate, the CA that issued it (both PEM), and the SEs it may speak for."""
-
-    certificate: str
-    ca: str
-    ses: tuple[str, ...]
-
-
-class CreateEnrolmentCode(Request, frozen=True, kw_only=True):
-    """Operator: make a single-use code with which an agent gets its certificate for these SEs."""
-
-    ses: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=64)]
-
-
-class EnrolmentCodeReply(Message, frozen=True, kw_only=True):
-    """The code, and until when it is good (seconds since 1970); it is shown this once."""
-
-    code: str
-    until: float
-
-    def __repr__(self) -> str:
-        """Keep the code out of logs."""
-        return "EnrolmentCodeReply(…)"
-
-
-class RegistryItem(Message, frozen=True, kw_only=True):
-    """One entry of an SE's registry: `state` is the life cycle byte."""
-
-    aid: Hex
-    kind: str
-    state: int
-    privileges: Hex
-    sd: Hex | None = None
-    contactless: bool | None = None
-
-
-class SeBelief(Message, frozen=True, kw_only=True):
-    """Operator: all that the central TSM believes of an SE; `known` is when its registry was read or confirmed last."""
-
-    se_id: str
-    se_type: str
-    configuration: str
-    status: str
-    life_cycle: str
-    mno: str
-    stale: bool
-    key_sets: tuple[KeySetView, ...] = ()
-    registry: tuple[RegistryItem, ...] = ()
-    known: float | None = None
-
-
-# ---- the mobile network's gateway ----------------------------------------------------------------------------
-
-
-class PushRequest(Request, frozen=True, kw_only=True):
-    """Central TSM to gateway: wake the device of this SE and hand it this session identifier."""
-
-    se: Name
-    session: Name
-
-    def __repr__(self) -> str:
-        """Keep the session identifier out of logs."""
-        return f"PushRequest(se={self.se})"
-
-
-class WakeUp(Message, frozen=True, kw_only=True):
-    """Gateway to device: a session waits at the central TSM you know. It carries no URL."""
-
-    session: str
-
-    def __repr__(self) -> str:
-        """Keep the session identifier out of logs."""
-        return "WakeUp(…)"
-
-
-class WakeUps(Message, frozen=True, kw_only=True):
-    """The wake-ups that waited for a device."""
-
-    wakeups: tuple[WakeUp, ...]
-
-
-class IssuerRequest(Request, frozen=True, kw_only=True):
-    """Central TSM to MNO: ask for a script of the MNO's issuer security domain.
-
-    `counter` is the sequence counter that the SE last showed, where a former script met another than the MNO's.
-    "status" changes nothing: it reads the card's life cycle, after a doubt.
-    """
-
-    action: Literal["lock", "unlock", "terminate", "status"]
-    counter: Annotated[int, Meta(ge=0, lt=1 << 24)] | None = None
-
-
-class IssuerScript(Message, frozen=True, kw_only=True):
-    """The MNO's script for its issuer security domain `target`, wrapped with its keys."""
-
-    target: Hex
-    script: tuple[ScriptEntry, ...]
-
-
-class IssuerAnswers(Request, frozen=True, kw_only=True):
-    """The R-APDUs of an issuer script, for the MNO to verify."""
-
-    answers: tuple[Hex, ...]
-
-
-class IssuerOutcome(Message, frozen=True, kw_only=True):
-    """What the MNO found in the answers: whether the response MACs verify, and the card's state ("" when unknown).
-
-    `retry` is True when nothing was done because the card's sequence counter was another: ask for a new script.
-    """
-
-    verified: bool
-    state: str
-    retry: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from opentsm_tsm import messages
+from opentsm_tsm import messages, operator_messages
 from opentsm_tsm.messages import BASE, FUNCTIONS
 from opentsm_tsm.wire import encode, openapi_type
 
@@ -28,13 +28,13 @@ _OTHERS: Final[tuple[tuple[str, str, type | None, type, int, str], ...]] = (
         200,
         "Settle an operation in doubt.",
     ),
-    ("get", "/audit", None, messages.AuditPage, 200, "The audit log from after record `after` (operator)."),
-    ("get", "/ses/{se}", None, messages.SeBelief, 200, "All that is believed of an SE (operator)."),
+    ("get", "/audit", None, operator_messages.AuditPage, 200, "The audit log from after record `after` (operator)."),
+    ("get", "/ses/{se}", None, operator_messages.SeBelief, 200, "All that is believed of an SE (operator)."),
     (
         "post",
         "/enrolment-codes",
-        messages.CreateEnrolmentCode,
-        messages.EnrolmentCodeReply,
+        operator_messages.CreateEnrolmentCode,
+        operator_messages.EnrolmentCodeReply,
         201,
         "Make an enrolment code (operator).",
     ),

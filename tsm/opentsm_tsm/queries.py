@@ -15,12 +15,11 @@ from opentsm_tsm.messages import (
     HandleActionDoneOnServiceNotification,
     KeySetView,
     ObjectStatus,
-    RegistryItem,
-    SeBelief,
     SeData,
     SeIdentifiers,
     ServiceView,
 )
+from opentsm_tsm.operator_messages import RegistryItem, SeBelief
 from opentsm_tsm.problems import conflict
 from opentsm_tsm.wire import Hex
 

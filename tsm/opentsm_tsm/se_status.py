@@ -15,15 +15,8 @@ from opentsm_card.lifecycle import CardState
 from opentsm_card.plan import CardIn, Wanted
 from opentsm_tsm import access, inventory, scripts
 from opentsm_tsm.centre import WAIT, Send
-from opentsm_tsm.messages import (
-    HandleSEStatusChangeNotification,
-    IssuerAnswers,
-    IssuerOutcome,
-    IssuerRequest,
-    IssuerScript,
-    ScriptEntry,
-    SeStatusResult,
-)
+from opentsm_tsm.gateway_messages import IssuerAnswers, IssuerOutcome, IssuerRequest, IssuerScript
+from opentsm_tsm.messages import HandleSEStatusChangeNotification, ScriptEntry, SeStatusResult
 from opentsm_tsm.planned import PlannedHandler
 from opentsm_tsm.problems import RefusalError, conflict, failed, problem
 from opentsm_tsm.wire import Hex, WireError, decode, encode

@@ -23,16 +23,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from opentsm_card.errors import OpenTsmError
-from opentsm_tsm.messages import (
+from opentsm_tsm.gateway_messages import (
     IssuerAnswers,
     IssuerOutcome,
     IssuerRequest,
     IssuerScript,
-    Problem,
     PushRequest,
     WakeUp,
     WakeUps,
 )
+from opentsm_tsm.messages import Problem
 from opentsm_tsm.mno.messages import PushLog, PushRecord
 from opentsm_tsm.tls import peer
 from opentsm_tsm.wire import WireError, decode, encode
