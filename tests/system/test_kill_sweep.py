@@ -179,7 +179,7 @@ def _sweep(rig: Rig, scenario: Scenario, victim: str, step: int = 1) -> int:
         pytest.fail("the sweep did not come to its end")
     scenario.restore(rig.sp)
     scenario.clean(rig.sp)
-    print(f"{scenario.name}: {victim} killed at {kills} points")
+    print(f"{scenario.name}: {victim} killed at {kills} points")  # noqa: T201 - how far a sweep goes, shown with -s
     return kills
 
 
