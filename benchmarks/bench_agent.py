@@ -46,7 +46,7 @@ def _installed() -> Iterator[Path]:
         subprocess.run(build, check=True, capture_output=True)
         (wheel,) = folder.glob("*.whl")
         subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
-        pip = [folder / "venv" / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", wheel]
+        pip = [str(folder / "venv" / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", str(wheel)]
         subprocess.run(pip, check=True)
         yield folder / "venv" / "bin" / "opentsm"
 

@@ -178,7 +178,11 @@ class HttpsClient:
         connection = http.client.HTTPSConnection(
             self._host, self._port, timeout=_CONNECT_TIMEOUT_S, context=self._context
         )
-        connection.connect()
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
         with self._lock:
             self._connection = connection
             interrupted = self._interrupted

@@ -8,6 +8,7 @@ import hashlib
 import http.server
 import ipaddress
 import json
+import select
 import socket
 import ssl
 import threading
@@ -129,14 +130,14 @@ class Peer:
         """Every report received, parsed."""
         return [json.loads(body) for _, path, body in self.requests if path == "/gp/seram/remoteManagement"]
 
-    def answer(self, path: str, query: str, body: bytes) -> tuple[int, bytes]:
+    def answer(self, path: str, query: str, body: bytes, connection: socket.socket) -> tuple[int, bytes]:
         """Handle one request."""
         with self.changed:
             self.first_request_at.setdefault(path, time.monotonic())
             self.requests.append((query, path, body))
             self.changed.notify_all()
         if path == "/attach":
-            return self._attach(float(parse_qs(query)["wait"][0]))
+            return self._attach(float(parse_qs(query)["wait"][0]), connection)
         if path == "/ca":
             return 200, self.authority.pem
         if path == "/enrol" and self.enrol is not None:
@@ -149,9 +150,16 @@ class Peer:
         with self.changed:
             assert self.changed.wait_for(condition, timeout_s), f"still not so; requests: {len(self.requests)}"
 
-    def _attach(self, wait_s: float) -> tuple[int, bytes]:
+    def _attach(self, wait_s: float, connection: socket.socket) -> tuple[int, bytes]:
+        # An agent that was killed must not swallow the wake-up of the one that comes after it.
+        gone = select.poll()
+        gone.register(connection, select.POLLRDHUP)
+        deadline = time.monotonic() + wait_s
         with self.changed:
-            self.changed.wait_for(lambda: self.wakeups or self._server.stopping, wait_s)
+            while not gone.poll(0) and not self.wakeups and not self._server.stopping and time.monotonic() < deadline:
+                self.changed.wait(0.05)
+            if gone.poll(0):
+                return 204, b""
             wakeups = [{"session": self.wakeups.popleft()} for _ in range(len(self.wakeups))]
         return (200, json.dumps({"wakeups": wakeups}).encode()) if wakeups else (204, b"")
 
@@ -222,7 +230,7 @@ def _handler(peer: Peer) -> type[http.server.BaseHTTPRequestHandler]:
                     peer.requests.append((parts.query, parts.path, body))
                 self.close_connection = True
                 return
-            status, answer = peer.answer(parts.path, parts.query, body)
+            status, answer = peer.answer(parts.path, parts.query, body, self.connection)
             if fault == "lose":
                 self.close_connection = True
                 return

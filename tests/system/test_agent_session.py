@@ -311,6 +311,14 @@ Journal.append = append
 main()
 """
 
+FULL_DISK = """\
+import resource, signal
+from opentsm_tools.main import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (150, 150))
+main()
+"""
+
 
 class Process:
     """`opentsm agent run` as a process; killed at its n-th append to the journal, if n > 0."""
@@ -387,7 +395,7 @@ class TestProcess:
             told = {order["opentsm"]["order"]: 0 for order in orders}
             for report in rig.peer.reports():
                 number = report.get("opentsm", {}).get("order", 0)
-                if number:
+                if number and status(report) != "POLLING":
                     _, answered, in_doubt, not_sent = outcome(report)
                     size = len(orders[number - 1]["ramCommands"][0]["listOfCAPDU"])
                     assert answered + in_doubt + not_sent == size
@@ -413,8 +421,6 @@ class TestProcess:
         rig.peer.wait_until(lambda: any("remoteManagement" in path for _, path, _ in rig.peer.requests[before:]))
         rig.wait_for_end(agent)
         rig.peer.wakeups.append("next-session")
-        with rig.peer.changed:
-            rig.peer.changed.notify_all()
         rig.peer.wait_until(lambda: "recovered" in str(rig.peer.reports()[-1]))
         rig.wait_for_end(agent)
         (recovered,) = rig.peer.reports()[-1]["opentsm"]["recovered"]
@@ -444,6 +450,24 @@ class TestProcess:
         code, _, err = Process(rig, 0).end()
         assert code == 4
         assert "journal" in err
+
+    def test_a_journal_that_cannot_be_written_ends_it_before_anything_is_sent(self, rig: Rig) -> None:
+        rig.peer.orders = [se_order(1, [SELECT, INSTALL])]
+        rig.peer.wakeups.append(SESSION)
+        limited = [sys.executable, "-c", FULL_DISK, "agent", "run", "--json", "--config", str(rig.config)]
+        done = subprocess.run(limited, capture_output=True, text=True, check=False, timeout=30)
+        assert done.returncode == 1
+        assert "journal" in done.stderr
+        assert "File too large" in done.stderr
+        assert SESSION not in done.stderr
+        assert rig.card.run == []
+
+    def test_it_imports_nothing_that_a_device_has_no_use_for(self) -> None:
+        modules = "opentsm_tools.main, opentsm_agent.cli, opentsm_agent.agent, opentsm_agent.links.tcp, sys"
+        heavy = "{'asyncio', 'httpx', 'rich', 'cryptography', 'jpype', 'sqlite3', 'starlette', 'unittest', 'ctypes'}"
+        program = f"import {modules}; print(sorted({heavy} & set(sys.modules)))"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+        assert done.stdout.strip() == "[]"
 
     def test_a_second_agent_on_one_journal_ends_at_once(self, rig: Rig) -> None:
         rig.start()

@@ -140,6 +140,25 @@ class TestTcp:
             link.close()
             thread.join()
 
+    def test_a_card_that_says_more_than_it_was_asked_is_not_believed_any_more(self, card: CountingCard) -> None:
+        link = open_link(card.uri)
+        card.hook = lambda _number, _c_apdu: b"\x90\x00" + b"\x00\x02\x90\x00" * 3
+        assert link.transmit(SELECT) == b"\x90\x00" + b"\x00\x02\x90\x00" * 3  # framed, this is one long answer
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def talk() -> None:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(9)
+                    connection.sendall(b"\x00\x05" + ATR + b"\x00\x02\x90\x00")
+                    connection.recv(9)
+
+            thread = threading.Thread(target=talk)
+            thread.start()
+            with pytest.raises(TransportError, match="more than the answer"):
+                open_link(f"tcp:127.0.0.1:{listener.getsockname()[1]}")
+            thread.join()
+
     def test_an_answer_without_a_status_word_closes_the_link(self, card: CountingCard) -> None:
         card.hook = lambda _number, _c_apdu: b"\x90"
         with open_link(card.uri) as link:

@@ -21,6 +21,7 @@ _POWER_OFF: Final = 0x00
 _POWER_ON: Final = 0x01
 _RESET: Final = 0x02
 _GET_ATR: Final = 0x04
+_LENGTH_BYTES: Final = 2
 _MAX_MESSAGE_BYTES: Final = 0xFFFF
 # Linux only; elsewhere a delayed acknowledgement costs time, not correctness.
 _TCP_QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
@@ -120,23 +121,31 @@ class TcpLink:
             raise CardRemovedError(f"{self._name}: the link is closed")
         try:
             connection.sendall(message)
-            length = int.from_bytes(self._receive(connection, 2), "big")
-            return self._receive(connection, length)
+            answer = self._receive(connection)
         except OSError as error:
             raise self._failed(error) from error
+        if answer is None:
+            self.close()
+            raise TransportError(f"{self._name}: the card sent more than the answer")
+        return answer
 
-    def _receive(self, connection: socket.socket, length: int) -> bytes:
+    @staticmethod
+    def _receive(connection: socket.socket) -> bytes | None:
+        """Receive one message; None when there is more than one."""
         received = b""
-        while len(received) < length:
+        end = _LENGTH_BYTES
+        while len(received) < end:
             if _TCP_QUICKACK is not None:
-                # The peer writes length and body apart; with delayed acknowledgements that is 40 ms an APDU. The
+                # The peer may write length and body apart; with delayed acknowledgements that is 40 ms an APDU. The
                 # kernel clears the option by itself, so it is set before every receive.
                 connection.setsockopt(socket.IPPROTO_TCP, _TCP_QUICKACK, 1)
-            part = connection.recv(length - len(received))
+            part = connection.recv(_LENGTH_BYTES + _MAX_MESSAGE_BYTES)
             if not part:
                 raise ConnectionResetError("the card closed the connection")
             received += part
-        return received
+            if len(received) >= _LENGTH_BYTES:
+                end = _LENGTH_BYTES + int.from_bytes(received[:_LENGTH_BYTES], "big")
+        return received[_LENGTH_BYTES:] if len(received) == end else None
 
     def _failed(self, error: OSError) -> TransportError:
         self.close()
