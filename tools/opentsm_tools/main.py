@@ -64,14 +64,7 @@ class LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
-        try:
-            return cast("click.Command", getattr(importlib.import_module(module), attribute))
-        except ModuleNotFoundError as error:
-            extra = _EXTRAS.get((error.name or "").partition(".")[0])
-            if extra is None:
-                raise
-            message = f"`opentsm {cmd_name}` needs {error.name}; install it with: pip install 'opentsm[{extra}]'"
-            raise click.UsageError(message) from error
+        return cast("click.Command", getattr(importlib.import_module(module), attribute))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the subcommands with their one-line help, without importing them."""
@@ -108,6 +101,12 @@ def main() -> None:
     except OpenTsmError as error:
         click.echo(f"opentsm: {error}", err=True)
         sys.exit(exit_code(error))
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        click.echo(f"opentsm: this needs {error.name}; install it with: pip install 'opentsm[{extra}]'", err=True)
+        sys.exit(EXIT_USAGE)
 
 
 if __name__ == "__main__":
