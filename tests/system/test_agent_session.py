@@ -382,6 +382,7 @@ class TestProcess:
             session = f"{SESSION}-{kill_at}-{before}"
             rig.card.run.clear()
             rig.peer.requests.clear()
+            rig.peer.wakeups.clear()  # one for a session that was resumed from the journal may be left
             rig.peer.orders = [*orders, stop_order(3)]
             rig.peer.wakeups.append(session)
             process = Process(rig, kill_at, before=before)
