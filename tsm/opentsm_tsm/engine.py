@@ -120,6 +120,8 @@ class Engine:
             LookupError: no such session for this agent.
         """
         session = self._bound(name, identity)
+        # Its agent holds a request open: it is not silent.
+        self._saw(session)
         if session.sent > answered or session.state == "closed":
             return session.body
         if self._idle(session.se) or self.held_for(session.se) > 0:

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 # A look at the database, in case the command line changed it.
 _TICK_S: Final = 1.0
 _FIRST_RETRY_S: Final = 0.5
-_LONGEST_RETRY_S: Final = 30.0
+_LONGEST_RETRY_S: Final = 8.0
 _TIMEOUT_S: Final = 10.0
 _ACCEPTED: Final = 202
 # An agent that was woken and has been silent for so many times `silence_s` has lost its session, or its certificate.
