@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -69,14 +70,15 @@ class TableReport:
         self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=8)
 
     def _render(self) -> Table:
-        table = Table(title="opentsm demo", caption=self._now, caption_justify="left", title_justify="left")
-        for column in ("sequence", "what happened"):
-            table.add_column(column)
-        for column in ("APDUs", "round trips", "seconds"):
-            table.add_column(column, justify="right")
-        table.add_column("SE read")
+        # Narrow enough for a terminal of 80 columns, and for one of 24 lines when it is wider.
+        table = Table(box=box.SIMPLE_HEAD, caption=self._now or None, caption_justify="left", pad_edge=False)
+        table.add_column("sequence", no_wrap=True)
+        table.add_column("what happened")
+        for column in ("APDUs", "trips", "s"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("SE, read", no_wrap=True)
         for row, explanation in self._rows:
-            mark = "[green]as it should be[/]" if row.verified else "[red]NOT as it should be[/]"
+            mark = "[green]verified[/]" if row.verified else "[red]DIFFERS[/]"
             table.add_row(row.name, explanation, str(row.apdus), str(row.round_trips), f"{row.seconds:.2f}", mark)
         return table
 
@@ -84,7 +86,10 @@ class TableReport:
     def shown(self) -> Iterator[None]:
         """Show the table while the block runs."""
         with self._live:
-            yield
+            try:
+                yield
+            finally:
+                self._now = ""
 
     def say(self, text: str) -> None:
         """Show what is being done now, below the table."""
@@ -97,8 +102,8 @@ class TableReport:
 
     def end(self, *, ok: bool, differences: list[str], seconds: float) -> None:
         """Show the comparison's outcome below the table."""
-        self._now = ""
-        self._live.stop()
+        if not self._console.is_terminal:
+            self._console.print()  # a live table ends its last line on a terminal only
         for difference in differences:
             self._console.print(f"[red]difference:[/] {difference}", highlight=False)
         if ok:
