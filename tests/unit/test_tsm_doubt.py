@@ -187,6 +187,9 @@ def test_a_termination_in_doubt_goes_back_to_its_owner(world: World) -> None:
     operation = world.do(OPERATOR, "HandleSEStatusChangeNotification", seId="ese-1", action="terminate")
     assert operation.state == "in-doubt"
     assert world.ses["ese-1"].effects()[-1] == "card-state FF"
+    # Its owner has looked, and says so.
+    world.central.desk.resolve(OPERATOR, operation.operation, ResolveOperation(decision="accept"))
+    assert world.query(BANK, "CheckGlobalEligibility", msi="491700000001").status == "terminated"
 
 
 def test_repeated_reports_get_the_stored_order_byte_for_byte(world: World) -> None:

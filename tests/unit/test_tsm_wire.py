@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +36,26 @@ def test_a_bad_document_names_the_place(document: bytes, path: str) -> None:
     with pytest.raises(WireError) as caught:
         decode(document, messages.CheckGlobalEligibility)
     assert caught.value.path == path
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("name", sorted(messages.FUNCTIONS))
+@given(data=st.data())
+def test_any_document_is_a_request_or_an_error_that_names_the_place(name: str, data: st.DataObject) -> None:
+    kind = messages.FUNCTIONS[name].request
+    members = [field.encode_name for field in msgspec.structs.fields(kind)]
+    document = data.draw(st.dictionaries(st.sampled_from(members), _JSON, max_size=len(members)) | _JSON)
+    try:
+        request = decode(json.dumps(document).encode(), kind)
+    except WireError:
+        return
+    assert decode(encode(request), kind) == request
 
 
 @pytest.mark.parametrize("apdu", ["0", "0g", " 00", "00\n", "0x00"])

@@ -8,9 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from opentsm_tsm import audit, operations
+from opentsm_tsm import audit, inventory, operations, se_status
 from opentsm_tsm.engine import operation_signal, se_signal
-from opentsm_tsm.messages import FUNCTIONS, Accepted, GetApplicationOrELFStatus, Operation, OperationPage
+from opentsm_tsm.messages import (
+    FUNCTIONS,
+    Accepted,
+    GetApplicationOrELFStatus,
+    HandleSEStatusChangeNotification,
+    Operation,
+    OperationPage,
+)
 from opentsm_tsm.problems import RefusalError, bad_request, conflict, forbidden, unknown
 from opentsm_tsm.queries import QUERIES
 from opentsm_tsm.signals import WORK_SIGNAL
@@ -85,8 +92,7 @@ class Desk:
         if not function.operation and not refreshing:
             with self._store.transaction():
                 reply = QUERIES[name](self._centre, caller, params)
-            if name == "HandleActionDoneOnServiceNotification":
-                self._store.forget()
+            self._centre.leave_no_trace()
             return Reply(200, reply)
         with self._store.transaction():
             operation = self._accept(caller, name, params)
@@ -163,6 +169,9 @@ def settle(centre: Centre, operation: OperationRow, decision: ResolveOperation, 
     if decision.decision == "accept":
         operation.state, operation.problem = "done", None
         operation.enter("accepted")
+        if isinstance(operation.params, HandleSEStatusChangeNotification):
+            se_status.believe(centre, operation)
+            inventory.update(centre.store, operation.se, stale=1)
     else:
         operation.state = "failed"
         operation.enter("reset")

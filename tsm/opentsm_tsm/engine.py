@@ -109,7 +109,7 @@ class Engine:
                 outcome = None if repeated_poll else self._outcome(session, report)
                 self._settle(session, report, outcome)
             body = self._produce(session)
-        self._overwrite()
+        self._centre.leave_no_trace()
         self._centre.signals.notify(se_signal(session.se))
         return body
 
@@ -128,7 +128,7 @@ class Engine:
             return None
         with self._store.transaction():
             body = self._produce(session)
-        self._overwrite()
+        self._centre.leave_no_trace()
         return body
 
     def stop(self, name: str, identity: Identity) -> bytes | None:
@@ -181,12 +181,6 @@ class Engine:
 
     def _idle(self, se: str) -> bool:
         return self._store.row("SELECT 1 FROM operation WHERE se = ? AND state IN ('pending', 'running')", se) is None
-
-    def _overwrite(self) -> None:
-        """Leave no trace in the write-ahead log of the secrets that the last transaction deleted."""
-        if self._centre.overwrite:
-            self._centre.overwrite = False
-            self._store.forget()
 
     def _saw(self, session: Session) -> None:
         self._seen[session.id] = time.time()

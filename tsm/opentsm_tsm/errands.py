@@ -123,6 +123,7 @@ class Errands:
             while True:
                 for se in operations.ses_with_work(self._store):
                     self._look_at(se)
+                self._centre.leave_no_trace()
                 await self._centre.signals.wait(WORK_SIGNAL, self._pause_s())
         finally:
             for task in self._running.values():

@@ -115,6 +115,7 @@ def _action_done(centre: Centre, caller: Caller, params: Request) -> ActionRecei
         version = params.key_version if held.state == "temporary" else params.key_version or held.version
         rotated = holdings.Domain(held.se, held.aid, held.sp, "own", version, None)
         holdings.put_domain(centre.store, rotated)
+        centre.overwrite = centre.overwrite or destroyed
     audit.record(centre.store, str(caller), f"{params.action} done", "noted", se=se.id, detail=params.sd.hex().upper())
     return ActionReceipt(sd=params.sd, action=params.action, destroyed=destroyed)
 

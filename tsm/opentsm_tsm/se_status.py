@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from opentsm_tsm.operations import OperationRow
     from opentsm_tsm.wire import Message, Request
 
-__all__ = ["SeStatusHandler"]
+__all__ = ["SeStatusHandler", "believe"]
 
 _CHANGE, _ASK, _RUN, _TELL = "change", "issuer-script", "issuer-run", "issuer-result"
 _WANTED: Final = {
@@ -77,8 +77,7 @@ class SeStatusHandler(PlannedHandler):
             )
 
     def _finish(self, centre: Centre, operation: OperationRow, state: CardState) -> None:
-        status = _STATUS.get(state, "ok")
-        inventory.update(centre.store, operation.se, status=status, life_cycle=state.name)
+        believe(centre, operation)
         operation.finish(centre.store, SeStatusResult(se_id=operation.se, life_cycle=state.name))
 
     # ---- an SE whose issuer is its MNO -----------------------------------------------------------------------
@@ -169,6 +168,12 @@ class SeStatusHandler(PlannedHandler):
         else:
             state = outcome.state or "unknown"
             operation.fail(centre.store, failed("card-refused", "The SE refused.", f"its state is {state}"))
+
+
+def believe(centre: Centre, operation: OperationRow) -> None:
+    """Take the SE to be in the life cycle that an operation wanted, inside the transaction under way."""
+    state = _target(operation)
+    inventory.update(centre.store, operation.se, status=_STATUS.get(state, "ok"), life_cycle=state.name)
 
 
 def _cut_off(context: dict[str, Any], outcome: ScriptOutcome) -> bool:

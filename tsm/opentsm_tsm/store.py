@@ -227,9 +227,14 @@ class Store:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def forget(self) -> None:
-        """Truncate the write-ahead log, so that overwritten rows are in no file; outside of a transaction."""
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    def forget(self) -> bool:
+        """Truncate the write-ahead log, so that overwritten rows are in no file; outside of a transaction.
+
+        Returns:
+            False when another process is reading: call again later.
+        """
+        busy: int = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        return not busy
 
     def close(self) -> None:
         """Close the connection."""
