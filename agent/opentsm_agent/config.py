@@ -26,14 +26,13 @@ Paths are relative to the file.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from opentsm_agent.handshake import SecureElement
 from opentsm_agent.http import parse_base_url
 from opentsm_agent.links import check_uri
-from opentsm_agent.seram import SecureElement
 from opentsm_card.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -78,8 +77,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     se: Annotated[list[_Se], msgspec.Meta(min_length=1)]
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """The PEM files that say who the device is, and whom it trusts."""
 
     certificate: Path
@@ -87,16 +85,14 @@ class Identity:
     ca: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(msgspec.Struct, frozen=True):
     """The mobile network's gateway: its URL, and the CA that its certificate comes from."""
 
     gateway: str
     ca: Path
 
 
-@dataclass(frozen=True, slots=True)
-class SecureElementConfig:
+class SecureElementConfig(msgspec.Struct, frozen=True):
     """A secure element of the device: who it is, the URI of the link to it, and the link's time-out in seconds."""
 
     element: SecureElement
@@ -104,8 +100,7 @@ class SecureElementConfig:
     timeout_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class AgentConfig:
+class AgentConfig(msgspec.Struct, frozen=True):
     """What `agent.toml` says, checked, with absolute paths."""
 
     tsm_url: str

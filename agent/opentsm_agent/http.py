@@ -10,9 +10,10 @@ import http.client
 import socket
 import ssl
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
+
+import msgspec
 
 from opentsm_card.errors import ProtocolError, TransportError
 
@@ -26,8 +27,7 @@ _MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 _MAX_COOKIES: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """An HTTP response: its status, 100..599, and its body."""
 
     status: int

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import threading
@@ -45,7 +46,12 @@ __all__ = ["Journal", "JournalWriteError", "boot_id", "read_journal"]
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(Record)
+
+
+@functools.cache
+def _decoder() -> msgspec.msgpack.Decoder[Record]:
+    """Return what decodes records, made at the first: most starts meet an empty journal."""
+    return msgspec.msgpack.Decoder(Record)
 
 
 class JournalWriteError(OpenTsmError):
@@ -240,7 +246,7 @@ def _load(path: Path) -> tuple[JournalState, int, int]:
         frames = parse_frames(content)
         for number, payload in enumerate(frames.payloads):
             try:
-                state.apply(_decoder.decode(payload))
+                state.apply(_decoder().decode(payload))
             except msgspec.MsgspecError as error:
                 raise JournalDamagedError(f"record {number} is none that this agent knows: {error}") from error
     except ProtocolError as error:

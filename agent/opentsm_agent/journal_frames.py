@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from opentsm_card.errors import ProtocolError
 
@@ -32,8 +31,7 @@ class JournalDamagedError(ProtocolError):
     """The journal is no journal, or is damaged in a part that had been on the disk."""
 
 
-@dataclass(frozen=True, slots=True)
-class JournalFrames:
+class JournalFrames(NamedTuple):
     """What is sound in a journal file.
 
     Args:

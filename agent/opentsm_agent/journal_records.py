@@ -8,7 +8,6 @@ to the same.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -145,8 +144,7 @@ def session_digest(session: str) -> bytes:
     return hashlib.sha256(session.encode()).digest()[:16]
 
 
-@dataclass(slots=True)
-class OrderState:
+class OrderState(msgspec.Struct):
     """An order that was started, and not acknowledged yet."""
 
     started: OrderStarted
@@ -155,8 +153,7 @@ class OrderState:
     report: bytes | None = None
 
 
-@dataclass(slots=True)
-class SessionState:
+class SessionState(msgspec.Struct):
     """An open session."""
 
     opened: SessionOpened
@@ -164,16 +161,15 @@ class SessionState:
     current: OrderState | None = None
 
 
-@dataclass(slots=True)
-class JournalState:
+class JournalState(msgspec.Struct):
     """What the records of a journal add up to.
 
     `garbage` counts records whose effect later ones have undone: what a compaction would save.
     """
 
-    sessions: dict[str, SessionState] = field(default_factory=dict)
-    orphans: dict[str, Orphan] = field(default_factory=dict)
-    ended: dict[bytes, int] = field(default_factory=dict)
+    sessions: dict[str, SessionState] = {}
+    orphans: dict[str, Orphan] = {}
+    ended: dict[bytes, int] = {}
     garbage: int = 0
 
     def apply(self, record: Record) -> None:

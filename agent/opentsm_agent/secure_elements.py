@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from opentsm_agent.config import SecureElementConfig
-    from opentsm_agent.seram import SecureElement
+    from opentsm_agent.handshake import SecureElement
     from opentsm_card.link import Link
 
 __all__ = ["SecureElements", "SessionLinks"]

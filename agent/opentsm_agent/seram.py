@@ -1,4 +1,4 @@
-"""GP SERAM 2.0.0 messages, as the Local Agent reads and writes them.
+"""Orders and reports of GP SERAM 2.0.0, as the Local Agent reads and writes them.
 
 What comes is checked strictly where it says what to run, and an error names the place; members that we do not
 know are left alone, as an open protocol needs. SERAM's document contradicts itself in the names of the start
@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
+from opentsm_agent.handshake import SecureElement  # noqa: TC001 - msgspec reads it when it decodes an order
 from opentsm_agent.relay import ANY_ANSWER
 from opentsm_card.errors import ProtocolError
 from opentsm_card.script import Expect, Script, ScriptCommand, ScriptOutcome
@@ -33,13 +34,10 @@ __all__ = [
     "LocalAgentStatus",
     "Order",
     "SeCommand",
-    "SecureElement",
     "Step",
-    "encode_handshake",
     "encode_polling",
     "encode_report",
     "order_number",
-    "parse_handshake_response",
     "parse_order",
 ]
 
@@ -53,27 +51,6 @@ _Apdu = Annotated[str, msgspec.Meta(pattern=r"\A(?:[0-9A-Fa-f]{2})*\Z", max_leng
 _Sw = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Fa-f]{4}\Z")]
 _OrderNumber = Annotated[int, msgspec.Meta(ge=1, lt=2**32)]
 _Delay = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class SecureElement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A secure element: its type, its identifier, and a comma separated list of features."""
-
-    se_type: Literal["eSE", "iSE", "uicc", "euicc", "ieuicc", "undefined"]
-    se_id: str
-    se_extra_info: str | None = None
-
-
-class _Version(msgspec.Struct, frozen=True):
-    version: int
-
-
-class _HandshakeResponse(msgspec.Struct, frozen=True, rename="camel"):
-    # The schema requires chosenDataProtocol and defines chosenDataFormat: either will do.
-    chosen_transport_protocol: Literal["HTTPS"]
-    chosen_version: Literal["2.0.0"]
-    chosen_data_format: Literal["application/json"] | None = None
-    chosen_data_protocol: Literal["application/json"] | None = None
-    opentsm: _Version | None = None
 
 
 class _Expect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,7 +102,6 @@ class _NumberOnly(msgspec.Struct, frozen=True):
 
 
 _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-_handshake_decoder: Final = msgspec.json.Decoder(_HandshakeResponse)
 _order_decoder: Final = msgspec.json.Decoder(_Order)
 _number_decoder: Final = msgspec.json.Decoder(_NumberOnly)
 
@@ -182,40 +158,6 @@ class Order:
     def se_commands(self) -> tuple[SeCommand, ...]:
         """The SE RAM commands in it."""
         return tuple(command for command in self.commands if isinstance(command, SeCommand))
-
-
-def encode_handshake(secure_elements: Sequence[SecureElement]) -> bytes:
-    """Encode a ramHandshakeCommand that offers our members.
-
-    Args:
-        secure_elements: the device's, in order of preference.
-    """
-    return msgspec.json.encode(
-        {
-            "secureElements": secure_elements,
-            "supportedTransportProtocols": ["HTTPS"],
-            "supportedDataFormats": ["application/json"],
-            "supportedVersions": ["2.0.0"],
-            "opentsm": {"version": 1},
-        }
-    )
-
-
-def parse_handshake_response(document: bytes) -> bool:
-    """Parse a ramHandshakeResponse; True when the peer knows our members too.
-
-    Raises:
-        ProtocolError: it is none, or chooses what was not offered.
-    """
-    try:
-        response = _handshake_decoder.decode(document)
-    except _NOT_JSON as error:
-        raise ProtocolError(f"handshake response: {error}") from error
-    if response.chosen_data_format is None and response.chosen_data_protocol is None:
-        raise ProtocolError("handshake response: neither chosenDataFormat nor chosenDataProtocol")
-    if response.opentsm is not None and response.opentsm.version != 1:
-        raise ProtocolError(f"handshake response: opentsm version {response.opentsm.version} was not offered")
-    return response.opentsm is not None
 
 
 def order_number(document: bytes) -> int | None:

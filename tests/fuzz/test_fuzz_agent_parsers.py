@@ -9,12 +9,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opentsm_agent.handshake import parse_handshake_response
 from opentsm_agent.journal_frames import encode_frame, parse_frames
 from opentsm_agent.links import check_uri
 from opentsm_agent.links.replay import encode_trace, parse_trace
 from opentsm_agent.links.t0 import transmit_t0
 from opentsm_agent.relay import check_script
-from opentsm_agent.seram import order_number, parse_handshake_response, parse_order
+from opentsm_agent.seram import order_number, parse_order
 from opentsm_card.apdu import CommandApdu
 from opentsm_card.errors import ProtocolError, ScriptError
 from opentsm_card.script import ScriptCommand

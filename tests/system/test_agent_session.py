@@ -437,7 +437,7 @@ class TestProcess:
         rig.peer.wakeups.append(SESSION)
         process = Process(rig, 4)  # open, start, sent, answer
         assert process.end()[0] == -signal.SIGKILL
-        monkeypatch.setattr("opentsm_agent.session.boot_id", lambda: "another boot")
+        monkeypatch.setattr("opentsm_agent.conversation.boot_id", lambda: "another boot")
         rig.peer.orders.append(stop_order(2))
         agent = rig.start()
         rig.peer.wait_until(lambda: len(rig.peer.reports()) == 2)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from opentsm_agent.config import load_config
-from opentsm_agent.seram import SecureElement
+from opentsm_agent.handshake import SecureElement
 from opentsm_card.errors import ProtocolError
 
 if TYPE_CHECKING:

@@ -7,19 +7,17 @@ from typing import Any
 
 import pytest
 
+from opentsm_agent.handshake import SecureElement, encode_handshake, parse_handshake_response
 from opentsm_agent.journal_records import Orphan
 from opentsm_agent.relay import ANY_ANSWER
 from opentsm_agent.seram import (
     MAX_DELAY_MS,
     LocalAgentStatus,
     SeCommand,
-    SecureElement,
     Step,
-    encode_handshake,
     encode_polling,
     encode_report,
     order_number,
-    parse_handshake_response,
     parse_order,
 )
 from opentsm_card.errors import ProtocolError
