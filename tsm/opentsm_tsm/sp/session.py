@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from opentsm_card.apdu import ResponseApdu
-from opentsm_card.errors import CardError, OpenTsmError, ProtocolError, ScriptError
+from opentsm_card.errors import CardError, OpenTsmError, ProtocolError
 from opentsm_card.initialize_update import InitializeUpdateAnswer
 from opentsm_card.keys import KeySet
 from opentsm_card.scp03 import Scp03Session
@@ -37,7 +37,7 @@ _CHALLENGE_BYTES: Final = 8
 
 
 class Doubt(Exception):  # noqa: N818 - not an error: a state of a script, always caught and probed
-    """A command of a script may or may not have been executed.
+    """How far a script was executed must be read from the SE.
 
     Args:
         operation: the central TSM's operation that says so.
@@ -124,7 +124,7 @@ def run_parts(
         ahead = _compute(run, sd, parts[len(done) :], target or sd, element)
         operation = send(_entries(ahead))
         result = _script_result(operation)
-        done += _read(run, sd, ahead, result)
+        done += _read(run, sd, ahead, result, operation.operation)
         if operation.state == "in-doubt" or result.in_doubt:
             raise Doubt(operation.operation)
         if len(done) == len(parts):
@@ -242,8 +242,15 @@ def _doubtful(operation: Operation) -> ScriptResult:
     return decode(document, ScriptResult)
 
 
-def _read(run: Run, sd: bytes, ahead: tuple[SessionAhead, ...], result: ScriptResult) -> list[tuple[ResponseApdu, ...]]:
-    """Verify the answers, keep the counters that they prove, and return those of the channels that were completed."""
+def _read(
+    run: Run, sd: bytes, ahead: tuple[SessionAhead, ...], result: ScriptResult, operation: str
+) -> list[tuple[ResponseApdu, ...]]:
+    """Verify the answers, keep the counters that they prove, and return those of the channels that were completed.
+
+    Raises:
+        Doubt: the script was cut off behind a command that the card took: an agent may be restarted between two. What
+            is left is found as after a doubt, from what the SE says.
+    """
     answers = [bytes(answer) for answer in result.answers]
     completed: list[tuple[ResponseApdu, ...]] = []
     for session in ahead:
@@ -259,7 +266,7 @@ def _read(run: Run, sd: bytes, ahead: tuple[SessionAhead, ...], result: ScriptRe
         session.require(progress)
         if len(mine) < len(session):
             if progress.answers and not result.in_doubt:
-                raise ScriptError(len(mine), "the script stopped here without a reason")
+                raise Doubt(operation)
             break
         completed.append(progress.answers)
     return completed
