@@ -29,6 +29,8 @@ class Begin(Handler):
     def step(self, centre: Centre, operation: OperationRow) -> Action:
         """Open the conversation: a step is only taken when the agent is there."""
         name = secrets.token_hex(16)
+        # The agent's poll that lets this step be taken.
+        operation.round_trips += 1
         centre.store.insert("conversation", id=name, caller=operation.caller, se=operation.se, open=1)
         operation.finish(centre.store, ConversationResult(conversation_id=name))
         return None

@@ -66,23 +66,23 @@ class Folders:
 
     # ---- secure elements
 
-    def make_ses(self) -> Path:
-        """Make the SEs' key files and ses.toml; return the latter's path."""
+    def make_ses(self) -> dict[str, Path]:
+        """Make a key file and an `opentsm se run` configuration for each SE; return the latter's paths by SE."""
         folder = self.root / "se"
         folder.mkdir()
-        tables = []
+        made = {}
         for device in self.devices:
             keys = {"isd": self.issuer_keys(device)}
             if device.profile == "uicc":
                 central = diversify(self._tsm_master, "kdf3", device.diversification_data, version=KEY_VERSION)
                 keys["central"] = central
             pki.write_private(self.keys_file(device), "\n".join(_key_table(*item) for item in keys.items()).encode())
-            tables.append(
+            made[device.se] = folder / f"{device.se}.run.toml"
+            made[device.se].write_text(
                 f'[[se]]\nid = "{device.se}"\nprofile = "{device.profile}"\ntcp = "127.0.0.1:0"\n'
                 f'contactless = "127.0.0.1:0"\nkeys_file = "{device.se}.toml"\neffects = "{device.se}.effects"\n'
             )
-        (folder / "ses.toml").write_text("\n".join(tables))
-        return folder / "ses.toml"
+        return made
 
     def keys_file(self, device: Device) -> Path:
         """Return the path of an SE's key file."""

@@ -18,6 +18,7 @@ import httpx
 
 from opentsm_agent import enrol
 from opentsm_agent.config import load_config as load_agent_config
+from opentsm_build import artifacts
 from opentsm_card.errors import TransportError
 from opentsm_tools.demo.cast import DEVICES, MNOS, PROVIDERS
 from opentsm_tools.demo.folders import Folders
@@ -94,7 +95,7 @@ class World:
         say: told what is being done.
         observe: told of each operation of the central TSM that an SP asked for and that came to its end.
         devices: those that take part.
-        launch: by the name of a process (tsm, se, mno-…, a device's), what starts its `opentsm` instead of the usual.
+        launch: by the name of a process (tsm, se-…, mno-…, a device's), what starts its `opentsm` instead of the usual.
     """
 
     def __init__(
@@ -142,7 +143,12 @@ class World:
 
     def _start(self) -> None:
         self._say("starting the virtual SEs and the networks' gateways")
-        ses = self._run("se", "se", "run", "--config", str(self.folders.make_ses()), "--json")
+        for pin in artifacts.PINS:
+            artifacts.resolve(pin, progress=self._say)
+        ses = {
+            se: self._run(f"se-{se}", "se", "run", "--config", str(path), "--json")
+            for se, path in self.folders.make_ses().items()
+        }
         self.folders.make_tsm()
         self.folders.make_mnos()
         gateways = {
@@ -157,7 +163,7 @@ class World:
             )
         self._say("starting the central TSM")
         self._start_tsm(urls)
-        self._take_ses(ses.ready())
+        self._take_ses({se: process.ready()["ses"][0] for se, process in ses.items()})
         self._say("enrolling the devices and starting their agents")
         for device in self.devices:
             self._enrol(device, urls[device.mno])
@@ -176,10 +182,9 @@ class World:
         self.folders.write_tsm_config(gateways, self.tsm_url.removeprefix("https://"))
         self.operator = self._closing.enter_context(contextlib.closing(Operator(self.tsm_url, self._root / "tsm")))
 
-    def _take_ses(self, ready: dict[str, Any]) -> None:
+    def _take_ses(self, found: dict[str, dict[str, Any]]) -> None:
         """Note where each SE listens, put a tap in front of it, and tell whoever wants to reach it."""
         shown = []
-        found = {entry["id"]: entry for entry in ready["ses"]}
         for device in self.devices:
             entry = found[device.se]
             host, _, port = str(entry["tcp"]).rpartition(":")
