@@ -64,7 +64,7 @@ def test_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None
     )
     assert refused.returncode == 4
     assert str(missing) in refused.stderr
-    run = [opentsm, "se", "run", "--profile", "embedded"]
+    run = [str(opentsm), "se", "run", "--profile", "embedded"]
     simulator = subprocess.run(run, check=False, capture_output=True, text=True, cwd=tmp_path)
     assert simulator.returncode == 2
     assert "opentsm[sim]" in simulator.stderr
