@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from opentsm_card.aid import Aid
@@ -30,6 +32,9 @@ from sd_host import (
     keys,
     service_provider,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BANK_KEYS = keys(0x31, 1)
 UNKNOWN = Aid(OWN + b"\x0f\x0f\x0f")
@@ -107,11 +112,25 @@ def test_a_domain_locks_its_own_applications(bank: Host) -> None:
     bank.done(SetStatus.lock(CARD_1))
     assert bank.state(CARD_1) == 0x87
     assert bank.sw(SetStatus.lock(PPSE)) == 0x6985
-    assert bank.sw(SetStatus.lock(BANK)) == 0x6985
-    assert bank.sw(SetStatus.lock_all(BANK)) == 0x6985
     assert bank.sw(SetStatus.lock(ISD)) == 0x6985
     assert bank.sw(SetStatus.lock(UNKNOWN)) == 0x6A88
     bank.done(SetStatus.unlock(CARD_1))
+
+
+@pytest.mark.parametrize(
+    ("scope", "undo"), [(SetStatus.lock, SetStatus.unlock), (SetStatus.lock_all, SetStatus.unlock_all)]
+)
+def test_a_domain_locks_itself_and_who_is_above_unlocks_it(
+    bank: Host, scope: Callable[[Aid], SetStatus], undo: Callable[[Aid], SetStatus]
+) -> None:
+    bank.into(BANK, BANK_KEYS)
+    assert bank.sw(undo(BANK)) == 0x6985
+    assert bank.sw(scope(BANK)) == 0x9000
+    assert bank.select(BANK).sw == 0x6A82
+    bank.into(ISD, ISD_KEYS)
+    assert bank.state(BANK) == 0x8F
+    bank.done(undo(BANK))
+    bank.into(BANK, BANK_KEYS)
 
 
 def test_the_issuer_domain_is_not_locked_as_an_application(isd: Host) -> None:
@@ -182,7 +201,6 @@ def test_card_states_that_are_none(isd: Host) -> None:
     assert isd.sw(CommandApdu(0x80, 0xF0, 0x80, 0x33)) == 0x6A80
     assert isd.sw(SetStatus.card(CardState.OP_READY)) == 0x6985
     assert isd.sw(SetStatus.card(CardState.SECURED)) == 0x6985
-    assert isd.sw(CommandApdu(0x80, 0xF0, 0x80, 0x7F, bytes(PPSE))) == 0x6A88
     assert isd.sw(CommandApdu(0x80, 0xF0, 0x20, 0x80, bytes(PPSE))) == 0x6A86
     assert isd.state(ISD) == 0x0F
 

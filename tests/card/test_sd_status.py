@@ -191,7 +191,7 @@ def test_get_data_of_the_issuer(se: VirtualSe, host: Host) -> None:
     sw, data = get_data(host, 0x9F7F)
     assert (sw, data[:3], len(data)) == (0x9000, b"\x9f\x7f\x2a", 45)
     assert get_data(host, 0xC1) == (0x9000, bytes.fromhex("C103000000"))
-    assert get_data(host, 0x67) == (0x9000, bytes.fromhex("6710A00980010381017082010781039EFEB0"))
+    assert get_data(host, 0x67) == (0x9000, bytes.fromhex("6717A00980010381017082010781039EFFB082031E9F308300"))
     assert get_data(host, 0x5F50) == (0x6A88, b"")
 
 

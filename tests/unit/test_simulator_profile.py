@@ -50,7 +50,7 @@ def test_the_profiles_of_the_package() -> None:
     assert uicc.instances[2].domain == central.aid
     assert set(uicc.key_sets()) == {"isd", "central"}
     assert (embedded.secure_element_value, uicc.secure_element_value) == (2, 1)
-    assert embedded.atr_bytes == bytes.fromhex("3B80800101")
+    assert (embedded.atr_bytes, uicc.atr_bytes) == (bytes.fromhex("3B800181"), bytes.fromhex("3B8000"))
 
 
 @pytest.mark.parametrize(

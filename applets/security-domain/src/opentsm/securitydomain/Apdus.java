@@ -13,6 +13,11 @@ final class Apdus {
         return (cla & 0x40) != 0;
     }
 
+    /** Tells whether a class is none of GlobalPlatform's or the interindustry ones: A0, that of GSM, to BF. */
+    static boolean isForeign(byte cla) {
+        return (cla & 0xE0) == 0xA0;
+    }
+
     /** Tells whether a class byte says secure messaging. */
     static boolean isSecured(byte cla) {
         return (cla & (isFurther(cla) ? 0x20 : 0x0C)) != 0;

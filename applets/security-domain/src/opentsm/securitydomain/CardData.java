@@ -23,13 +23,16 @@ final class CardData {
     };
 
     /**
-     * Card capability information (annex H.4) up to the SCP's i parameter: SCP03 with AES-128, -192 and -256;
-     * the privileges that a Security Domain can have.
+     * Card capability information (annex H.4): SCP03, its i parameter, AES-128, -192 and -256; the privileges that a
+     * Security Domain (81) and an application (82) can have; the hashes of load files that the card can compute (83),
+     * none as long as it takes no LOAD.
      */
     private static final byte[] CAPABILITIES = {
-        0x67, 0x10,
+        0x67, 0x17,
         (byte) 0xA0, 0x09, (byte) 0x80, 0x01, 0x03, (byte) 0x81, 0x01, 0x70, (byte) 0x82, 0x01, 0x07,
-        (byte) 0x81, 0x03, (byte) 0x9E, (byte) 0xFE, (byte) 0xB0
+        (byte) 0x81, 0x03, (byte) 0x9E, (byte) 0xFF, (byte) 0xB0,
+        (byte) 0x82, 0x03, 0x1E, (byte) 0x9F, 0x30,
+        (byte) 0x83, 0x00
     };
 
     private static final short CAPABILITIES_OPTIONS = 9;

@@ -8,7 +8,12 @@ package opentsm.securitydomain;
 final class Gp {
     static final byte INS_INITIALIZE_UPDATE = 0x50;
     static final byte INS_EXTERNAL_AUTHENTICATE = (byte) 0x82;
+    static final byte INS_SELECT = (byte) 0xA4;
     static final byte INS_GET_DATA = (byte) 0xCA;
+
+    /** GET DATA as the interindustry class has it since 2.3.1 (clause 11.3.2.1). */
+    static final byte INS_GET_DATA_ODD = (byte) 0xCB;
+
     static final byte INS_PUT_KEY = (byte) 0xD8;
     static final byte INS_STORE_DATA = (byte) 0xE2;
     static final byte INS_DELETE = (byte) 0xE4;
@@ -53,6 +58,7 @@ final class Gp {
     static final short SW_CONDITIONS = 0x6985;
     static final short SW_WRONG_DATA = 0x6A80;
     static final short SW_FUNCTION_NOT_SUPPORTED = 0x6A81;
+    static final short SW_FILE_NOT_FOUND = 0x6A82;
     static final short SW_NOT_ENOUGH_MEMORY = 0x6A84;
     static final short SW_INCORRECT_P1P2 = 0x6A86;
     static final short SW_NOT_FOUND = 0x6A88;

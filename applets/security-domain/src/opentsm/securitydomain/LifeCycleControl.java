@@ -30,13 +30,13 @@ final class LifeCycleControl {
     short set(byte[] buffer, byte p1, byte p2, short data, short end) {
         switch (p1) {
             case SCOPE_CARD:
-                setCard(buffer, p2, data, end);
+                setCard(p2);
                 break;
             case SCOPE_APPLICATION:
                 setApplication(buffer, p2, data, end);
                 break;
             case SCOPE_DOMAIN_AND_ALL:
-                Open.setStateOfAll(target(buffer, data, end), p2);
+                Open.setStateOfAll(target(buffer, p2, data, end), p2);
                 break;
             case SCOPE_CONTACTLESS:
                 setContactless(buffer, p2, data, end);
@@ -48,11 +48,11 @@ final class LifeCycleControl {
         return 0;
     }
 
-    /** Hosts send the issuer domain's AID along, or nothing; the OPEN knows the transitions and their privileges. */
-    private static void setCard(byte[] buffer, byte p2, short data, short end) {
-        if (data < end && !Open.issuerDomain().hasAid(buffer, data, (short) (end - data))) {
-            ISOException.throwIt(Gp.SW_NOT_FOUND);
-        }
+    /**
+     * The data field is ignored, whatever AID a host names in it (clause 11.10.2.3); the OPEN knows the transitions and
+     * their privileges.
+     */
+    private static void setCard(byte p2) {
         if (p2 != Gp.CARD_OP_READY && p2 != Gp.CARD_INITIALIZED && p2 != Gp.CARD_SECURED && p2 != Gp.CARD_LOCKED
                 && p2 != Gp.CARD_TERMINATED) {
             ISOException.throwIt(Gp.SW_WRONG_DATA);
@@ -61,12 +61,17 @@ final class LifeCycleControl {
     }
 
     /**
-     * Returns the application whose AID is the data field: one under this domain, or any with Global Lock (9.6.2). This
-     * domain itself it is never: locked by itself, it could not be unlocked by itself.
+     * Returns the application whose AID is the data field: one under this domain, or any with Global Lock (9.6.2).
+     *
+     * <p>A supplementary domain may lock itself too; who is above unlocks it (clauses 5.3.2.4, 11.10.2.2). To make itself
+     * PERSONALIZED is never left to do: it is, as soon as it has a key set of its own.
      */
-    private static Entry target(byte[] buffer, short data, short end) {
+    private static Entry target(byte[] buffer, byte p2, short data, short end) {
         Entry self = Authority.ready();
         Entry application = Authority.find(buffer, data, (short) (end - data));
+        if (application == self && self.kind() == Entry.KIND_DOMAIN && (p2 & Gp.STATE_LOCKED_BIT) != 0) {
+            return self;
+        }
         Authority.requireReach(application, self, GPRegistryEntry.PRIVILEGE_GLOBAL_LOCK);
         return application;
     }
@@ -76,7 +81,7 @@ final class LifeCycleControl {
      * itself are not set from outside.
      */
     private static void setApplication(byte[] buffer, byte p2, short data, short end) {
-        Entry application = target(buffer, data, end);
+        Entry application = target(buffer, p2, data, end);
         if ((p2 & Gp.STATE_LOCKED_BIT) == 0 && (application.state() & Gp.STATE_LOCKED_BIT) == 0) {
             ISOException.throwIt(Gp.SW_CONDITIONS);
         }

@@ -136,12 +136,14 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         }
         byte cla = buffer[ISO7816.OFFSET_CLA];
         byte ins = buffer[ISO7816.OFFSET_INS];
+        if (Apdus.isForeign(cla)) {
+            ISOException.throwIt(Gp.SW_CLA_NOT_SUPPORTED);
+        }
         if (Apdus.isChained(cla)) {
             ISOException.throwIt(Gp.SW_CHAINING_NOT_SUPPORTED);
         }
-        // GET DATA and STORE DATA come in the interindustry class too (clauses 11.3, 11.11).
-        if (cla >= 0 && ins != Gp.INS_GET_DATA && ins != Gp.INS_STORE_DATA) {
-            ISOException.throwIt(Gp.SW_CLA_NOT_SUPPORTED);
+        if (cla >= 0) {
+            ins = interindustry(ins);
         }
         if (ins == Gp.INS_INITIALIZE_UPDATE || ins == Gp.INS_EXTERNAL_AUTHENTICATE) {
             personalization.end();
@@ -153,7 +155,30 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         process(apdu, buffer, ins);
     }
 
+    /**
+     * Returns what an instruction of the interindustry class is here: GET DATA (CB, and CA as hosts and earlier
+     * specifications have it) and STORE DATA. A SELECT that comes so far is one of a file, and a domain has none.
+     *
+     * <p>Spec: clauses 11.3.2, 11.9.2.1, 11.11.2.
+     */
+    private static byte interindustry(byte ins) {
+        if (ins == Gp.INS_SELECT) {
+            ISOException.throwIt(Gp.SW_FILE_NOT_FOUND);
+        }
+        if (ins == Gp.INS_GET_DATA_ODD) {
+            return Gp.INS_GET_DATA;
+        }
+        if (ins != Gp.INS_GET_DATA && ins != Gp.INS_STORE_DATA) {
+            ISOException.throwIt(Gp.SW_CLA_NOT_SUPPORTED);
+        }
+        return ins;
+    }
+
     private void process(APDU apdu, byte[] buffer, byte ins) {
+        // Without a session an unknown instruction is told from one that needs a session; in one it must be secured too.
+        if (!isKnown(ins) && channel.getSecurityLevel() == SecureChannel.NO_SECURITY_LEVEL) {
+            ISOException.throwIt(Gp.SW_INS_NOT_SUPPORTED);
+        }
         short received = apdu.setIncomingAndReceive();
         short data = apdu.getOffsetCdata();
         short length = (short) (data + apdu.getIncomingLength());
@@ -179,6 +204,22 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         send(apdu, secured, length, ins == Gp.INS_GET_STATUS && report.hasMore() ? Gp.SW_MORE_DATA : ISO7816.SW_NO_ERROR);
     }
 
+    private static boolean isKnown(byte ins) {
+        switch (ins) {
+            case Gp.INS_GET_DATA:
+            case Gp.INS_GET_STATUS:
+            case Gp.INS_SET_STATUS:
+            case Gp.INS_PUT_KEY:
+            case Gp.INS_STORE_DATA:
+            case Gp.INS_DELETE:
+            case Gp.INS_INSTALL:
+            case Gp.INS_LOAD:
+                return true;
+            default:
+                return false;
+        }
+    }
+
     /** Runs a command and returns the length of its response. */
     private short dispatch(byte[] buffer, byte ins, short data, short length) {
         byte p1 = buffer[ISO7816.OFFSET_P1];
@@ -196,7 +237,9 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         switch (ins) {
             case Gp.INS_GET_DATA:
                 length = cardData.get(Util.makeShort(p1, p2), response);
-                // The interindustry class asks for the value alone (clause 11.3.3.1; ISO 7816-4 clause 7.4.3).
+                // The interindustry class asks for the value alone (clause 11.3.3.1; ISO 7816-4 clause 7.4.3), and
+                // yubikit, the one host that uses it first, reads it so. GlobalPlatformPro, GPShell and pySim use class
+                // 80, where they need the whole object; GlobalPlatformPro tries 00 only for what 80 does not have.
                 return buffer[ISO7816.OFFSET_CLA] >= 0 ? Tlv.bare(response, length) : length;
             case Gp.INS_GET_STATUS:
                 return report.get(buffer, p1, p2, data, end, response);

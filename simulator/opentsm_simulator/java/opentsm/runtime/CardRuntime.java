@@ -25,6 +25,7 @@ public final class CardRuntime extends SimulatorRuntime {
     private static final byte SELECT = (byte) 0xA4;
     private static final byte MANAGE_CHANNEL = 0x70;
     private static final byte GET_DATA = (byte) 0xCA;
+    private static final byte GET_DATA_ODD = (byte) 0xCB;
     private static final byte BY_NAME = 0x04;
     private static final byte CHAINED = 0x10;
 
@@ -168,7 +169,7 @@ public final class CardRuntime extends SimulatorRuntime {
         if (instruction == SELECT && command[2] == BY_NAME && isPlainInterindustry(command[0])) {
             return selection.select(on, command, form);
         }
-        if (state == LifeCycle.CARD_TERMINATED && instruction != GET_DATA) {
+        if (state == LifeCycle.CARD_TERMINATED && instruction != GET_DATA && instruction != GET_DATA_ODD) {
             // Clause 5.1.1.5: a terminated card answers GET DATA to its final application, and nothing else.
             return Sw.answer(Sw.CONDITIONS_NOT_SATISFIED);
         }

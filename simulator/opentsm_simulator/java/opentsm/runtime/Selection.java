@@ -40,6 +40,12 @@ final class Selection {
         if (cardState == LifeCycle.CARD_TERMINATED) {
             return Sw.answer(Sw.FUNCTION_NOT_SUPPORTED);
         }
+        if (cardState == LifeCycle.CARD_LOCKED && channel.number != 0) {
+            // Clause 6.4.3.1.2: what was left open when the card was locked closes at its next SELECT.
+            deselect(channel);
+            channel.open = false;
+            return Sw.answer(Sw.FUNCTION_NOT_SUPPORTED);
+        }
         ApplicationEntry found = find(channel, command, form, occurrence == 2);
         if (found == null) {
             // What is selected stays selected.
