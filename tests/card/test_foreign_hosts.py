@@ -136,6 +136,19 @@ def test_globalplatformpro_makes_a_domain_moves_an_application_and_is_told_why_n
     assert run("80E40000", "4F0BF06F70656E74736D0A0001") == "009000"
 
 
+@pytest.mark.parametrize("p2", [0x00, 0x80])
+def test_keys_are_deleted_by_the_p2_of_globalplatformpro_and_of_gpshell(host: Host, p2: int) -> None:
+    """GPShell's put-key and del-key of one AES key; its PUT KEY has no inner length byte."""
+    host.into(ISD, ISD_KEYS, MAC)
+    key = "408810C62E5212589B9EAF19AE940D03C3B7C203F2A8DF"
+    answer = host.send(CommandApdu(0x80, 0xD8, 0x00, 0x01, bytes.fromhex(key), 256))
+    assert answer.encode().hex().upper() == "40F2A8DF9000"
+    assert "C00401408810" in send(host, "80CA00E000")[0]
+    delete = CommandApdu(0x80, 0xE4, 0x00, p2, bytes.fromhex("D20140"), 256)
+    assert [host.send(delete).encode().hex().upper() for _ in range(2)] == ["009000", "6A88"]
+    assert host.sw(CommandApdu(0x80, 0xE4, 0x00, p2, bytes.fromhex("D20130"), 256)) == 0x6985
+
+
 def test_key_version_zero_means_the_first_set(host: Host) -> None:
     """GlobalPlatformPro opens with it; a further set is found by its own version, and by 00 once it is the only one."""
     host.into(ISD, ISD_KEYS, MAC)

@@ -191,8 +191,9 @@ final class KeyManagement {
 
     /** Deletes the keys with an identifier (D0), a version (D2), or both. */
     short delete(byte[] buffer, byte p1, byte p2, short data, short end, byte[] response) {
-        // P2 01 is how yubikit says that the last key may go; it may not, but the command is taken.
-        if (p1 != 0 || (p2 & 0xFE) != 0) {
+        // P2 80 is with what is related to the object, which a key has none of (table 11-22; GPShell sends it). P2 01 is
+        // how yubikit says that the last key may go; it may not, but the command is taken.
+        if (p1 != 0 || (p2 & 0x7E) != 0) {
             ISOException.throwIt(Gp.SW_INCORRECT_P1P2);
         }
         byte identifier = number(buffer, data, end, TAG_KEY_IDENTIFIER);
