@@ -137,7 +137,7 @@ def own_domain(centre: Centre, caller: Caller, se: SeRecord, aid: bytes) -> Doma
     if found is None:
         for service in holdings.services_on(centre.store, se.id, aid):
             found = holdings.domain(centre.store, se.id, service.domain)
-    if found is None or found.sp != caller.id or caller.role != "sp":
+    if found is None or found.sp != caller.id or caller.role != "sp" or found.state == "planned":
         raise unknown("no such object of the caller on this SE")
     return found
 

@@ -13,7 +13,7 @@ from opentsm_tsm.channel import Ending
 from opentsm_tsm.holdings import Domain, Service
 from opentsm_tsm.messages import DeployResult, DeployService
 from opentsm_tsm.planned import PlannedHandler
-from opentsm_tsm.problems import bad_request, conflict, failed, unknown
+from opentsm_tsm.problems import RefusalError, bad_request, conflict, failed, unknown
 from opentsm_tsm.wire import Hex
 
 if TYPE_CHECKING:
@@ -44,32 +44,41 @@ def application(given: DeployApplication, domain: bytes, *, contactless: bool | 
 
 
 class DeployHandler(PlannedHandler):
-    """Create the SD, put temporary keys into it, install and extradite; then hand the keys to the SP."""
+    """Create the SD, put temporary keys into it, install and extradite; then hand the keys to the SP.
+
+    The central TSM's word alone could take what is on the SE from whoever put it there, so a name gives no hold on a
+    thing: before anything is planned, the SE's registry must show that the domain and the applications are free, or
+    this SP's already.
+    """
 
     def admit(self, centre: Centre, caller: Caller, params: Request) -> tuple[str, str]:
-        """Check AIDs and names, and note the domain and the service as the caller's."""
+        """Check AIDs and names, and reserve the domain and the service for the caller."""
         assert isinstance(params, DeployService)
         se = access.usable(centre, caller, params.se_id, params.conversation_id)
         access.free_of_doubt(centre, caller, se.id, bytes(params.sd))
         access.check_aid(centre, caller, bytes(params.sd), "$.sd")
         for position, given in enumerate(params.applications):
             _check(centre, caller, given, f"$.applications[{position}]")
-            _untaken(centre, caller, se, bytes(given.instance), domain=False)
-        _untaken(centre, caller, se, bytes(params.sd), domain=True)
-        known = holdings.service(centre.store, caller.id, params.service, params.qualifier)
-        if known is not None and (known.se != se.id or known.domain != params.sd):
-            raise conflict("qualifier-taken", "This qualifier stands for a service elsewhere.")
-        if known is not None and not set(known.applications) <= set(params.applications):
-            raise conflict("service-exists", "The service has other applications.", "UpgradeService renews it.")
-        if holdings.domain(centre.store, se.id, bytes(params.sd)) is None:
-            holdings.put_domain(centre.store, Domain(se.id, bytes(params.sd), caller.id, "planned"))
-        version = known.version if known is not None else 1
-        state = known.state if known is not None else "deploying"
-        names = (caller.id, params.service, params.qualifier)
-        holdings.put_service(
-            centre.store, Service(*names, se.id, bytes(params.sd), state, version, params.applications)
-        )
+        _admissible(centre, caller, se, params)
+        _reserve(centre, caller, se, params)
         return se.id, "deploy"
+
+    def before(self, centre: Centre, operation: OperationRow, registry: Registry) -> None:
+        """Claim the domain and the applications, once."""
+        if "claimed" in operation.work:
+            return
+        params = operation.params
+        assert isinstance(params, DeployService)
+        caller, se = Caller("sp", operation.caller_id), centre.se(operation.se)
+        try:
+            # Another operation may have taken, or deleted, what was the caller's when this one was admitted.
+            _admissible(centre, caller, se, params)
+            _reserve(centre, caller, se, params)
+            _claim(centre, caller, se, params, registry)
+        except RefusalError:
+            _release(centre, caller, se, params)
+            raise
+        operation.work["claimed"] = True
 
     def wanted(self, centre: Centre, operation: OperationRow) -> Wanted:
         """Want the domain with keys of its own, and the applications under it."""
@@ -100,7 +109,7 @@ class DeployHandler(PlannedHandler):
         assert isinstance(params, DeployService)
         se = centre.se(operation.se)
         held = _domain(centre, operation, bytes(params.sd))
-        if held.state == "planned":
+        if held.state == "claimed":
             if held.sealed is None:
                 # It was there before this SP asked for it, with keys that are not ours.
                 holdings.delete_domain(centre.store, se.id, held.aid)
@@ -168,6 +177,74 @@ def _check(centre: Centre, caller: Caller, given: DeployApplication, path: str) 
     access.check_aid(centre, caller, bytes(given.instance), f"{path}.instance")
     if len(given.privileges) not in {0, 1, 3}:
         raise bad_request(f"{path}.privileges", "privileges have 1 or 3 bytes")
+
+
+def _admissible(centre: Centre, caller: Caller, se: SeRecord, params: DeployService) -> None:
+    """Check that the centre knows of nothing that stands against a deployment."""
+    for given in params.applications:
+        _untaken(centre, caller, se, bytes(given.instance), domain=False)
+    _untaken(centre, caller, se, bytes(params.sd), domain=True)
+    known = holdings.service(centre.store, caller.id, params.service, params.qualifier)
+    if known is None or _reserved(known):
+        return
+    if known.se != se.id or known.domain != params.sd:
+        raise conflict("qualifier-taken", "This qualifier stands for a service elsewhere.")
+    if not set(known.applications) <= set(params.applications):
+        raise conflict("service-exists", "The service has other applications.", "UpgradeService renews it.")
+
+
+def _reserved(known: Service) -> bool:
+    """Tell whether a service is a name only, with nothing on any SE."""
+    return known.state == "deploying" and not known.applications
+
+
+def _reserve(centre: Centre, caller: Caller, se: SeRecord, params: DeployService) -> None:
+    """Note the names as the caller's; that gives no right to anything on the SE."""
+    if holdings.domain(centre.store, se.id, bytes(params.sd)) is None:
+        holdings.put_domain(centre.store, Domain(se.id, bytes(params.sd), caller.id, "planned"))
+    known = holdings.service(centre.store, caller.id, params.service, params.qualifier)
+    if known is None or _reserved(known):
+        if known is not None:
+            holdings.delete_service(centre.store, known)
+        names = (caller.id, params.service, params.qualifier, se.id, bytes(params.sd))
+        holdings.put_service(centre.store, Service(*names, "deploying", 1, ()))
+
+
+def _claim(centre: Centre, caller: Caller, se: SeRecord, params: DeployService, registry: Registry) -> None:
+    """Take the domain and the applications for the caller, if the registry lets it.
+
+    Raises:
+        RefusalError: something of these AIDs is on the SE, and did not come there for the caller.
+    """
+    held = holdings.domain(centre.store, se.id, bytes(params.sd))
+    known = holdings.service(centre.store, caller.id, params.service, params.qualifier)
+    assert held is not None, "reserved before"
+    assert known is not None, "reserved before"
+    if held.state == "planned" and registry.find(params.sd) is not None:
+        raise unknown("the security domain is someone else's")
+    # Claimed before, but perhaps not yet extradited.
+    own = {bytes(given.instance) for given in known.applications}
+    for entry in registry.applications:
+        aid = bytes(entry.aid)
+        if aid in own or params.sd in (entry.aid, entry.associated_sd):
+            continue
+        # SELECT by the beginning of an AID finds the application too (ISO/IEC 7816-4, 11.3).
+        if any(aid.startswith(bytes(wanted)) for wanted in (params.sd, *(a.instance for a in params.applications))):
+            raise unknown("the AID, or what begins with it, is someone else's")
+    if held.state == "planned":
+        holdings.put_domain(centre.store, Domain(se.id, held.aid, caller.id, "claimed"))
+    names = (known.sp, known.service, known.qualifier, known.se, known.domain)
+    holdings.put_service(centre.store, Service(*names, known.state, known.version, params.applications))
+
+
+def _release(centre: Centre, caller: Caller, se: SeRecord, params: DeployService) -> None:
+    """Give back names behind which there is nothing."""
+    known = holdings.service(centre.store, caller.id, params.service, params.qualifier)
+    if known is not None and known.se == se.id and _reserved(known):
+        holdings.delete_service(centre.store, known)
+    held = holdings.domain(centre.store, se.id, bytes(params.sd))
+    if held is not None and held.sp == caller.id and held.state == "planned":
+        holdings.delete_domain(centre.store, se.id, held.aid)
 
 
 def _untaken(centre: Centre, caller: Caller, se: SeRecord, aid: bytes, *, domain: bool) -> None:

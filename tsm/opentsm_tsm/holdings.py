@@ -39,7 +39,8 @@ class Domain:
 
     Args:
         se, aid, sp: where it is, its AID, whose it is.
-        state: "planned", "temporary" (holds temporary keys), or "own" (the SP rotated them).
+        state: "planned" (a name only: what is on the SE may be someone else's), "claimed" (it was not on the SE when
+            the centre began to create it), "temporary" (holds temporary keys), or "own" (the SP rotated them).
         version: key version of the temporary keys.
         sealed: the temporary keys, sealed; None once destroyed.
     """

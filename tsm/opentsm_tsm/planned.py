@@ -69,6 +69,13 @@ class PlannedHandler(Handler):
     def reached(self, centre: Centre, operation: OperationRow, registry: Registry) -> Action:
         """Do what follows when the wanted state is there: enter the next phase, finish, or send something else."""
 
+    def before(self, centre: Centre, operation: OperationRow, registry: Registry) -> None:
+        """Check the SE's registry, as read just now, before anything is planned.
+
+        Raises:
+            RefusalError: the operation ends here.
+        """
+
     def put_keys(self, centre: Centre, operation: OperationRow, target: bytes, version: int) -> KeySet:
         """Return the first key set for a security domain of the operation."""
         del centre, version
@@ -104,6 +111,7 @@ class PlannedHandler(Handler):
 
     def _towards(self, centre: Centre, operation: OperationRow, se: SeRecord, registry: Registry) -> Action:
         """Send the next block of commands towards the wanted state; when it is there, do what follows."""
+        self.before(centre, operation, registry)
         try:
             blocks = plan(element(se), registry, self.wanted(centre, operation))
         except PlanError as error:

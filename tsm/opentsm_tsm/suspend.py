@@ -37,7 +37,7 @@ class SuspendOrResumeHandler(PlannedHandler):
         if params.scope == "sp":
             if params.action in {"activate", "deactivate"}:
                 raise bad_request("$.scope", "activation is of an application or a service")
-            domains = [held.aid for held in holdings.domains(centre.store, se.id, caller.id)]
+            domains = _domains(centre, caller, se.id)
             if not domains:
                 raise unknown("the caller has nothing on this SE")
         else:
@@ -53,8 +53,8 @@ class SuspendOrResumeHandler(PlannedHandler):
         caller = Caller("sp", operation.caller_id)
         items: list[WantedItem] = []
         if params.scope == "sp":
-            for held in holdings.domains(centre.store, operation.se, caller.id):
-                aid = Aid(held.aid)
+            for domain in _domains(centre, caller, operation.se):
+                aid = Aid(domain)
                 everything = Locked(aid, True) if params.action == "lock" else Unlocked(aid, True)
                 items.append(everything)
             return Wanted(tuple(items))
@@ -85,6 +85,11 @@ class SuspendOrResumeHandler(PlannedHandler):
         statuses = tuple(queries.object_status(centre, caller, se, aid) for aid in aids)
         operation.finish(centre.store, SuspendOrResumeResult(applications=statuses))
         return None
+
+
+def _domains(centre: Centre, caller: Caller, se: str) -> list[bytes]:
+    """Return a caller's security domains on an SE, without what is only planned."""
+    return [held.aid for held in holdings.domains(centre.store, se, caller.id) if held.state != "planned"]
 
 
 def _applications(

@@ -117,11 +117,15 @@ class TerminateHandler(PlannedHandler):
     def reached(self, centre: Centre, operation: OperationRow, registry: Registry) -> Action:
         """Forget what is gone: services, domains, and the temporary keys that a domain may still have had."""
         del registry
+        params = operation.params
+        assert isinstance(params, TerminateService)
         gone = {bytes.fromhex(aid) for aid, _ in operation.work["objects"]}
         ended = []
         for service in holdings.services(centre.store, operation.se):
             left = tuple(given for given in service.applications if bytes(given.instance) not in gone)
-            if service.domain in gone or (service.applications and not left):
+            named = params.scope == "service" and operation.caller == f"sp:{service.sp}"
+            named = named and (service.service, service.qualifier) == (params.service, params.qualifier)
+            if service.domain in gone or (not left and (named or service.applications)):
                 holdings.delete_service(centre.store, service)
                 ended.append(f"{service.service}/{service.qualifier}")
             elif left != service.applications:
@@ -157,7 +161,7 @@ def _objects(centre: Centre, caller: str, se: str, params: TerminateService) -> 
             service = access.own_service(centre, asking, params.service, params.qualifier, se)
             return [(bytes(given.instance), False) for given in service.applications]
     owner = name if params.scope == "sp" else None
-    domains = [(held.aid, True) for held in holdings.domains(centre.store, se, owner)]
+    domains = holdings.domains(centre.store, se, owner)
     if not domains and owner is not None:
         raise unknown("the caller has nothing on this SE")
-    return domains
+    return [(held.aid, True) for held in domains if held.state != "planned"]

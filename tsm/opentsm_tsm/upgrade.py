@@ -38,6 +38,7 @@ class UpgradeHandler(PlannedHandler):
         assert isinstance(params, UpgradeService)
         service = access.own_service(centre, caller, params.service, params.qualifier, params.se_id)
         se = access.usable(centre, caller, service.se, params.conversation_id)
+        access.own_domain(centre, caller, se, service.domain)
         access.free_of_doubt(centre, caller, se.id, service.domain)
         _put(centre, service, "renewing", service.version)
         return se.id, "find"
