@@ -149,6 +149,30 @@ def test_keys_are_deleted_by_the_p2_of_globalplatformpro_and_of_gpshell(host: Ho
     assert host.sw(CommandApdu(0x80, 0xE4, 0x00, p2, bytes.fromhex("D20130"), 256)) == 0x6985
 
 
+@pytest.mark.parametrize(("given", "granted"), [("0180", "808000"), ("03800000", "800000")])
+def test_a_domain_gets_trusted_path_by_default_with_privileges_of_one_byte(
+    host: Host, given: str, granted: str
+) -> None:
+    """GPShell's install-sd sends one byte, GlobalPlatformPro's --domain three (clause 11.5.2.3.2, table 6-2)."""
+    host.into(ISD, ISD_KEYS, MAC)
+    parameters = "11C90F81020370820220208301208702202000"  # the acceptances of UICC parameters are none of this card's
+    data = f"07A000000151535008A0000001515350410BF06F70656E74736D0A0001{given}{parameters}"
+    assert host.sw(CommandApdu(0x80, 0xE6, 0x0C, 0, bytes.fromhex(data), 256)) == 0x9000
+    entry = host.entry(BANK)
+    assert entry is not None
+    assert entry.privileges.encode().hex() == granted
+    # Two bytes, as GPShell cuts them when the third is 00, are no form of privileges.
+    data = f"07A000000151535008A0000001515350410BF06F70656E74736D0A0002028080{parameters}"
+    assert host.sw(CommandApdu(0x80, 0xE6, 0x0C, 0, bytes.fromhex(data), 256)) == 0x6A80
+
+
+@pytest.mark.parametrize("privileges", ["0104", "03040000"])
+def test_what_is_not_made_selectable_has_no_card_reset(isd: Host, privileges: str) -> None:
+    data = f"0AF06F70656E74736D01010BF06F70656E74736D0101010CF06F70656E74736D0B000101{privileges}02C90000"
+    assert isd.sw(CommandApdu(0x80, 0xE6, 0x04, 0, bytes.fromhex(data), 256)) == 0x6A80
+    assert isd.sw(CommandApdu(0x80, 0xE6, 0x0C, 0, bytes.fromhex(data), 256)) == 0x9000
+
+
 def test_key_version_zero_means_the_first_set(host: Host) -> None:
     """GlobalPlatformPro opens with it; a further set is found by its own version, and by 00 once it is the only one."""
     host.into(ISD, ISD_KEYS, MAC)

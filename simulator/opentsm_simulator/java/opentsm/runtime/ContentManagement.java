@@ -54,7 +54,9 @@ final class ContentManagement {
         ModuleEntry module = module(buffer, loadFileLv, moduleLv);
         // An SD uses load files of its own and of the domains above it.
         Sw.require(domain == null || domain.isUnder(module.loadFile().domain()), Sw.CONDITIONS_NOT_SATISFIED);
-        int privileges = Privileges.parse(buffer, privilegesLv + 1, lengthAt(buffer, privilegesLv));
+        int privileges = Privileges.parseNew(buffer, privilegesLv + 1, lengthAt(buffer, privilegesLv));
+        // Card Reset comes with being selectable (clause 11.5.2.3.2).
+        Sw.require(makeSelectable || card.manufacturing || (privileges & Privileges.CARD_RESET) == 0, Sw.WRONG_DATA);
         Privileges.check(privileges, 0, domain == null || domain.isIssuerDomain() || card.manufacturing);
         requireFree(privileges, null);
         int parametersLength = lengthAt(buffer, parametersLv);

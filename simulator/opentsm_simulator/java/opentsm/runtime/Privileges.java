@@ -56,6 +56,16 @@ final class Privileges {
                 : privileges | (buffer[offset + 1] & 0xFF) << 8 | buffer[offset + 2] & 0xFF;
     }
 
+    /**
+     * Reads 1 or 3 bytes for what is being installed; with 1 byte a Security Domain gets Trusted Path as well.
+     *
+     * <p>Spec: clause 11.5.2.3.2 (note) and table 6-2, of supplementary domains.
+     */
+    static int parseNew(byte[] buffer, int offset, int length) {
+        int privileges = parse(buffer, offset, length);
+        return length == 1 && (privileges & SECURITY_DOMAIN) != 0 ? privileges | TRUSTED_PATH : privileges;
+    }
+
     /** Writes 3 bytes and returns the offset behind them. */
     static short encode(int privileges, byte[] buffer, short offset) {
         buffer[offset] = (byte) (privileges >> 16);
