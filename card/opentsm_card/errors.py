@@ -1,7 +1,7 @@
 """The errors of opentsm: one tree, so that a caller can catch as much or as little as it means to.
 
 The `opentsm` command maps them to exit codes: `CardError`, `SecureChannelError` and `ScriptError` 1 (refused),
-`TransportError` 3 (link or network), `ProtocolError` 4 (bad input).
+`TransportError` 3 (link or network), `ProtocolError` and `StorageError` 4 (bad input).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ __all__ = [
     "ProtocolError",
     "ScriptError",
     "SecureChannelError",
+    "StorageError",
     "TransportError",
 ]
 
@@ -36,6 +37,10 @@ class LinkTimeoutError(TransportError):
 
 class ProtocolError(OpenTsmError):
     """Bytes or a document break the format they claim; the message names the place."""
+
+
+class StorageError(OpenTsmError):
+    """A file in which state is kept can't be opened or written: its path, its rights, a full disk, another process."""
 
 
 class CardError(OpenTsmError):

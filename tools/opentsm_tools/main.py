@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
-from typing import Final, cast
+from typing import Final, NoReturn, cast
 
 import click
 
@@ -15,6 +16,7 @@ from opentsm_card.errors import (
     ProtocolError,
     ScriptError,
     SecureChannelError,
+    StorageError,
     TransportError,
 )
 
@@ -48,6 +50,7 @@ _EXTRAS: Final = {
 }
 
 EXIT_REFUSED, EXIT_USAGE, EXIT_LINK, EXIT_INPUT = 1, 2, 3, 4
+_EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
 
 
 class LazyGroup(click.Group):
@@ -78,8 +81,15 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Put services of many providers on secure elements, and develop and test it all without a lab.
 
-    Exit codes: 0 done, 1 refused by the card or server, 2 usage, 3 link or network, 4 bad input.
-    """
+    \b
+    See the whole system run here:    opentsm demo
+    What this machine lacks for it:   opentsm doctor
+    A virtual secure element:         opentsm se run --profile embedded
+    How to use a command:             opentsm tsm --help, opentsm tsm init --help, ...
+
+    Exit codes: 0 done, 1 refused by the card or server, 2 usage, 3 link or network, 4 bad input (a file, key,
+    certificate, script or value that is not what it should be), 130 interrupted.
+    """  # noqa: D301 - click's mark for text that is not to be wrapped
 
 
 def exit_code(error: OpenTsmError) -> int:
@@ -87,7 +97,7 @@ def exit_code(error: OpenTsmError) -> int:
     match error:
         case TransportError():
             return EXIT_LINK
-        case ProtocolError():
+        case ProtocolError() | StorageError():
             return EXIT_INPUT
         case CardError() | SecureChannelError() | ScriptError():
             return EXIT_REFUSED
@@ -97,16 +107,50 @@ def exit_code(error: OpenTsmError) -> int:
 def main() -> None:
     """Run the `opentsm` command and exit."""
     try:
-        cli(prog_name="opentsm")
+        code = cli(prog_name="opentsm", standalone_mode=False)
     except OpenTsmError as error:
-        click.echo(f"opentsm: {error}", err=True)
-        sys.exit(exit_code(error))
+        _leave(str(error), exit_code(error))
+    except click.ClickException as error:
+        if _about_a_file(error):
+            _leave(error.format_message(), EXIT_INPUT)
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort as error:
+        interrupted = isinstance(error.__cause__, KeyboardInterrupt)
+        _leave("interrupted" if interrupted else "aborted", _EXIT_INTERRUPTED if interrupted else EXIT_REFUSED)
+    except OSError as error:
+        # The rooms map what they expect; here ends what a command line's own path can still meet.
+        place = "" if error.filename is None else f"{error.filename}: "
+        _leave(f"{place}{error.strerror or error}", EXIT_LINK if error.filename is None else EXIT_INPUT)
+    except UnicodeEncodeError:
+        if all(_is_text(argument) for argument in sys.argv):
+            raise
+        _leave("an argument is not UTF-8", EXIT_USAGE)
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:
             raise
         click.echo(f"opentsm: this needs {error.name}; install it with: pip install 'opentsm[{extra}]'", err=True)
         sys.exit(EXIT_USAGE)
+    else:
+        sys.exit(code)
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    click.echo(f"opentsm: {message}", err=True)
+    sys.exit(code)
+
+
+def _about_a_file(error: click.ClickException) -> bool:
+    """Tell whether it is a named file, and not how the command is written, that is wrong."""
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        return isinstance(error.param.type, (click.Path, click.File))
+    return isinstance(error, click.FileError)
+
+
+def _is_text(argument: str) -> bool:
+    """Tell whether an argument came as UTF-8; other bytes stand in it as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in argument)
 
 
 if __name__ == "__main__":
