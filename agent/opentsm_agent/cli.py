@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from opentsm_agent.config import load_config
+from opentsm_card.errors import ProtocolError
 
 __all__ = ["agent"]
 
@@ -26,14 +27,32 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON,
 
 @click.group()
 def agent() -> None:
-    r"""Relay scripts from the central TSM to this device's secure elements.
+    """Relay scripts from the central TSM to this device's secure elements.
 
     Enrol the device once with the code that the TSM's operator gives you, then leave the agent running:
 
     \b
       opentsm agent enrol --config agent.toml --code CODE
       opentsm agent run --config agent.toml
-    """
+
+    \b
+    agent.toml, paths relative to it:
+      [tsm]
+      url = "https://tsm.example:8443"
+      [network]                      # the mobile network that wakes this device
+      gateway = "https://gateway.example:9443"
+      ca = "gateway-ca.pem"          # without it: the CA of the TSM
+      [identity]                     # `enrol` writes these files
+      certificate = "device.pem"
+      key = "device.key"
+      ca = "tsm-ca.pem"
+      [journal]
+      path = "journal"
+      [[se]]                         # one table for each secure element
+      id = "ese-1"
+      type = "eSE"                   # eSE, iSE, uicc, euicc, ieuicc, undefined
+      link = "tcp:127.0.0.1:35963"   # or pcsc:READER, replay:TRACE
+    """  # noqa: D301 - click's mark for text that is not to be wrapped
 
 
 @agent.command()
@@ -48,11 +67,17 @@ def run(config_path: Path, *, as_json: bool) -> None:
     from opentsm_agent.agent import Agent  # noqa: PLC0415 - `enrol` and `--help` need none of it
     from opentsm_agent.events import Events  # noqa: PLC0415 - as above
 
+    config = load_config(config_path)
+    if not config.identity.certificate.exists():
+        raise ProtocolError(
+            f"{config.identity.certificate}: no such file; to get it: "
+            f"opentsm agent enrol --config {config_path} --code CODE"
+        )
     # Signals wait for sigwait below, in this thread: a handler could interrupt the journal anywhere.
     awaited = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
     signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
     running = Agent(
-        load_config(config_path),
+        config,
         Events(sys.stdout, as_json=as_json),
         on_failure=lambda: os.kill(os.getpid(), signal.SIGUSR1),
     )

@@ -25,7 +25,6 @@ Paths are relative to the file.
 
 from __future__ import annotations
 
-import tomllib
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -33,9 +32,11 @@ import msgspec
 from opentsm_agent.handshake import SecureElement
 from opentsm_agent.http import parse_base_url
 from opentsm_agent.links import check_uri
+from opentsm_card.documents import parse_toml
 from opentsm_card.errors import ProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["AgentConfig", "Identity", "Network", "SecureElementConfig", "load_config"]
@@ -66,7 +67,7 @@ class _Se(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: _Text
     type: Literal["eSE", "iSE", "uicc", "euicc", "ieuicc", "undefined"]
     link: _Text
-    timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 30.0
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,16 +118,19 @@ def load_config(path: Path) -> AgentConfig:
         ProtocolError: the file can't be read, or a value is wrong; the message names the place.
     """
     try:
-        with path.open("rb") as file:
-            parsed = msgspec.convert(tomllib.load(file), _File)
-        for url in (parsed.tsm.url, parsed.network.gateway):
-            parse_base_url(url)
-        for se in parsed.se:
-            check_uri(se.link)
+        parsed = parse_toml(path.read_bytes(), _File, str(path))
     except OSError as error:
         raise ProtocolError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, ProtocolError) as error:
-        raise ProtocolError(f"{path}: {error}") from error
+    checks: list[tuple[Callable[[str], object], str, str]] = [
+        (parse_base_url, parsed.tsm.url, "$.tsm.url"),
+        (parse_base_url, parsed.network.gateway, "$.network.gateway"),
+        *((check_uri, se.link, f"$.se[{index}].link") for index, se in enumerate(parsed.se)),
+    ]
+    for check, value, place in checks:
+        try:
+            check(value)
+        except ProtocolError as error:
+            raise ProtocolError(f"{path}: {error} - at `{place}`") from error
     ids = [se.id for se in parsed.se]
     if len(set(ids)) != len(ids):
         raise ProtocolError(f"{path}: two secure elements have the same id - at `$.se`")

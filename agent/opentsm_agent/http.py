@@ -40,6 +40,8 @@ def parse_base_url(url: str) -> tuple[str, int, str]:
     Raises:
         ProtocolError: another scheme, no host, or a part that has no place here.
     """
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ProtocolError(f"URL {url!r}: a character that has no place in a URL")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -68,13 +70,20 @@ def client_context(ca: Path, certificate: Path | None = None, key: Path | None =
     try:
         context.load_verify_locations(cafile=str(ca))
     except OSError as error:  # ssl.SSLError is one
-        raise ProtocolError(f"CA certificate {ca}: {error.strerror or error}") from error
+        raise ProtocolError(f"CA certificate {ca}: {_fault(error)}") from error
     if certificate is not None:
         try:
             context.load_cert_chain(certificate, key)
         except OSError as error:
-            raise ProtocolError(f"certificate {certificate} with key {key}: {error.strerror or error}") from error
+            raise ProtocolError(f"certificate {certificate} with key {key}: {_fault(error)}") from error
     return context
+
+
+def _fault(error: OSError) -> str:
+    """Say what is wrong with a PEM file."""
+    if not isinstance(error, ssl.SSLError):
+        return error.strerror or str(error)
+    return "the key is another certificate's" if error.reason == "KEY_VALUES_MISMATCH" else "not PEM, or damaged"
 
 
 class HttpsClient:

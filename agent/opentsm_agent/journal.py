@@ -37,7 +37,7 @@ from opentsm_agent.journal_records import (
     SessionOpened,
     SessionState,
 )
-from opentsm_card.errors import OpenTsmError, ProtocolError
+from opentsm_card.errors import ProtocolError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def _decoder() -> msgspec.msgpack.Decoder[Record]:
     return msgspec.msgpack.Decoder(Record)
 
 
-class JournalWriteError(OpenTsmError):
+class JournalWriteError(StorageError):
     """The journal can't be written (disk full, rights); without it the agent must not run anything."""
 
 
@@ -74,8 +74,12 @@ def read_journal(path: Path) -> JournalState:
 
     Raises:
         JournalDamagedError: it is damaged, or no journal.
+        StorageError: it can't be read.
     """
-    return _load(path)[0]
+    try:
+        return _load(path)[0]
+    except OSError as error:
+        raise StorageError(f"journal {path}: {error.strerror}") from error
 
 
 class Journal:

@@ -52,6 +52,10 @@ def check_uri(uri: str) -> tuple[str, str]:
         raise ProtocolError(f"link {uri!r}: want SCHEME:ADDRESS, such as tcp:127.0.0.1:35963 or pcsc:READER")
     if scheme not in _BUILT_IN and scheme not in _registered:
         raise ProtocolError(f"link {uri!r}: unknown scheme {scheme!r}; known: {', '.join(schemes())}")
+    if scheme == "tcp" and scheme not in _registered:
+        from opentsm_agent.links.tcp import parse_host_port  # noqa: PLC0415 - as every scheme's module
+
+        parse_host_port(rest)
     return scheme, rest
 
 
