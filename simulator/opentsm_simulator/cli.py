@@ -79,6 +79,8 @@ def run(  # noqa: PLR0913 - one argument an option
     """
     if (config_path is None) == (profile is None):
         raise click.UsageError("give either --config or --profile")
+    if se_id == "":
+        raise click.UsageError("--id is empty")
     if config_path is not None:
         configs = load_config(config_path)
     else:
@@ -111,6 +113,8 @@ def _next_reader(first: str | None, index: int) -> tuple[str, int] | None:
     if first is None:
         return None
     host, port = parse_address(first)
+    if port + index > 0xFFFF:
+        raise ProtocolError(f"there is no port {port + index}")
     return host, port + index
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from opentsm_card.documents import parse_toml
 from opentsm_card.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -74,13 +74,19 @@ def load_config(path: Path) -> tuple[SeConfig, ...]:
         ProtocolError: it can't be read or is not valid; the message names the place.
     """
     try:
-        tables = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _Document).se
+        tables = parse_toml(path.read_bytes(), _Document, str(path)).se
+    except OSError as error:
+        raise ProtocolError(f"{path}: {error.strerror}") from error
+    try:
         configs = tuple(_config(table, path.parent) for table in tables)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError, ProtocolError) as error:
+    except ProtocolError as error:
         raise ProtocolError(f"{path}: {error}") from error
     ids = [config.id for config in configs]
     if twice := {id_ for id_ in ids if ids.count(id_) > 1}:
         raise ProtocolError(f"{path}: more than one SE is named {', '.join(sorted(twice))}")
+    for config in configs:
+        if config.tcp is None and config.contactless is None and config.vpcd is None:
+            raise ProtocolError(f"{path}: se {config.id!r}: nothing reaches it; give tcp, contactless or vpcd")
     return configs
 
 

@@ -6,7 +6,6 @@ the key sets of its security domains. Keys of a `keys_file` take the place of th
 
 from __future__ import annotations
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from opentsm_card.aid import Aid
+from opentsm_card.documents import parse_toml
 from opentsm_card.errors import ProtocolError
 from opentsm_card.keys import KeySet
 from opentsm_card.privileges import Privilege
@@ -115,11 +115,11 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_bytes(), dict[str, Any], str(path))
     except FileNotFoundError as error:
         raise ProtocolError(f"{path}: there is no such file") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ProtocolError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ProtocolError(f"{path}: {error.strerror}") from error
 
 
 def profile_names() -> tuple[str, ...]:
