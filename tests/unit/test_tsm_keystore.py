@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from opentsm_card.errors import ProtocolError, SecureChannelError
+from opentsm_card.errors import ProtocolError, SecureChannelError, StorageError
 from opentsm_tsm.keystore import KeyStore, read_passphrase
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def test_opens_with_the_passphrase_and_gives_the_secrets(store: KeyStore, tmp_pa
 
 def test_a_wrong_passphrase_opens_nothing(store: KeyStore, tmp_path: Path) -> None:
     del store
-    with pytest.raises(SecureChannelError, match="wrong passphrase"):
+    with pytest.raises(StorageError, match="wrong passphrase"):
         KeyStore.open(tmp_path / "keys.json", b"wrong")
 
 
@@ -52,7 +52,7 @@ def test_every_changed_byte_of_the_file_is_noticed(store: KeyStore, tmp_path: Pa
     for mark in (b'"scrypt_n":', b'"salt":"', b'"nonce":"', b'"ciphertext":"'):
         at = good.index(mark) + len(mark)
         path.write_bytes(good[:at] + (b"4" if good[at : at + 1] != b"4" else b"5") + good[at + 1 :])
-        with pytest.raises((SecureChannelError, ProtocolError)):
+        with pytest.raises((StorageError, ProtocolError)):
             KeyStore.open(path, b"right")
     path.write_bytes(good[: len(good) // 2])
     with pytest.raises(ProtocolError, match="not a key store"):

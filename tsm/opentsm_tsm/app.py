@@ -21,7 +21,6 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -31,12 +30,14 @@ from opentsm_tsm.engine import se_signal
 from opentsm_tsm.messages import BASE, ResolveOperation
 from opentsm_tsm.operator_messages import AuditPage, CreateEnrolmentCode, EnrolmentCodeReply, EnrolRequest
 from opentsm_tsm.problems import RefusalError, bad_request, forbidden
+from opentsm_tsm.routing import application
 from opentsm_tsm.tls import peer
 from opentsm_tsm.wire import WireError, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from starlette.applications import Starlette
     from starlette.requests import Request
 
     from opentsm_tsm.centre import Caller, Centre
@@ -50,6 +51,7 @@ __all__ = ["Front", "create_app"]
 
 _MAX_BODY_BYTES: Final = 1 << 20
 _MAX_WAIT_S: Final = 60.0
+_MAX_DIGITS: Final = 18
 _PROBLEM: Final = "application/problem+json"
 _JSON: Final = "application/json"
 _NOT_FOUND: Final = 404
@@ -152,7 +154,7 @@ class Front:
         """Show the audit log."""
         self._operator(request)
         after = request.query_params.get("after", "0")
-        if not after.isdecimal():
+        if not after.isdecimal() or len(after) > _MAX_DIGITS:
             raise bad_request("after", "the number of an audit record")
         return _document(AuditPage(records=audit.read(self._centre.store, int(after))))
 
@@ -317,4 +319,4 @@ def create_app(front: Front, desk: Desk, errands: Errands | None = None) -> Star
         ("POST", "/enrol", front.enrol),
     ]
     routes = [Route(path, guarded(handler), methods=[method]) for method, path, handler in table]
-    return Starlette(routes=routes, lifespan=lifespan)
+    return application(routes, lifespan)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
-import msgspec
 
 from opentsm_card.errors import ProtocolError
 from opentsm_tsm import audit as audit_log
@@ -20,7 +19,7 @@ from opentsm_tsm.config import SeSeed, load
 from opentsm_tsm.messages import ResolveOperation
 from opentsm_tsm.setup import CentralTsm
 from opentsm_tsm.store import Store
-from opentsm_tsm.wire import encode
+from opentsm_tsm.wire import WireError, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,14 +50,14 @@ def _opened(config: Path) -> Iterator[CentralTsm]:
 
 @click.group()
 def tsm() -> None:
-    r"""Run the central TSM: the one intermediary between SP TSMs and secure elements.
+    """Run the central TSM: the one intermediary between SP TSMs and secure elements.
 
     \b
     opentsm tsm init DIR                    make CA, key store, certificates, configuration
     opentsm tsm serve --config DIR/tsm.toml
     opentsm tsm se add --config DIR/tsm.toml --json ses.json
     opentsm tsm enrol-code --config DIR/tsm.toml --se ese-1
-    """
+    """  # noqa: D301 - click's mark for text that is not to be wrapped
 
 
 @tsm.command()
@@ -73,6 +72,8 @@ def init(folder: Path, hosts: tuple[str, ...], master_file: Path | None) -> None
             master = bytes.fromhex(master_file.read_text().strip())
         except ValueError:
             raise ProtocolError(f"{master_file}: not hexadecimal") from None
+        if not master:
+            raise ProtocolError(f"{master_file}: empty")
     path = setup.init(folder, None, hosts, master=master)
     click.echo(f"{path}: add [[mno]], [[sp]] and [[se]] sections, then: opentsm tsm serve --config {path}")
 
@@ -91,6 +92,7 @@ def serve(config: Path, *, verbose: bool) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("httpcore").setLevel(logging.WARNING)
     central = CentralTsm.open(config)
+    central.check()
     host, port = central.config.address()
     with tls.listen(host, port) as sock:
         bound = sock.getsockname()[1]
@@ -112,17 +114,25 @@ def se() -> None:
 
 @se.command("add")
 @config_option
-@click.option("--json", "document", type=click.Path(path_type=Path, exists=True), help="A list of SEs; - for stdin.")
+@click.option(
+    "--json",
+    "document",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+    help="A list of SEs; - (or nothing) for stdin.",
+)
 def se_add(config: Path, document: Path | None) -> None:
     """Add SEs to the inventory, from JSON with the fields of [[se]] in tsm.toml.
 
     Example: [{"id": "ese-1", "type": "eSE", "configuration": "embedded", "mno": "north", "msisdn": "+49170..."}]
     """
-    text = document.read_bytes() if document is not None else sys.stdin.buffer.read()
+    if document is None or str(document) == "-":
+        text, source = sys.stdin.buffer.read(), "stdin"
+    else:
+        text, source = document.read_bytes(), str(document)
     try:
-        seeds = msgspec.json.decode(text, type=list[SeSeed])
-    except msgspec.DecodeError as error:
-        raise ProtocolError(f"{document or 'stdin'}: {error}") from None
+        seeds = decode(text, list[SeSeed])
+    except WireError as error:
+        raise ProtocolError(f"{source}: {error}") from None
     with _opened(config) as central:
         for seed in seeds:
             if central.config.find_mno(seed.mno) is None:
@@ -172,7 +182,7 @@ def se_trust_keys(config: Path, name: str) -> None:
 @click.option("--se", "ses", multiple=True, required=True, help="An SE that the agent speaks for; may be repeated.")
 @json_option
 def enrol_code(config: Path, ses: tuple[str, ...], *, as_json: bool) -> None:
-    """Make a single-use code with which an agent gets its certificate: opentsm agent enrol CODE.
+    """Make a single-use code with which an agent gets its certificate: opentsm agent enrol --code CODE.
 
     The code is shown once and stored as a hash only.
     """
@@ -264,11 +274,15 @@ def resolve(config: Path, caller: str, operation: str, decision: str) -> None:
 
 @tsm.command()
 @config_option
-@click.option("--after", type=int, default=0, help="Number of the last record that is known.")
+@click.option(
+    "--after", type=click.IntRange(0, (1 << 63) - 1), default=0, help="Number of the last record that is known."
+)
 @json_option
 def audit(config: Path, after: int, *, as_json: bool) -> None:
     """Show the audit log."""
     settings = load(config)
+    if not settings.path(settings.database).exists():
+        raise ProtocolError(f"{settings.path(settings.database)}: no such database")
     with Store(settings.path(settings.database)) as store:
         records = audit_log.read(store, after)
     if as_json:
@@ -294,7 +308,9 @@ def key_add(config: Path, name: str, source: TextIO) -> None:
     try:
         secret = bytes.fromhex(source.read().strip())
     except ValueError:
-        raise ProtocolError("the secret is not hexadecimal") from None
+        raise ProtocolError(f"{source.name}: not hexadecimal") from None
+    if not secret:
+        raise ProtocolError(f"{source.name}: empty")
     setup.open_keystore(load(config)).put(name, secret)
 
 
@@ -312,4 +328,7 @@ def key_list(config: Path) -> None:
 @click.confirmation_option(prompt="Remove this secret for good?")
 def key_remove(config: Path, name: str) -> None:
     """Remove a secret from the key store."""
-    setup.open_keystore(load(config)).remove(name)
+    keystore = setup.open_keystore(load(config))
+    if name not in keystore.names():
+        raise ProtocolError(f"there is no secret {name!r} to remove")
+    keystore.remove(name)

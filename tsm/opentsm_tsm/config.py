@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
+from opentsm_card.documents import parse_toml
 from opentsm_card.errors import ProtocolError
 
 __all__ = ["TEMPLATE", "CentralKeys", "Mno", "SeSeed", "ServiceProvider", "TsmConfig", "load"]
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$")]
 HexText = Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{2})*$")]
+Digits = Annotated[str, Meta(pattern=r"^\+?[0-9]{5,15}$")]
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,8 +81,8 @@ class SeSeed(_Section, frozen=True, kw_only=True):
     type: Literal["eSE", "uicc"]
     configuration: Literal["embedded", "uicc"]
     mno: Identifier
-    msisdn: str | None = None
-    imsi: str | None = None
+    msisdn: Digits | None = None
+    imsi: Digits | None = None
     imei: str | None = None
     key_version: Annotated[int, Meta(ge=1, le=127)] | None = None
     diversification_data: HexText | None = None
@@ -153,13 +156,24 @@ def load(path: Path) -> TsmConfig:
         ProtocolError: it is missing, is no TOML, or an entry is wrong; the message names the entry.
     """
     try:
-        config = msgspec.toml.decode(path.read_bytes(), type=TsmConfig)
+        config = parse_toml(path.read_bytes(), TsmConfig, str(path))
+    except FileNotFoundError:
+        raise ProtocolError(f"{path}: No such file; `opentsm tsm init FOLDER` makes one, --config names it") from None
     except OSError as error:
         raise ProtocolError(f"{path}: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"{path}: {error}") from None
     config = msgspec.structs.replace(config, folder=str(path.parent))
-    config.address()
+    try:
+        config.address()
+    except ProtocolError as error:
+        raise ProtocolError(f"{path}: {error}") from None
+    for table, entries in (("mno", config.mno), ("sp", config.sp), ("se", config.se)):
+        ids = [entry.id for entry in entries]
+        if twice := {name for name in ids if ids.count(name) > 1}:
+            raise ProtocolError(f"{path}: {table}: more than one table for {', '.join(sorted(twice))}")
+    for mno in config.mno:
+        parts = urlsplit(mno.gateway)
+        if parts.scheme != "https" or not parts.hostname:
+            raise ProtocolError(f"{path}: mno {mno.id}: gateway {mno.gateway!r}: want https://HOST:PORT")
     for seed in config.se:
         if config.find_mno(seed.mno) is None:
             raise ProtocolError(f"{path}: se {seed.id}: there is no mno {seed.mno!r}")

@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from opentsm_card.errors import ProtocolError, SecureChannelError
+from opentsm_card.errors import ProtocolError, SecureChannelError, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,7 +95,7 @@ class KeyStore:
 
         Raises:
             ProtocolError: it is no key store.
-            SecureChannelError: the passphrase is wrong, or the file was changed.
+            StorageError: the passphrase is wrong, or the file was changed.
         """
         try:
             file = msgspec.json.decode(path.read_bytes(), type=_File)
@@ -110,7 +110,7 @@ class KeyStore:
         try:
             plain = AESGCM(key).decrypt(file.nonce, file.ciphertext, file.header())
         except InvalidTag:
-            raise SecureChannelError(f"{path}: wrong passphrase, or the file was changed") from None
+            raise StorageError(f"{path}: wrong passphrase, or the file was changed") from None
         return cls(path, key, file.salt, file.scrypt_n, msgspec.json.decode(plain, type=dict[str, bytes]))
 
     def names(self) -> tuple[str, ...]:

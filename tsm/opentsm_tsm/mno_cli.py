@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from opentsm_tsm.mno.store import MnoStore
 __all__ = ["mno"]
 
 _MASTER_BYTES: Final = 32
+_NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 _TEMPLATE: Final = """\
 [mno]
@@ -60,10 +62,15 @@ passphrase_file = "passphrase"
 def mno() -> None:
     """Run a mobile network's push gateway.
 
+    \b
+    opentsm mno init --dir DIR --id north      make authority, certificates, key store, mno.toml
+    opentsm mno fingerprint tsm/server.pem     for [peers] tsm in DIR/mno.toml
+    opentsm mno serve --config DIR/mno.toml
+
     A network's devices hold a long poll to its gateway; the central TSM wakes them through it, and only through it. The
     gateway also holds the keys of its UICCs' issuer security domains and makes the scripts that lock, unlock and
     terminate those cards.
-    """
+    """  # noqa: D301 - click's mark for text that is not to be wrapped
 
 
 @mno.command()
@@ -73,6 +80,11 @@ def mno() -> None:
 @click.option("--host", "hosts", multiple=True, default=("localhost", "127.0.0.1"), help="Name in its certificate.")
 def init(folder: Path, name: str, listen: str, hosts: tuple[str, ...]) -> None:
     """Make a gateway's folder: authority, server and operator certificates, key store, mno.toml."""
+    # All of it is checked before anything is made.
+    pki.check_hosts(hosts)
+    if not _NAME.fullmatch(name):
+        raise ProtocolError(f"--id {name!r}: want letters, digits, '.', '_', ':' and '-', up to 64")
+    _address(listen, "--listen")
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise ProtocolError(f"{folder}: not empty; keys are never overwritten")
@@ -86,6 +98,14 @@ def init(folder: Path, name: str, listen: str, hosts: tuple[str, ...]) -> None:
     store.put("isd-master", secrets.token_bytes(_MASTER_BYTES))
     (folder / "mno.toml").write_text(_TEMPLATE.format(name=name, listen=listen, operator=operator))
     click.echo(f"{folder / 'mno.toml'}: made; add [[device]] tables and the central TSM's certificate")
+
+
+def _address(text: str, place: str) -> tuple[str, int]:
+    """Return the host and port of HOST:PORT, which stands at `place`."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 0xFFFF:
+        raise ProtocolError(f"{place}: {text!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
 
 
 def _issue(authority: pki.CertificateAuthority, base: Path, name: str, hosts: tuple[str, ...], *, role: str) -> str:
@@ -102,7 +122,7 @@ def _issue(authority: pki.CertificateAuthority, base: Path, name: str, hosts: tu
 @click.argument("certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def fingerprint(certificate: Path) -> None:
     """Print the SHA-256 of a PEM certificate, as mno.toml's [peers] wants it."""
-    click.echo(pki.fingerprint(pki.load_certificate(certificate.read_bytes())).hex())
+    click.echo(pki.fingerprint(pki.read_certificate(certificate)).hex())
 
 
 @mno.command()
@@ -111,9 +131,7 @@ def serve(path: Path) -> None:
     """Serve until SIGTERM or Ctrl-C; prints one JSON line when ready."""
     config = load_config(path)
     folder = path.resolve().parent
-    host, _, port = config.mno.listen.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ProtocolError(f"{path}: mno.listen is not HOST:PORT")
+    host, port = _address(config.mno.listen, f"{path}: mno.listen")
     context = tls.server_context(
         folder / config.tls.certificate,
         folder / config.tls.key,
@@ -121,7 +139,7 @@ def serve(path: Path) -> None:
     )
     store = MnoStore(folder / config.mno.database)
     app = create_app(config, Hub(config.mno.push_grace_s), store, _issuer(config, folder, store))
-    sock = tls.listen(host, int(port))
+    sock = tls.listen(host, port)
     url = f"https://{host}:{sock.getsockname()[1]}"
     ready = json.dumps({"ready": True, "mno": config.mno.id, "url": url})
     try:

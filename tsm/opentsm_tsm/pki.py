@@ -11,6 +11,7 @@ import datetime as dt
 import hashlib
 import ipaddress
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -33,6 +34,7 @@ __all__ = [
     "EnrolmentCode",
     "Identity",
     "certificate_pem",
+    "check_hosts",
     "create_key",
     "create_request",
     "fingerprint",
@@ -41,6 +43,7 @@ __all__ = [
     "load_certificate",
     "load_key",
     "load_request",
+    "read_certificate",
     "uri",
     "write_private",
 ]
@@ -52,6 +55,8 @@ _CA_VALID_DAYS: Final = 3650
 # A device's clock may run behind the authority's.
 _BACKDATE: Final = dt.timedelta(hours=1)
 _CODE_BYTES: Final = 16
+# RFC 1123, 2.1, with a wildcard in front at most.
+_DNS_NAME: Final = re.compile(r"(?=.{1,253}$)(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?)+")
 
 
 def uri(role: str, name: str) -> str:
@@ -158,8 +163,28 @@ def load_certificate(pem: bytes) -> x509.Certificate:
         raise ProtocolError("not a PEM certificate") from None
 
 
+def read_certificate(path: Path) -> x509.Certificate:
+    """Return the first certificate of a PEM file.
+
+    Raises:
+        ProtocolError: the file can't be read, or there is none in it; the message names the file.
+    """
+    try:
+        return load_certificate(path.read_bytes())
+    except OSError as error:
+        raise ProtocolError(f"{path}: {error.strerror}") from None
+    except ProtocolError as error:
+        raise ProtocolError(f"{path}: {error}") from None
+
+
 def create_request(key: ec.EllipticCurvePrivateKey, common_name: str) -> bytes:
-    """Return a PEM certificate request (PKCS #10) that proves possession of `key`."""
+    """Return a PEM certificate request (PKCS #10) that proves possession of `key`.
+
+    Raises:
+        ProtocolError: the common name has not 1 to 64 characters.
+    """
+    if not 1 <= len(common_name) <= 64:  # RFC 5280, ub-common-name
+        raise ProtocolError(f"common name: {len(common_name)} characters, want 1 to 64")
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM)
@@ -304,10 +329,22 @@ class CertificateAuthority:
         )
 
 
+def check_hosts(hosts: Iterable[str]) -> None:
+    """Check the names of a server before anything is made for them.
+
+    Raises:
+        ProtocolError: one is neither an address nor a DNS name.
+    """
+    for host in hosts:
+        _host(host)
+
+
 def _host(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
+        if not _DNS_NAME.fullmatch(host):
+            raise ProtocolError(f"host {host!r}: want an IP address or a DNS name in ASCII") from None
         return x509.DNSName(host)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import ProtocolError
-from opentsm_tsm import enrolment, inventory, pki
+from opentsm_tsm import enrolment, inventory, pki, temporary_keys
 from opentsm_tsm.app import Front, create_app
 from opentsm_tsm.centre import Centre
 from opentsm_tsm.config import TEMPLATE, load
@@ -38,6 +38,7 @@ __all__ = ["CA_KEY", "CentralTsm", "init", "issue", "open_authority", "open_keys
 CA_KEY: Final = "ca-key"
 _MASTER: Final = "central-master"
 _MASTER_BYTES: Final = 16
+_MASTER_LENGTHS: Final = frozenset({16, 24, 32, 48, 72, 96})
 
 
 def init(
@@ -57,8 +58,12 @@ def init(
             random when None.
 
     Raises:
-        ProtocolError: one of the files exists.
+        ProtocolError: one of the files exists, or a host or the master key is none.
     """
+    hosts = tuple(hosts)
+    pki.check_hosts(hosts)
+    if master is not None and len(master) not in _MASTER_LENGTHS:
+        raise ProtocolError(f"the master key: {len(master)} bytes, want 16, 24 or 32, or three keys of one length")
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "tsm.toml"
     for name in ("tsm.toml", "keystore.json", "passphrase", "ca.pem", "server.pem", "server.key"):
@@ -115,7 +120,7 @@ def open_keystore(config: TsmConfig) -> KeyStore:
 
     Raises:
         ProtocolError: it, or the passphrase's file, is not there.
-        SecureChannelError: the passphrase is wrong.
+        StorageError: the passphrase is wrong.
     """
     return KeyStore.open(config.path(config.keystore), read_passphrase(config.path(config.passphrase_file)))
 
@@ -124,13 +129,13 @@ def open_authority(config: TsmConfig, keystore: KeyStore) -> pki.CertificateAuth
     """Return the CA of a configuration.
 
     Raises:
-        ProtocolError: its key or certificate is missing.
+        ProtocolError: its key or certificate is missing, or they are not each other's.
     """
     path = config.path(config.ca)
-    if not path.is_file():
-        raise ProtocolError(f"{path}: no such file")
-    certificate = pki.load_certificate(path.read_bytes())
-    return pki.CertificateAuthority(certificate, pki.load_key(keystore.get(CA_KEY)))
+    certificate, key = pki.read_certificate(path), pki.load_key(keystore.get(CA_KEY))
+    if certificate.public_key() != key.public_key():
+        raise ProtocolError(f"{path}: not the certificate of the CA's key in {config.path(config.keystore)}")
+    return pki.CertificateAuthority(certificate, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,7 @@ class CentralTsm:
 
         Raises:
             ProtocolError: the configuration or one of its files is not as it should be.
-            SecureChannelError: the key store does not open.
+            StorageError: the key store or the database does not open.
         """
         config = load(path)
         keystore = open_keystore(config)
@@ -181,6 +186,21 @@ class CentralTsm:
             client_certificate=False,
         )
         return cls(config, store, keystore, authority, centre, desk, engine, app, context)
+
+    def check(self) -> None:
+        """Check what only serving needs, so that no request meets it first: the files of MNOs and SPs, the master key.
+
+        Raises:
+            ProtocolError: one is missing or malformed; the message names it.
+        """
+        config = self.config
+        master = config.central_keys.master
+        if len(self.keystore.get(master)) not in _MASTER_LENGTHS:
+            raise ProtocolError(f"{config.path(config.keystore)}: {master} is no key: it has a wrong length")
+        for mno in config.mno:
+            pki.read_certificate(config.path(mno.ca))
+        for sp in config.sp:
+            temporary_keys.read_recipient(config.path(sp.encryption_key))
 
     def issue(self, stem: Path, role: str, name: str, request: bytes | None = None) -> Path:
         """Issue a certificate for a role and an id, and remember it; see `issue`."""

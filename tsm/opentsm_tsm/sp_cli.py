@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from opentsm_card.errors import ProtocolError
 from opentsm_tsm.sp import Account, SpTsm
-from opentsm_tsm.sp.kinds import AccountData
+from opentsm_tsm.sp.kinds import AccountInput
 from opentsm_tsm.sp.setup import create_folder
-from opentsm_tsm.wire import decode, encode
+from opentsm_tsm.wire import WireError, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,12 +41,29 @@ def _hex(_context: click.Context, parameter: click.Parameter, value: Any) -> Any
     try:
         return tuple(bytes.fromhex(text) for text in value) if isinstance(value, tuple) else bytes.fromhex(value)
     except ValueError as error:
-        raise click.BadParameter("not hexadecimal", param=parameter) from error
+        raise ProtocolError(f"{parameter.name}: {value!r} is not hexadecimal") from error
+
+
+def _accounts(path: Path) -> list[Account]:
+    """Return the accounts of a file; an error names the file and the place in it."""
+    try:
+        written = decode(path.read_bytes(), tuple[AccountInput, ...])
+    except WireError as error:
+        raise ProtocolError(f"{path}: {error}") from None
+    accounts: list[Account] = []
+    for position, data in enumerate(written):
+        try:
+            accounts.append(data.account())
+        except ProtocolError as error:
+            raise ProtocolError(f"{path}: $[{position}]: {error}") from None
+        if data.uid in [earlier.uid for earlier in accounts[:-1]]:
+            raise ProtocolError(f"{path}: $[{position}].uid: an account before it has the same")
+    return accounts
 
 
 @click.group()
 def sp() -> None:
-    r"""Act as a service provider's TSM.
+    """Act as a service provider's TSM.
 
     It holds the provider's keys, wraps its own scripts, and asks the central TSM to relay them. A new customer:
 
@@ -55,8 +74,15 @@ def sp() -> None:
         opentsm sp personalize --se ESE --service payment --qualifier customer-1 --accounts accounts.json
         opentsm sp activate --se ESE --service payment --qualifier customer-1
 
-    Every operation is kept before it is sent: after a crash, `opentsm sp resume` brings it to its end.
-    """
+    Every operation is kept before it is sent: after a crash or Ctrl-C, `opentsm sp resume` brings it to its end.
+    Replies are JSON on standard output; what is being waited for is told on standard error.
+    """  # noqa: D301 - click's mark for text that is not to be wrapped
+    told = logging.getLogger("opentsm_tsm.sp")
+    if not told.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("opentsm: %(message)s"))
+        told.addHandler(handler)
+    told.setLevel(logging.INFO)
 
 
 @sp.command()
@@ -139,7 +165,7 @@ def personalize(
     path: Path, se: str, service: str, qualifier: str, conversation: str | None, accounts_file: Path
 ) -> None:
     """Write accounts under a service qualifier."""
-    accounts: list[Account] = [data.account() for data in decode(accounts_file.read_bytes(), tuple[AccountData, ...])]
+    accounts = _accounts(accounts_file)
     with SpTsm.open(path) as tsm:
         _show(tsm.personalize(se, service, qualifier, accounts, conversation=conversation))
 

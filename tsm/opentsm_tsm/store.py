@@ -11,7 +11,7 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Final, Self
 
-from opentsm_card.errors import ProtocolError
+from opentsm_card.errors import ProtocolError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,13 +151,17 @@ class Store:
         path: the database's file; it is made when it is not there.
 
     Raises:
-        ProtocolError: the file is no database of this version.
+        StorageError: the file can't be opened.
+        ProtocolError: it is no database of this version.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         # Used by one thread at a time; not always the one that opened it.
-        self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise StorageError(f"{path}: {error}") from None
         self._db.row_factory = sqlite3.Row
         try:
             self._db.execute("PRAGMA journal_mode = WAL")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from opentsm_tsm.centre import Centre
     from opentsm_tsm.holdings import Domain
 
-__all__ = ["VERSION", "encrypted", "make", "unsealed"]
+__all__ = ["VERSION", "encrypted", "make", "read_recipient", "unsealed"]
 
 # The first version of the range that is customary for SCP03 keys.
 VERSION: Final = 0x30
@@ -71,6 +71,20 @@ def encrypted(centre: Centre, held: Domain, recipient: Path) -> str:
         ProtocolError: the file holds no public key on P-256, or the keys are destroyed.
     """
     keys = unsealed(centre, held)
+    public = read_recipient(recipient)
+    document = KeySetDocument(
+        sd=Hex(held.aid), version=keys.version, enc=Hex(keys.enc), mac=Hex(keys.mac), dek=Hex(keys.dek)
+    )
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return jwe.encrypt_compact(_HEADER, encode(document), ECKey.import_key(pem), algorithms=list(_HEADER.values()))
+
+
+def read_recipient(recipient: Path) -> ec.EllipticCurvePublicKey:
+    """Return the public key of a service provider from its PEM file.
+
+    Raises:
+        ProtocolError: the file can't be read, or holds no public key on P-256.
+    """
     try:
         public = serialization.load_pem_public_key(recipient.read_bytes())
     except OSError as error:
@@ -79,11 +93,7 @@ def encrypted(centre: Centre, held: Domain, recipient: Path) -> str:
         raise ProtocolError(f"{recipient}: not a PEM public key") from None
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         raise ProtocolError(f"{recipient}: not a public key on P-256")
-    document = KeySetDocument(
-        sd=Hex(held.aid), version=keys.version, enc=Hex(keys.enc), mac=Hex(keys.mac), dek=Hex(keys.dek)
-    )
-    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return jwe.encrypt_compact(_HEADER, encode(document), ECKey.import_key(pem), algorithms=list(_HEADER.values()))
+    return public
 
 
 def _context(held: Domain, version: int) -> bytes:

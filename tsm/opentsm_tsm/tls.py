@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import threading
@@ -73,12 +74,13 @@ def _harden(context: ssl.SSLContext, certificate: Path, key: Path, cas: list[Pat
     try:
         context.load_cert_chain(certificate, key)
     except ssl.SSLError as error:
-        raise ProtocolError(f"{certificate}, {key}: not a certificate and its key ({error.reason})") from None
+        why = "the key is another certificate's" if error.reason == "KEY_VALUES_MISMATCH" else "not PEM, or damaged"
+        raise ProtocolError(f"{certificate}, {key}: not a certificate and its key ({why})") from None
     for path in cas:
         try:
             context.load_verify_locations(path)
-        except ssl.SSLError as error:
-            raise ProtocolError(f"{path}: not a CA certificate ({error.reason})") from None
+        except ssl.SSLError:
+            raise ProtocolError(f"{path}: not a CA certificate in PEM") from None
 
 
 class TlsProtocol(H11Protocol):
@@ -122,7 +124,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), backlog=_BACKLOG)
     except OSError as error:
-        raise TransportError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        # Its text repeats the address.
+        reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror
+        raise TransportError(f"cannot listen on {host}:{port}: {reason}") from error
 
 
 class _Server(uvicorn.Server):

@@ -16,9 +16,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import math
 from typing import TYPE_CHECKING, Final
 
-from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -34,12 +34,14 @@ from opentsm_tsm.gateway_messages import (
 )
 from opentsm_tsm.messages import Problem
 from opentsm_tsm.mno.messages import PushLog, PushRecord
+from opentsm_tsm.routing import application
 from opentsm_tsm.tls import peer
 from opentsm_tsm.wire import WireError, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from starlette.applications import Starlette
     from starlette.requests import Request
 
     from opentsm_tsm.mno.config import MnoConfig
@@ -83,6 +85,16 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
+def _wait_s(request: Request) -> float:
+    try:
+        wait_s = float(request.query_params.get("wait", "25"))
+    except ValueError:
+        wait_s = math.nan
+    if math.isnan(wait_s):
+        raise _RefusalError(400, "wait is no number of seconds", path="wait")
+    return min(max(wait_s, 0.0), _MAX_WAIT_S)
+
+
 class _Gateway:
     """The handlers of one gateway, and what they share."""
 
@@ -110,10 +122,7 @@ class _Gateway:
         ses = self._subscribed(identity)
         if identity is None or not ses:
             raise _RefusalError(404, "Not found")
-        try:
-            wait_s = min(max(float(request.query_params.get("wait", "25")), 0.0), _MAX_WAIT_S)
-        except ValueError:
-            raise _RefusalError(400, "wait is no number of seconds", path="wait") from None
+        wait_s = _wait_s(request)
         device = identity.fingerprint.hex()
         waiting = asyncio.create_task(self._hub.wait(device, ses, wait_s))
         gone = asyncio.create_task(_disconnected(request))
@@ -217,4 +226,4 @@ def create_app(config: MnoConfig, hub: Hub, store: MnoStore, issuer: Issuer | No
         Route("/se/{se}/issuer-script", _guarded(gateway.issuer_script), methods=["POST"]),
         Route("/se/{se}/issuer-result", _guarded(gateway.issuer_result), methods=["POST"]),
     ]
-    return Starlette(routes=routes)
+    return application(routes)

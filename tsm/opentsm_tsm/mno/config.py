@@ -5,10 +5,13 @@ Paths in the file are relative to the file's own folder.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
+from opentsm_card.aid import Aid
+from opentsm_card.documents import parse_toml
 from opentsm_card.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -29,6 +32,9 @@ __all__ = [
 _DIVERSIFICATION_BYTES: Final = 10
 
 Action = Literal["lock", "unlock", "terminate", "status"]
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$")]
+# SHA-256 of a certificate, with or without the colons that openssl prints.
+Pin = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}$")]
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,10 +51,10 @@ class Gateway(_Table, frozen=True):
         push_grace_s: how long after a long poll ended a device still counts as attached.
     """
 
-    id: str
+    id: Name
     listen: str = "127.0.0.1:0"
     database: str = "mno.sqlite"
-    push_grace_s: float = 5.0
+    push_grace_s: Annotated[float, Meta(ge=0, le=3600)] = 5.0
 
 
 class TlsFiles(_Table, frozen=True):
@@ -62,8 +68,8 @@ class TlsFiles(_Table, frozen=True):
 class Peers(_Table, frozen=True):
     """`[peers]`: SHA-256 of the certificates (DER, hex) that may push and ask for issuer scripts, and read the log."""
 
-    tsm: tuple[str, ...]
-    operator: tuple[str, ...] = ()
+    tsm: tuple[Pin, ...]
+    operator: tuple[Pin, ...] = ()
 
 
 class KeyStoreFile(_Table, frozen=True):
@@ -83,9 +89,9 @@ class Device(_Table, frozen=True):
         certificate: SHA-256 of the one certificate accepted for it (DER, hex), or "" for any that names it.
     """
 
-    se: str
+    se: Name
     msisdn: str = ""
-    certificate: str = ""
+    certificate: Pin | Literal[""] = ""
 
 
 class Uicc(_Table, frozen=True):
@@ -100,11 +106,11 @@ class Uicc(_Table, frozen=True):
         allow: what the central TSM may ask for.
     """
 
-    se: str
+    se: Name
     diversification_data: str
     isd: str = "A000000151000000"
-    key_version: int = 48
-    i: int = 0x70
+    key_version: Annotated[int, Meta(ge=1, le=127)] = 48
+    i: Annotated[int, Meta(ge=0, le=0x71)] = 0x70
     allow: tuple[Action, ...] = ("lock", "unlock", "status")
 
 
@@ -126,19 +132,25 @@ def load_config(path: Path) -> MnoConfig:
         ProtocolError: it is not TOML, or a member is missing, unknown or of the wrong type; the message names it.
     """
     try:
-        config = msgspec.toml.decode(path.read_bytes(), type=MnoConfig)
+        config = parse_toml(path.read_bytes(), MnoConfig, str(path))
     except OSError as error:
         raise ProtocolError(f"{path}: {error.strerror}") from error
-    except msgspec.DecodeError as error:  # ValidationError is one of these
-        raise ProtocolError(f"{path}: {error}") from error
     for position, uicc in enumerate(config.uicc):
-        for name in ("diversification_data", "isd"):
-            try:
-                bytes.fromhex(getattr(uicc, name))
-            except ValueError as error:
-                raise ProtocolError(f"{path}: uicc[{position}].{name} is not hex") from error
-        if len(uicc.diversification_data) != 2 * _DIVERSIFICATION_BYTES:
-            raise ProtocolError(f"{path}: uicc[{position}].diversification_data: want {_DIVERSIFICATION_BYTES} bytes")
+        place = f"{path}: uicc[{position}]"
+        try:
+            data = bytes.fromhex(uicc.diversification_data)
+        except ValueError as error:
+            raise ProtocolError(f"{place}.diversification_data is not hex") from error
+        if len(data) != _DIVERSIFICATION_BYTES:
+            raise ProtocolError(f"{place}.diversification_data: want {_DIVERSIFICATION_BYTES} bytes")
+        try:
+            Aid.from_text(uicc.isd)
+        except ProtocolError as error:
+            raise ProtocolError(f"{place}.isd: {error}") from error
+    for table, tables in (("device", config.device), ("uicc", config.uicc)):
+        ses = [entry.se for entry in tables]
+        if twice := {se for se in ses if ses.count(se) > 1}:
+            raise ProtocolError(f"{path}: {table}: more than one table for {', '.join(sorted(twice))}")
     if config.uicc and config.keys is None:
         raise ProtocolError(f"{path}: [[uicc]] needs [keys]")
     return config

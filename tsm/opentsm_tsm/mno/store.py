@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from opentsm_card.errors import StorageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -54,14 +56,24 @@ class MnoStore:
 
     Args:
         path: the file; made when it is not there.
+
+    Raises:
+        StorageError: it can't be opened, or is another program's.
     """
 
     def __init__(self, path: Path) -> None:
         # Opened where the server is set up, used where its event loop runs: one thread after the other.
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(_SCHEMA)
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise StorageError(f"{path}: {error}") from error
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            self._db.close()
+            raise StorageError(f"{path}: not a database of this program ({error})") from error
 
     def close(self) -> None:
         """Close the file."""

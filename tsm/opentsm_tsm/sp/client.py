@@ -6,6 +6,7 @@ central TSM does it once. So a central TSM that dies and comes back is waited fo
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from opentsm_tsm.messages import OperationState
 
 __all__ = ["RefusedError", "TsmClient"]
+
+_log: Final = logging.getLogger(__name__)
 
 _WAIT_S: Final = 20
 _TIMEOUT_S: Final = 30.0
@@ -79,6 +82,7 @@ class TsmClient:
         end = time.monotonic() + self._patience_s
         pause_s = _FIRST_PAUSE_S
         headers = {"content-type": "application/json"} if body is not None else {}
+        told = False
         while True:
             try:
                 response = self._http.request(method, path, content=body, headers=headers)
@@ -87,6 +91,11 @@ class TsmClient:
                 reason = str(error) or f"{type(error).__name__}; is this client certificate accepted there?"
                 if time.monotonic() + pause_s > end:
                     raise TransportError(f"central TSM at {self._http.base_url}: {reason}") from error
+                if not told:
+                    _log.info(
+                        "central TSM at %s: %s; trying again, up to %g s", self._http.base_url, reason, self._patience_s
+                    )
+                    told = True
             else:
                 if response.status_code < 300:
                     return response.content
@@ -115,6 +124,7 @@ class TsmClient:
             operation = self.operation(operation_id, wait_s=_WAIT_S)
             if operation.state in _FINAL:
                 return operation
+            _log.info("%s is %s (%s): waiting for the SE", operation.function, operation.state, operation.phase)
 
     def operation(self, operation_id: str, *, wait_s: int = 0) -> Operation:
         """Return an operation as it stands, or when it ends within `wait_s`."""

@@ -5,16 +5,22 @@ Paths in the file are relative to the file's own folder.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Meta
 
+from opentsm_card.aid import Aid
+from opentsm_card.documents import parse_toml
 from opentsm_card.errors import ProtocolError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Centre", "KeyStoreFile", "Provider", "Service", "SpConfig", "TlsFiles", "load_config"]
+__all__ = ["Centre", "KeyStoreFile", "Provider", "Service", "SpConfig", "TlsFiles", "check_url", "load_config"]
+
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$")]
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,11 +38,11 @@ class Provider(_Table, frozen=True):
         key_length_bytes: of the keys it makes: 16 or 32.
     """
 
-    id: str
+    id: Name
     sd: str
     database: str = "sp.sqlite"
-    key_version: int = 1
-    key_length_bytes: int = 16
+    key_version: Annotated[int, Meta(ge=1, le=127)] = 1
+    key_length_bytes: Literal[16, 32] = 16
 
 
 class Centre(_Table, frozen=True):
@@ -50,7 +56,7 @@ class Centre(_Table, frozen=True):
 
     url: str
     ca: str
-    patience_s: float = 60.0
+    patience_s: Annotated[float, Meta(ge=0, le=86400)] = 60.0
 
 
 class TlsFiles(_Table, frozen=True):
@@ -80,13 +86,13 @@ class Service(_Table, frozen=True):
         max_accounts: how many accounts an instance makes room for.
     """
 
-    name: str
+    name: Name
     instance: str
     package: str = "F06F70656E74736D0101"
     module: str = "F06F70656E74736D010101"
-    label: str = "opentsm"
-    priority: int = 1
-    max_accounts: int = 4
+    label: Annotated[str, Meta(pattern=r"^[ -~]{1,16}$")] = "opentsm"
+    priority: Annotated[int, Meta(ge=1, le=127)] = 1
+    max_accounts: Annotated[int, Meta(ge=1, le=6)] = 4
 
 
 class SpConfig(_Table, frozen=True):
@@ -117,11 +123,15 @@ def load_config(path: Path) -> SpConfig:
         ProtocolError: it is not TOML, or a member is missing, unknown or of the wrong type; the message names it.
     """
     try:
-        config = msgspec.toml.decode(path.read_bytes(), type=SpConfig)
+        config = parse_toml(path.read_bytes(), SpConfig, str(path))
+    except FileNotFoundError as error:
+        raise ProtocolError(f"{path}: No such file; `opentsm sp init` makes one, --config names it") from error
     except OSError as error:
         raise ProtocolError(f"{path}: {error.strerror}") from error
-    except msgspec.DecodeError as error:  # ValidationError is one of these
-        raise ProtocolError(f"{path}: {error}") from error
+    check_url(config.tsm.url, f"{path}: tsm.url")
+    names = [service.name for service in config.service]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ProtocolError(f"{path}: service: more than one table for {', '.join(sorted(twice))}")
     places = [("sp.sd", config.sp.sd)]
     for position, service in enumerate(config.service):
         places += [
@@ -129,9 +139,22 @@ def load_config(path: Path) -> SpConfig:
         ]
     for place, text in places:
         try:
-            aid = bytes.fromhex(text)
-        except ValueError as error:
-            raise ProtocolError(f"{path}: {place} is not hex") from error
-        if not 5 <= len(aid) <= 16:  # ISO 7816-4 §12.2.3
-            raise ProtocolError(f"{path}: {place}: an AID has 5 to 16 bytes")
+            Aid.from_text(text)
+        except ProtocolError as error:
+            raise ProtocolError(f"{path}: {place}: {error}") from error
     return config
+
+
+def check_url(url: str, place: str) -> None:
+    """Check the URL of a central TSM, which stands at `place`.
+
+    Raises:
+        ProtocolError: it is not https://HOST:PORT.
+    """
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0 and url.isascii()
+    except ValueError:
+        sound = False
+    if not sound or not url.isprintable() or " " in url:
+        raise ProtocolError(f"{place}: {url!r}: want https://HOST:PORT")

@@ -8,6 +8,7 @@ from opentsm_tsm.wire import Hex, Message
 __all__ = [
     "AccountData",
     "AccountEntry",
+    "AccountInput",
     "AccountListResult",
     "AccountsParams",
     "AccountsResult",
@@ -90,6 +91,10 @@ class AccountData(Message, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """Show the identifier only."""
         return f"AccountData(uid={self.uid.hex()})"
+
+
+class AccountInput(AccountData, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An account as a person writes it: a misspelt member is an error, not lost."""
 
 
 class PersonalizeParams(Message, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from opentsm_card.store_data import Dgi, encode_dgis
 __all__ = [
     "ACCOUNTS_TAG",
     "LAST_OPERATION_TAG",
+    "UID_BYTES",
     "Account",
     "block_id",
     "delete_account_block",
@@ -50,9 +51,10 @@ _TAG_ACCOUNT: Final = 0xE1
 LAST_OPERATION_TAG: Final = 0xDF01
 ACCOUNTS_TAG: Final = 0xDF02
 
-_UID_BYTES: Final = 16
+UID_BYTES: Final = 16
 _DIGITS: Final = re.compile(r"[0-9]{12,19}")
-_EXPIRY: Final = re.compile(r"[0-9]{6}")
+# EMV tag 5F24: a month, and a day of it or 00.
+_EXPIRY: Final = re.compile(r"[0-9]{2}(0[1-9]|1[0-2])([0-2][0-9]|3[01])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,8 @@ class Account:
 
     def __post_init__(self) -> None:
         """Check every member."""
-        if len(self.uid) != _UID_BYTES:
-            raise ProtocolError(f"account uid: {len(self.uid)} bytes, want {_UID_BYTES}")
+        if len(self.uid) != UID_BYTES:
+            raise ProtocolError(f"account uid: {len(self.uid)} bytes, want {UID_BYTES}")
         if not _DIGITS.fullmatch(self.pan):
             raise ProtocolError("account pan: want 12 to 19 digits")
         if not _EXPIRY.fullmatch(self.expiry):
@@ -168,7 +170,7 @@ def parse_last_operation(data: bytes) -> bytes:
         ProtocolError: it is not tag DF01 with 16 bytes.
     """
     found = tlv.find(tlv.parse_all(data), LAST_OPERATION_TAG)
-    if found is None or len(found) != _UID_BYTES:
+    if found is None or len(found) != UID_BYTES:
         raise ProtocolError("GET DATA DF01: want tag DF01 with 16 bytes")
     return found
 
@@ -186,7 +188,7 @@ def parse_accounts(data: bytes) -> tuple[tuple[str, bytes], ...]:
     for position, entry in enumerate(tlv.parse_all(found)):
         members = entry.children() if entry.tag == _TAG_ACCOUNT else ()
         qualifier, uid = tlv.find(members, _TAG_QUALIFIER), tlv.find(members, _TAG_UID)
-        if qualifier is None or uid is None or len(uid) != _UID_BYTES:
+        if qualifier is None or uid is None or len(uid) != UID_BYTES:
             raise ProtocolError(f"GET DATA DF02: entry {position} is not a qualifier and a uid of 16 bytes")
         accounts.append((qualifier.decode("ascii", "replace"), uid))
     return tuple(accounts)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import serialization
 
+from opentsm_card.aid import Aid
 from opentsm_card.errors import ProtocolError
 from opentsm_tsm import pki
 from opentsm_tsm.keystore import KeyStore
+from opentsm_tsm.sp.config import check_url
 from opentsm_tsm.sp.tsm import PRIVATE_KEY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["add_service", "create_folder"]
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 _TEMPLATE: Final = """\
 [sp]
@@ -60,8 +65,13 @@ def create_folder(folder: Path, name: str, sd: bytes, url: str) -> tuple[bytes, 
         for the client certificate.
 
     Raises:
-        ProtocolError: the folder is not empty.
+        ProtocolError: the folder is not empty, or an argument is malformed.
     """
+    # All of it is checked before anything is made.
+    Aid(sd)
+    check_url(url, "the central TSM")
+    if not _NAME.fullmatch(name):
+        raise ProtocolError(f"name {name!r}: want letters, digits, '.', '_', ':' and '-', up to 64")
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise ProtocolError(f"{folder}: not empty; keys are never overwritten")

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from opentsm_card.errors import StorageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -66,15 +68,25 @@ class SpStore:
     Args:
         path: the file; made when it is not there.
         keys: the key store that seals what may hold a secret.
+
+    Raises:
+        StorageError: the file can't be opened, or is another program's.
     """
 
     def __init__(self, path: Path, keys: KeyStore) -> None:
         self._keys = keys
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA secure_delete=ON")
-        self._db.executescript(_SCHEMA)
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+        except sqlite3.Error as error:
+            raise StorageError(f"{path}: {error}") from error
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA secure_delete=ON")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            self._db.close()
+            raise StorageError(f"{path}: not a database of this program ({error})") from error
 
     def close(self) -> None:
         """Close the file."""

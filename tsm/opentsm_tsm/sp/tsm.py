@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
+from opentsm_card.aid import Aid
 from opentsm_card.errors import OpenTsmError, ProtocolError, TransportError
 from opentsm_tsm.keystore import KeyStore, read_passphrase
 from opentsm_tsm.messages import (
@@ -32,6 +33,7 @@ from opentsm_tsm.sp import kinds
 from opentsm_tsm.sp.client import TsmClient
 from opentsm_tsm.sp.config import load_config
 from opentsm_tsm.sp.durable import InDoubtError, Run
+from opentsm_tsm.sp.personalization import UID_BYTES
 from opentsm_tsm.sp.store import SpStore
 from opentsm_tsm.sp.work import WORK, Provider
 from opentsm_tsm.wire import Hex, Message, Request, decode, encode
@@ -91,7 +93,7 @@ class SpTsm:
         """Open the SP TSM of an sp.toml.
 
         Raises:
-            ProtocolError, SecureChannelError: the file, its key store or its certificates are not right.
+            ProtocolError, StorageError: the file, its key store or its certificates are not right.
         """
         config, folder = load_config(path), path.resolve().parent
         keys = KeyStore.open(folder / config.keys.store, read_passphrase(folder / config.keys.passphrase_file))
@@ -177,6 +179,9 @@ class SpTsm:
     ) -> kinds.AccountsResult:
         """Delete accounts by their unique identifiers, or all of a qualifier, in our own secure channel."""
         self.config.find_service(service)
+        for uid in uids:
+            if len(uid) != UID_BYTES:
+                raise ProtocolError(f"account uid {uid.hex()}: {len(uid)} bytes, want {UID_BYTES}")
         params = kinds.AccountsParams(
             service=service,
             qualifier=qualifier,
@@ -213,7 +218,7 @@ class SpTsm:
 
     def delete_instance(self, se: str, aid: bytes, *, conversation: str | None = None) -> TerminateResult:
         """Have one instance of ours deleted."""
-        request = TerminateService(se_id=se, scope="instance", aid=Hex(aid), conversation_id=conversation)
+        request = TerminateService(se_id=se, scope="instance", aid=Hex(Aid(aid)), conversation_id=conversation)
         return self._central(se, request, TerminateResult)
 
     def delete_service(
@@ -271,7 +276,10 @@ class SpTsm:
 
     def _central(self, se: str, request: Request, result: type[M]) -> M:
         """Run an operation that is one request to the central TSM."""
-        params = kinds.CentralParams(function=type(request).__name__, request=Hex(encode(request)))
+        document = encode(request)
+        # What the API can't take is found here, before it is kept and sent.
+        decode(document, type(request))
+        params = kinds.CentralParams(function=type(request).__name__, request=Hex(document))
         return self._operate("central", se, params, result)
 
     def _operate(self, kind: str, se: str, params: Message, result: type[M]) -> M:
