@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from opentsm_card.errors import ProtocolError
+from opentsm_tsm import holdings, sessions
 from opentsm_tsm.problems import RefusalError
+from opentsm_tsm.scripts import SendScriptHandler
 from tsm_peers import (
     BANK,
     BANK_APP,
     BANK_SD,
+    OPERATOR,
     PAYMENT,
     PAYMENT_MODULE,
     PREFIX,
@@ -95,3 +99,77 @@ def test_a_qualifier_whose_deployment_was_refused_is_free_again(world: World) ->
     assert world.deploy(TRANSIT, applications=[application(BANK_APP)]).state == "failed"
     again = world.deploy(TRANSIT, sd=TRANSIT_SD, applications=[application(TRANSIT_APP)])
     assert again.state == "done", again
+
+
+HARMLESS = [{"apdu": "80CA00CF00"}]
+
+
+@pytest.mark.parametrize(
+    ("function", "body"),
+    [
+        ("SendScript", {"target": BANK_SD, "script": HARMLESS}),
+        ("TerminateService", {"scope": "sp"}),
+        ("UpgradeService", {"service": "card", "qualifier": "1"}),
+        ("SuspendOrResumeService", {"scope": "sp", "action": "lock"}),
+        ("DeployService", {"service": "other", "qualifier": "1", "sd": BANK_SD}),
+    ],
+)
+def test_what_waits_behind_a_script_is_not_run_when_that_ends_in_doubt(
+    world: World, function: str, body: dict[str, object]
+) -> None:
+    assert world.deploy().state == "done"
+    effects = world.ses["ese-1"].effects()
+    first = world.start(BANK, "SendScript", seId="ese-1", target=BANK_SD, script=HARMLESS)
+    behind = world.start(BANK, function, seId="ese-1", **body)
+    agent = world.agents["ese-1"]
+    agent.cut = dict.fromkeys(range(1, agent.done + 2), 1)
+    world.run()
+    assert world.central.desk.operation(BANK, first).state == "in-doubt"
+    ended = world.central.desk.operation(BANK, behind)
+    assert ended.state == "failed"
+    assert ended.problem is not None
+    assert ended.problem.operation == first
+    assert world.ses["ese-1"].effects() == effects
+
+
+def test_a_report_that_a_function_can_not_take_does_not_hold_the_se(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert world.deploy().state == "done"
+
+    def reported(*_args: object) -> None:
+        raise ProtocolError("the temporary keys are destroyed")
+
+    monkeypatch.setattr(SendScriptHandler, "reported", reported)
+    assert world.do(BANK, "SendScript", seId="ese-1", target=BANK_SD, script=HARMLESS).state == "failed"
+    monkeypatch.undo()
+    assert world.do(BANK, "SendScript", seId="ese-1", target=BANK_SD, script=HARMLESS).state == "done"
+
+
+def test_keys_that_were_not_handed_over_are_not_rotated(world: World) -> None:
+    world.start(BANK, "DeployService", seId="ese-1", service="card", qualifier="1", sd=BANK_SD)
+    agent, store = world.agents["ese-1"], world.central.store
+    with store.transaction():
+        session = sessions.create(store, "ese-1")
+    agent.poll(world.central, session.id)
+    while True:
+        held = holdings.domain(store, "ese-1", bytes.fromhex(BANK_SD))
+        assert held is not None
+        if held.sealed is not None:
+            break
+        assert agent.turn(world.central)
+    # PUT KEY is on its way.
+    with pytest.raises(RefusalError):
+        world.query(BANK, "HandleActionDoneOnServiceNotification", seId="ese-1", sd=BANK_SD, action="key-rotation")
+    world.run()
+    held = holdings.domain(store, "ese-1", bytes.fromhex(BANK_SD))
+    assert held is not None
+    assert held.state == "temporary"
+    assert held.sealed is not None
+
+
+def test_a_terminated_ses_temporary_keys_are_destroyed(world: World) -> None:
+    assert world.deploy().state == "done"
+    ended = world.do(OPERATOR, "HandleSEStatusChangeNotification", seId="ese-1", action="terminate")
+    assert ended.state == "done"
+    assert [held.sealed for held in holdings.domains(world.central.store, "ese-1")] == [None]

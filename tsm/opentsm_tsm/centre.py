@@ -96,8 +96,16 @@ class Handler(ABC):
             The SE that it concerns, and the first phase.
 
         Raises:
-            Refusal: it can't be done, or not by this caller.
+            RefusalError: it can't be done, or not by this caller.
         """
+
+    def begin(self, centre: Centre, operation: OperationRow) -> None:
+        """Check again, before anything was sent, what an operation in front may have changed since `admit`.
+
+        Raises:
+            RefusalError: the operation ends here.
+        """
+        del centre, operation
 
     @abstractmethod
     def step(self, centre: Centre, operation: OperationRow) -> Action:

@@ -63,6 +63,12 @@ class DeployHandler(PlannedHandler):
         _reserve(centre, caller, se, params)
         return se.id, "deploy"
 
+    def begin(self, centre: Centre, operation: OperationRow) -> None:
+        """Check that nothing on the domain is in doubt by now."""
+        params = operation.params
+        assert isinstance(params, DeployService)
+        access.free_of_doubt(centre, Caller("sp", operation.caller_id), operation.se, bytes(params.sd))
+
     def before(self, centre: Centre, operation: OperationRow, registry: Registry) -> None:
         """Claim the domain and the applications, once."""
         if "claimed" in operation.work:
@@ -226,7 +232,7 @@ def _claim(centre: Centre, caller: Caller, se: SeRecord, params: DeployService, 
     own = {bytes(given.instance) for given in known.applications}
     for entry in registry.applications:
         aid = bytes(entry.aid)
-        if aid in own or params.sd in (entry.aid, entry.associated_sd):
+        if aid in own or Aid(params.sd) in {entry.aid, entry.associated_sd}:
             continue
         # SELECT by the beginning of an AID finds the application too (ISO/IEC 7816-4, 11.3).
         if any(aid.startswith(bytes(wanted)) for wanted in (params.sd, *(a.instance for a in params.applications))):

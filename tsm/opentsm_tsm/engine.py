@@ -232,7 +232,13 @@ class Engine:
             self._unavailable(session.se, operation, report)
         else:
             operation.work.pop("unavailable", None)
-            self._handlers[operation.function].reported(self._centre, operation, context, outcome)
+            try:
+                self._handlers[operation.function].reported(self._centre, operation, context, outcome)
+            except OpenTsmError as error:
+                # The report is taken all the same: one that never is would hold the SE for ever.
+                _log.warning("%s %s: %s", operation.function, operation.id, error)
+                inventory.update(self._store, session.se, stale=1)
+                operation.fail(self._store, failed("centre", "The central TSM can't do it.", str(error)))
             operation.save(self._store)
         self._centre.signals.notify(operation_signal(operation))
         self._centre.signals.notify(WORK_SIGNAL)
@@ -274,6 +280,8 @@ class Engine:
         handler = self._handlers[operation.function]
         for _ in range(_MAX_TURNS):
             try:
+                if operation.state == "pending":
+                    handler.begin(self._centre, operation)
                 action = handler.step(self._centre, operation)
             except RefusalError as refusal:
                 # What was there when it was admitted may be gone since.

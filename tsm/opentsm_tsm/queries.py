@@ -109,6 +109,9 @@ def _action_done(centre: Centre, caller: Caller, params: Request) -> ActionRecei
     held = access.own_domain(centre, caller, se, bytes(params.sd))
     destroyed = False
     if params.action == "key-rotation":
+        if held.state == "claimed":
+            # The keys may be on their way to the SE: forgotten now, nobody would have them.
+            raise conflict("not-deployed", "The security domain is not deployed yet.")
         if params.key_version is not None and params.key_version == held.version and held.state == "temporary":
             raise conflict("not-rotated", "This is the version of the temporary keys.")
         destroyed = held.sealed is not None

@@ -127,6 +127,14 @@ class SendScriptHandler(Handler):
         access.free_of_doubt(centre, caller, se.id, domain.aid, probe=params.probe)
         return se.id, "relay"
 
+    def begin(self, centre: Centre, operation: OperationRow) -> None:
+        """Check that no script in front of this one has left the domain in doubt."""
+        params = operation.params
+        assert isinstance(params, SendScript)
+        caller = Caller("sp", operation.caller_id)
+        domain = access.own_domain(centre, caller, centre.se(operation.se), bytes(params.target))
+        access.free_of_doubt(centre, caller, operation.se, domain.aid, probe=params.probe)
+
     def step(self, centre: Centre, operation: OperationRow) -> Action:
         """Send the script."""
         params = operation.params

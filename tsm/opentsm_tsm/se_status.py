@@ -7,13 +7,14 @@ to the MNO, which alone can tell what they prove.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from opentsm_card.errors import ProtocolError
 from opentsm_card.initialize_update import InitializeUpdateAnswer
 from opentsm_card.lifecycle import CardState
 from opentsm_card.plan import CardIn, Wanted
-from opentsm_tsm import access, inventory, scripts
+from opentsm_tsm import access, holdings, inventory, scripts
 from opentsm_tsm.centre import WAIT, Send
 from opentsm_tsm.gateway_messages import IssuerAnswers, IssuerOutcome, IssuerRequest, IssuerScript
 from opentsm_tsm.messages import HandleSEStatusChangeNotification, ScriptEntry, SeStatusResult
@@ -174,6 +175,11 @@ def believe(centre: Centre, operation: OperationRow) -> None:
     """Take the SE to be in the life cycle that an operation wanted, inside the transaction under way."""
     state = _target(operation)
     inventory.update(centre.store, operation.se, status=_STATUS.get(state, "ok"), life_cycle=state.name)
+    if state is CardState.TERMINATED:
+        # Nothing is ever worked on again there, so nobody will say that the temporary keys were rotated.
+        for held in holdings.domains(centre.store, operation.se):
+            holdings.put_domain(centre.store, replace(held, sealed=None))
+            centre.overwrite = centre.overwrite or held.sealed is not None
 
 
 def _cut_off(context: dict[str, Any], outcome: ScriptOutcome) -> bool:

@@ -34,17 +34,16 @@ class SuspendOrResumeHandler(PlannedHandler):
         """Check that what is named is the caller's."""
         assert isinstance(params, SuspendOrResumeService)
         se = access.usable(centre, caller, params.se_id, params.conversation_id)
-        if params.scope == "sp":
-            if params.action in {"activate", "deactivate"}:
-                raise bad_request("$.scope", "activation is of an application or a service")
-            domains = _domains(centre, caller, se.id)
-            if not domains:
-                raise unknown("the caller has nothing on this SE")
-        else:
-            domains = [domain for _, domain in _applications(centre, caller, params)]
-        for domain in sorted(set(domains)):
-            access.free_of_doubt(centre, caller, se.id, domain)
+        if params.scope == "sp" and params.action in {"activate", "deactivate"}:
+            raise bad_request("$.scope", "activation is of an application or a service")
+        _free_of_doubt(centre, caller, params)
         return se.id, params.action
+
+    def begin(self, centre: Centre, operation: OperationRow) -> None:
+        """Check that nothing of what is named is in doubt by now."""
+        params = operation.params
+        assert isinstance(params, SuspendOrResumeService)
+        _free_of_doubt(centre, Caller("sp", operation.caller_id), params)
 
     def wanted(self, centre: Centre, operation: OperationRow) -> Wanted:
         """Want each application, or each domain with all under it, in the state that the action means."""
@@ -85,6 +84,17 @@ class SuspendOrResumeHandler(PlannedHandler):
         statuses = tuple(queries.object_status(centre, caller, se, aid) for aid in aids)
         operation.finish(centre.store, SuspendOrResumeResult(applications=statuses))
         return None
+
+
+def _free_of_doubt(centre: Centre, caller: Caller, params: SuspendOrResumeService) -> None:
+    if params.scope == "sp":
+        domains = _domains(centre, caller, params.se_id)
+        if not domains:
+            raise unknown("the caller has nothing on this SE")
+    else:
+        domains = [domain for _, domain in _applications(centre, caller, params)]
+    for domain in sorted(set(domains)):
+        access.free_of_doubt(centre, caller, params.se_id, domain)
 
 
 def _domains(centre: Centre, caller: Caller, se: str) -> list[bytes]:

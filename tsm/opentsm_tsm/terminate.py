@@ -43,12 +43,7 @@ class TerminateHandler(PlannedHandler):
         se = access.usable(centre, caller, params.se_id, params.conversation_id)
         if params.scope == "account":
             return se.id, self._admit_account(centre, caller, se, params)
-        objects = _objects(centre, str(caller), se.id, params)
-        if params.scope != "all":
-            domains = {aid for aid, is_domain in objects if is_domain}
-            domains |= {s.domain for aid, _ in objects for s in holdings.services_on(centre.store, se.id, aid)}
-            for domain in sorted(domains):
-                access.free_of_doubt(centre, caller, se.id, domain)
+        _free_of_doubt(centre, caller, se.id, params)
         return se.id, _DELETE
 
     def _admit_account(self, centre: Centre, caller: Caller, se: SeRecord, params: TerminateService) -> str:
@@ -65,6 +60,17 @@ class TerminateHandler(PlannedHandler):
         scripts.check(params.script)
         access.free_of_doubt(centre, caller, se.id, service.domain)
         return _RELAY
+
+    def begin(self, centre: Centre, operation: OperationRow) -> None:
+        """Check that nothing of what is to go is in doubt by now."""
+        params = operation.params
+        assert isinstance(params, TerminateService)
+        role, _, name = operation.caller.partition(":")
+        if operation.phase == _DELETE:
+            _free_of_doubt(centre, Caller(role, name), operation.se, params)
+        elif params.service is not None and params.qualifier is not None:
+            service = access.own_service(centre, Caller(role, name), params.service, params.qualifier, operation.se)
+            access.free_of_doubt(centre, Caller(role, name), operation.se, service.domain)
 
     def step(self, centre: Centre, operation: OperationRow) -> Action:
         """Relay the SP's script, or delete by a plan."""
@@ -138,6 +144,16 @@ class TerminateHandler(PlannedHandler):
         deleted = tuple(Hex(aid) for aid in sorted(gone))
         operation.finish(centre.store, TerminateResult(deleted=deleted, services=tuple(sorted(ended))))
         return None
+
+
+def _free_of_doubt(centre: Centre, caller: Caller, se: str, params: TerminateService) -> None:
+    objects = _objects(centre, str(caller), se, params)
+    if params.scope == "all":
+        return
+    domains = {aid for aid, is_domain in objects if is_domain}
+    domains |= {s.domain for aid, _ in objects for s in holdings.services_on(centre.store, se, aid)}
+    for domain in sorted(domains):
+        access.free_of_doubt(centre, caller, se, domain)
 
 
 def _objects(centre: Centre, caller: str, se: str, params: TerminateService) -> list[tuple[bytes, bool]]:

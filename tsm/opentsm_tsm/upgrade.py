@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from opentsm_card.aid import Aid
 from opentsm_card.plan import Absent, Wanted
 from opentsm_tsm import access, holdings, registry_record
+from opentsm_tsm.centre import Caller
 from opentsm_tsm.deploy import application
 from opentsm_tsm.holdings import Service
 from opentsm_tsm.messages import UpgradeService
@@ -20,7 +21,7 @@ from opentsm_tsm.problems import unknown
 
 if TYPE_CHECKING:
     from opentsm_card.registry import Registry
-    from opentsm_tsm.centre import Action, Caller, Centre
+    from opentsm_tsm.centre import Action, Centre
     from opentsm_tsm.messages import ServiceState
     from opentsm_tsm.operations import OperationRow
     from opentsm_tsm.wire import Request
@@ -42,6 +43,12 @@ class UpgradeHandler(PlannedHandler):
         access.free_of_doubt(centre, caller, se.id, service.domain)
         _put(centre, service, "renewing", service.version)
         return se.id, "find"
+
+    def begin(self, centre: Centre, operation: OperationRow) -> None:
+        """Check that nothing on the service's domain is in doubt by now."""
+        access.free_of_doubt(
+            centre, Caller("sp", operation.caller_id), operation.se, _service(centre, operation).domain
+        )
 
     def wanted(self, centre: Centre, operation: OperationRow) -> Wanted:
         """Want nothing more (find), the instances gone, there again, or activated."""
