@@ -153,7 +153,8 @@ def check_url(url: str, place: str) -> None:
     """
     try:
         parts = urlsplit(url)
-        sound = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0 and url.isascii()
+        _ = parts.port  # raises out of 0..65535
+        sound = parts.scheme == "https" and bool(parts.hostname) and url.isascii()
     except ValueError:
         sound = False
     if not sound or not url.isprintable() or " " in url:
