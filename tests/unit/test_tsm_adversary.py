@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from opentsm_card.errors import ProtocolError
-from opentsm_tsm import holdings, sessions
+from opentsm_tsm import audit, conversations, holdings, sessions
+from opentsm_tsm.mno.store import MnoStore
 from opentsm_tsm.problems import RefusalError
 from opentsm_tsm.scripts import SendScriptHandler
+from opentsm_tsm.sp.store import SpStore
+from opentsm_tsm.store import Store
 from tsm_peers import (
     BANK,
     BANK_APP,
@@ -173,3 +177,37 @@ def test_a_terminated_ses_temporary_keys_are_destroyed(world: World) -> None:
     ended = world.do(OPERATOR, "HandleSEStatusChangeNotification", seId="ese-1", action="terminate")
     assert ended.state == "done"
     assert [held.sealed for held in holdings.domains(world.central.store, "ese-1")] == [None]
+
+
+def test_a_conversation_in_which_nothing_is_asked_is_ended(world: World) -> None:
+    begun = world.do(BANK, "BeginConversation", seId="ese-1")
+    assert begun.result is not None
+    name = begun.result["conversationId"]
+    conversations.end_idle(world.central.centre)
+    assert (
+        world.do(BANK, "DeployService", seId="ese-1", conversationId=name, service="s", qualifier="1", sd=BANK_SD).state
+        == "done"
+    )
+    store = world.central.store
+    with store.transaction():
+        store.run("UPDATE operation SET updated = updated - 1000")
+    conversations.end_idle(world.central.centre)
+    with pytest.raises(RefusalError):
+        world.start(BANK, "SendScript", conversationId=name, target=BANK_SD, script=HARMLESS)
+    assert not world.central.engine.wanted("ese-1")
+    assert [(r.actor, r.event, r.outcome) for r in audit.read(store)][-2:-1] == [("sp:bank", "conversation", "ended")]
+
+
+def test_databases_are_for_their_owner_only_from_the_first_byte(world: World, tmp_path: Path) -> None:
+    keys, folder = world.central.keystore, tmp_path / "databases"
+    folder.mkdir()
+    umask = os.umask(0o022)
+    try:
+        stores = Store(folder / "tsm.sqlite"), MnoStore(folder / "mno.sqlite"), SpStore(folder / "sp.sqlite", keys)
+        modes = {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir()}
+        for store in stores:
+            store.close()
+    finally:
+        os.umask(umask)
+    assert "tsm.sqlite-wal" in modes
+    assert set(modes.values()) == {"0o600"}, modes

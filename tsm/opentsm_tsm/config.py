@@ -104,6 +104,7 @@ class TsmConfig(_Section, frozen=True, kw_only=True):
         poll_s: how long an agent's report waits for the next order.
         linger_s: how long a session waits for more work before it is stopped.
         silence_s: after how long a silent agent is woken again while there is work.
+        conversation_idle_s: after how long without a request a conversation is ended.
         enrolment_s: how long an enrolment code is good.
     """
 
@@ -118,6 +119,7 @@ class TsmConfig(_Section, frozen=True, kw_only=True):
     poll_s: Annotated[float, Meta(ge=0, le=60)] = 10.0
     linger_s: Annotated[float, Meta(ge=0, le=60)] = 1.0
     silence_s: Annotated[float, Meta(gt=0)] = 30.0
+    conversation_idle_s: Annotated[float, Meta(gt=0)] = 900.0
     enrolment_s: Annotated[float, Meta(gt=0)] = 900.0
     central_keys: CentralKeys = CentralKeys()
     mno: tuple[Mno, ...] = ()

@@ -1,11 +1,15 @@
-"""BeginConversation and EndConversation: wake the device, and keep its session open in between."""
+"""BeginConversation and EndConversation: wake the device, and keep its session open in between.
+
+A conversation whose owner asks for nothing any more is ended, or it would hold the device's session for ever.
+"""
 
 from __future__ import annotations
 
 import secrets
+import time
 from typing import TYPE_CHECKING
 
-from opentsm_tsm import access
+from opentsm_tsm import access, audit
 from opentsm_tsm.centre import Handler
 from opentsm_tsm.messages import BeginConversation, ConversationResult, EndConversation
 from opentsm_tsm.problems import unknown
@@ -15,7 +19,23 @@ if TYPE_CHECKING:
     from opentsm_tsm.operations import OperationRow
     from opentsm_tsm.wire import Request
 
-__all__ = ["Begin", "End"]
+__all__ = ["Begin", "End", "end_idle"]
+
+
+def end_idle(centre: Centre) -> None:
+    """End the conversations in which nothing was asked for `conversation_idle_s`."""
+    since = time.time() - centre.config.conversation_idle_s
+    idle = (
+        "SELECT id, caller, se FROM conversation WHERE open = 1 AND NOT EXISTS (SELECT 1 FROM operation"
+        " WHERE operation.se = conversation.se AND operation.caller = conversation.caller"
+        " AND (state IN ('pending', 'running') OR updated > ?))"
+    )
+    if not (rows := centre.store.rows(idle, since)):
+        return
+    with centre.store.transaction():
+        for row in rows:
+            centre.store.run("UPDATE conversation SET open = 0 WHERE id = ?", row["id"])
+            audit.record(centre.store, row["caller"], "conversation", "ended", se=row["se"], detail="it was idle")
 
 
 class Begin(Handler):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 import httpx
 
 from opentsm_card.errors import ProtocolError, TransportError
-from opentsm_tsm import operations, sessions, tls
+from opentsm_tsm import conversations, operations, sessions, tls
 from opentsm_tsm.engine import operation_signal, se_signal
 from opentsm_tsm.gateway_messages import PushRequest
 from opentsm_tsm.signals import WORK_SIGNAL
@@ -123,6 +123,7 @@ class Errands:
             while True:
                 for se in operations.ses_with_work(self._store):
                     self._look_at(se)
+                conversations.end_idle(self._centre)
                 self._centre.leave_no_trace()
                 await self._centre.signals.wait(WORK_SIGNAL, self._pause_s())
         finally:

@@ -11,7 +11,8 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Final, Self
 
-from opentsm_card.errors import ProtocolError, StorageError
+from opentsm_card.errors import ProtocolError
+from opentsm_tsm import private_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,6 +81,7 @@ CREATE TABLE conversation (
   se TEXT NOT NULL REFERENCES se,
   open INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX conversation_open ON conversation (se) WHERE open = 1;
 CREATE TABLE operation (
   number INTEGER PRIMARY KEY,
   caller TEXT NOT NULL,
@@ -101,6 +103,7 @@ CREATE TABLE operation (
   UNIQUE (caller, id)
 ) STRICT;
 CREATE INDEX operation_open ON operation (se, number) WHERE state IN ('pending', 'running', 'in-doubt');
+CREATE INDEX operation_updated ON operation (se, updated);
 CREATE TABLE session (
   id TEXT PRIMARY KEY,
   se TEXT NOT NULL REFERENCES se,
@@ -158,10 +161,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         # Used by one thread at a time; not always the one that opened it.
-        try:
-            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise StorageError(f"{path}: {error}") from None
+        self._db = private_database.connect(path, timeout_s=_BUSY_S, any_thread=True)
         self._db.row_factory = sqlite3.Row
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -172,7 +172,6 @@ class Store:
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise ProtocolError(f"{path}: not a database of this program ({error})") from None
-        path.chmod(0o600)
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import StorageError
+from opentsm_tsm import private_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,10 +64,7 @@ class MnoStore:
 
     def __init__(self, path: Path) -> None:
         # Opened where the server is set up, used where its event loop runs: one thread after the other.
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise StorageError(f"{path}: {error}") from error
+        self._db = private_database.connect(path, any_thread=True)
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")

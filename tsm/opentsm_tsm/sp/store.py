@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import StorageError
+from opentsm_tsm import private_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,10 +76,7 @@ class SpStore:
 
     def __init__(self, path: Path, keys: KeyStore) -> None:
         self._keys = keys
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None)
-        except sqlite3.Error as error:
-            raise StorageError(f"{path}: {error}") from error
+        self._db = private_database.connect(path)
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
