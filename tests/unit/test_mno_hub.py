@@ -99,3 +99,19 @@ def test_wake_ups_that_nobody_fetches_are_bounded() -> None:
 
     sessions = asyncio.run(scenario())
     assert sessions == [f"s{number}" for number in range(84, 100)]
+
+
+def test_a_devices_old_certificate_does_not_take_the_wake_ups_of_its_new_one() -> None:
+    async def scenario() -> tuple[list[str], list[str]]:
+        hub = Hub(5)
+        old = asyncio.create_task(hub.wait("old certificate", ["se-1"], 10))
+        new = asyncio.create_task(hub.wait("new certificate", ["se-1"], 10))
+        await asyncio.sleep(0)
+        assert hub.push("se-1", "s1")
+        done, waiting = await asyncio.wait({old, new}, timeout=1)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        return old.result() if old in done else [], new.result() if new in done else []
+
+    assert asyncio.run(scenario()) == (["s1"], ["s1"])

@@ -78,8 +78,13 @@ class Hub:
             del self._attached[device]
 
     def push(self, se: str, session: str) -> bool:
-        """Hand a wake-up to the device of an SE; return False when it is offline."""
+        """Hand a wake-up to the device of an SE; return False when it is offline.
+
+        Where several certificates speak for the SE (a device that enrolled anew) each gets it: the central TSM knows
+        which of them is still good.
+        """
         now = self._clock()
+        attached = False
         for attachment in self._attached.values():
             if se not in attachment.ses:
                 continue
@@ -89,8 +94,8 @@ class Hub:
                 attachment.pending = [*attachment.pending, session][-_MAX_PENDING:]
             if attachment.poll is not None:
                 attachment.poll.set()
-            return True
-        return False
+            attached = True
+        return attached
 
     def online(self) -> frozenset[str]:
         """Return the SEs of the devices that hold a long poll now."""
