@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import socket
 import ssl
 import threading
 from typing import TYPE_CHECKING, Any
@@ -283,3 +284,22 @@ def test_helpers_refuse_what_is_no_certificate(tmp_path: Path) -> None:
     text.write_text("text")
     with pytest.raises(ProtocolError, match="not a certificate"):
         tls.client_context(text, text, [text])
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"", b"POST /enrol HTTP/1.1\r\n", b"POST /enrol HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n{"]
+)
+def test_a_client_that_does_not_finish_its_request_is_hung_up_on(
+    server: Server, monkeypatch: pytest.MonkeyPatch, beginning: bytes
+) -> None:
+    monkeypatch.setattr(tls, "_REQUEST_S", 0.1)
+    context = ssl.create_default_context(cafile=str(server.folder / "tsm" / "ca.pem"))
+    port = int(server.url.rpartition(":")[2])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as client,
+    ):
+        if beginning:
+            client.sendall(beginning)
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            assert client.recv(1) == b""

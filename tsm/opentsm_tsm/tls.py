@@ -15,6 +15,7 @@ import ssl
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -31,6 +32,8 @@ __all__ = ["TlsProtocol", "client_context", "listen", "peer", "serve", "server_c
 
 _BACKLOG: Final = 128
 _GRACE_S: Final = 2
+# How long a client may take for a whole request: nobody holds a connection with half of one.
+_REQUEST_S: Final = 30.0
 
 
 def server_context(
@@ -86,6 +89,8 @@ def _harden(context: ssl.SSLContext, certificate: Path, key: Path, cas: list[Pat
 class TlsProtocol(H11Protocol):
     """uvicorn's h11 protocol, which also tells the application who the client is."""
 
+    _late: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn's own
         """Wrap the application for this connection, so that every scope carries the TLS extension."""
         super().connection_made(transport)
@@ -107,6 +112,28 @@ class TlsProtocol(H11Protocol):
             await inner(scope, receive, send)
 
         self.app = app
+        self._limit()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; whoever has begun a request must end it in time, however slowly it drips."""
+        super().data_received(data)
+        if self.conn.their_state not in {h11.IDLE, h11.SEND_BODY}:
+            self._unlimit()
+        elif self._late is None:
+            self._limit()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Clean up."""
+        self._unlimit()
+        super().connection_lost(exc)
+
+    def _limit(self) -> None:
+        self._late = self.loop.call_later(_REQUEST_S, self.transport.abort)
+
+    def _unlimit(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 def peer(scope: MutableMapping[str, Any]) -> pki.Identity | None:
