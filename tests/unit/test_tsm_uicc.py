@@ -12,7 +12,7 @@ from opentsm_simulator.virtual_se import diversification_data
 from opentsm_tsm import operations, wire
 from opentsm_tsm.gateway_messages import IssuerAnswers, IssuerOutcome, IssuerRequest, IssuerScript
 from opentsm_tsm.handlers import SE_STATUS
-from opentsm_tsm.messages import Operation, ScriptEntry
+from opentsm_tsm.messages import Operation, ResolveOperation, ScriptEntry
 from opentsm_tsm.mno.config import Uicc
 from opentsm_tsm.mno.issuer import Issuer
 from opentsm_tsm.mno.store import MnoStore
@@ -167,3 +167,19 @@ def test_an_mnos_script_stays_in_its_own_domain(rig: Rig, target: str, apdu: str
     operation = rig.change("lock")
     assert operation.state == "failed"
     assert operation.apdus == 0
+
+
+def test_an_mno_that_can_not_tell_what_its_script_did_leaves_a_doubt(rig: Rig) -> None:
+    told = rig.mno.answer
+
+    def answer(path: str, message: object) -> bytes:
+        rig.mno.status = 200 if path == "issuer-script" else 409
+        return told(path, message)
+
+    rig.mno.answer = answer  # type: ignore[method-assign] # a gateway that lost its database in between
+    ended = rig.change("lock")
+    assert "card-state 7F" in rig.se.effects()
+    assert ended.state == "in-doubt"
+    desk = rig.world.central.desk
+    assert desk.resolve(OPERATOR, ended.operation, ResolveOperation(decision="accept")).state == "done"
+    assert status(rig).status == "locked"

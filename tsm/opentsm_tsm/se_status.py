@@ -137,15 +137,22 @@ class SeStatusHandler(PlannedHandler):
         """Take the MNO's answer: a script to run, or what became of the card."""
         try:
             if status != _OK:
-                operation.fail(centre.store, failed("mno-refused", "The MNO refuses.", f"status {status}"))
+                self._unusable(centre, operation, "The MNO refuses.", f"status {status}")
             elif operation.phase == _ASK:
                 self._script(centre, operation, decode(body, IssuerScript))
             else:
                 self._outcome(centre, operation, decode(body, IssuerOutcome))
         except (WireError, RefusalError) as error:
-            operation.fail(centre.store, failed("mno-refused", "The MNO's answer is not usable.", str(error)))
+            self._unusable(centre, operation, "The MNO's answer is not usable.", str(error))
         if not operation.final:
             operation.save(centre.store)
+
+    def _unusable(self, centre: Centre, operation: OperationRow, title: str, detail: str) -> None:
+        """End without the MNO; once its script has run, nobody else can tell what that did."""
+        if operation.phase == _TELL:
+            operation.doubt(centre.store, problem("in-doubt", 409, title, detail))
+        else:
+            operation.fail(centre.store, failed("mno-refused", title, detail))
 
     def _script(self, centre: Centre, operation: OperationRow, script: IssuerScript) -> None:
         if bytes(script.target) != centre.se(operation.se).issuer:
