@@ -45,9 +45,9 @@ def _installed() -> Iterator[Path]:
         build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", name, str(_ROOT)]
         subprocess.run(build, check=True, capture_output=True)
         (wheel,) = folder.glob("*.whl")
-        subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
-        pip = [str(folder / "venv" / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", str(wheel)]
-        subprocess.run(pip, check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
+        pip = [sys.executable, "-m", "pip", "--python", str(folder / "venv" / "bin" / "python")]
+        subprocess.run([*pip, "install", "--quiet", "--disable-pip-version-check", str(wheel)], check=True)
         yield folder / "venv" / "bin" / "opentsm"
 
 

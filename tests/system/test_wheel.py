@@ -48,8 +48,10 @@ def test_wheel_holds_the_applets_sources(wheel: Path) -> None:
 
 def test_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    subprocess.run([environment / "bin" / "pip", "install", "--quiet", str(wheel)], check=True, cwd=tmp_path)
+    # Not every python3 can put pip into an environment (Debian splits ensurepip off); ours installs from outside.
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python")]
+    subprocess.run([*pip, "install", "--quiet", str(wheel)], check=True, cwd=tmp_path)
     opentsm = environment / "bin" / "opentsm"
 
     version = subprocess.run([opentsm, "--version"], check=True, capture_output=True, text=True, cwd=tmp_path)
