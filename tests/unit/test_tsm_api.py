@@ -303,3 +303,11 @@ def test_a_client_that_does_not_finish_its_request_is_hung_up_on(
             client.sendall(beginning)
         with contextlib.suppress(ConnectionError, ssl.SSLError):
             assert client.recv(1) == b""
+
+
+def test_an_answer_waits_for_no_acknowledgement() -> None:
+    with tls.listen("127.0.0.1", 0) as sock, socket.create_connection(sock.getsockname()) as client:
+        accepted, _ = sock.accept()
+        with accepted:
+            assert client.getpeername() == accepted.getsockname()
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
