@@ -77,11 +77,10 @@ def sp() -> None:
     Every operation is kept before it is sent: after a crash or Ctrl-C, `opentsm sp resume` brings it to its end.
     Replies are JSON on standard output; what is being waited for is told on standard error.
     """  # noqa: D301 - click's mark for text that is not to be wrapped
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("opentsm: %(message)s"))
     told = logging.getLogger("opentsm_tsm.sp")
-    if not told.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("opentsm: %(message)s"))
-        told.addHandler(handler)
+    told.handlers = [handler]
     told.setLevel(logging.INFO)
 
 

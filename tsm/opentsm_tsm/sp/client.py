@@ -110,9 +110,12 @@ class TsmClient:
         Raises:
             RefusedError: refused.
             TransportError: no answer.
-            ProtocolError: the reply is not what the API says.
+            ProtocolError: the request or the reply is not what the API says.
         """
-        return decode(self._send("POST", f"{BASE}/{type(request).__name__}", encode(request)), reply)
+        document = encode(request)
+        # What the API can't take is found here.
+        decode(document, type(request))
+        return decode(self._send("POST", f"{BASE}/{type(request).__name__}", document), reply)
 
     def start(self, function: str, body: bytes) -> Accepted:
         """Send an operation's request, byte for byte; the central TSM does it once, however often it is sent."""
