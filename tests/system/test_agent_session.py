@@ -457,7 +457,7 @@ class TestProcess:
         rig.peer.wakeups.append(SESSION)
         limited = [sys.executable, "-c", FULL_DISK, "agent", "run", "--json", "--config", str(rig.config)]
         done = subprocess.run(limited, capture_output=True, text=True, check=False, timeout=30)
-        assert done.returncode == 1
+        assert done.returncode == 4
         assert "journal" in done.stderr
         assert "File too large" in done.stderr
         assert SESSION not in done.stderr
@@ -473,7 +473,7 @@ class TestProcess:
     def test_a_second_agent_on_one_journal_ends_at_once(self, rig: Rig) -> None:
         rig.start()
         code, _, err = Process(rig, 0).end()
-        assert code == 1
+        assert code == 4
         assert "another agent" in err
 
     def test_status_tells_what_the_journal_holds_while_the_agent_runs(self, rig: Rig) -> None:
