@@ -159,7 +159,11 @@ def _ask(tsm_url: str, code: EnrolmentCode, request: str, ca: Path) -> _Enrolled
     with HttpsClient(tsm_url, client_context(ca)) as client:
         response = client.request("POST", "/enrol", body=body, timeout_s=_TIMEOUT_S)
     if response.status != 200:
-        raise EnrolmentRefusedError(f"the TSM refuses to enrol this device: {_problem(response.status, response.body)}")
+        why = _problem(response.status, response.body)
+        if response.status == 404:
+            # A TSM tells nobody which of these it is.
+            why += " (the code is unknown, used up or over; the TSM's operator makes a new one)"
+        raise EnrolmentRefusedError(f"the TSM refuses to enrol this device: {why}")
     try:
         return msgspec.json.decode(response.body, type=_Enrolled)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -185,6 +185,6 @@ class TestCommand:
         wrong = base64.b32encode(bytes(16)).decode().rstrip("=")
         refused = self.run(config, "--code", code(authority, wrong))
         assert refused.returncode == 1
-        assert "no such code" in refused.stderr
+        assert "no such code (the code is unknown, used up or over" in refused.stderr
         peer.close()
         assert self.run(config, "--code", code(authority)).returncode == 3

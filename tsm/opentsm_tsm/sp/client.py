@@ -61,6 +61,7 @@ class TsmClient:
 
     def __init__(self, url: str, certificate: Path, key: Path, ca: Path, *, patience_s: float = 60.0) -> None:
         self._patience_s = patience_s
+        self._ca = ca
         self._http = httpx.Client(
             base_url=url,
             verify=tls.client_context(certificate, key, [ca]),
@@ -87,8 +88,12 @@ class TsmClient:
             try:
                 response = self._http.request(method, path, content=body, headers=headers)
             except httpx.HTTPError as error:
-                # httpx tells a TLS 1.3 refusal of our certificate as an empty ReadError.
-                reason = str(error) or f"{type(error).__name__}; is this client certificate accepted there?"
+                reason = _reason(error)
+                if "CERTIFICATE_VERIFY_FAILED" in reason:
+                    # Another try meets the same certificate.
+                    raise TransportError(
+                        f"central TSM at {self._http.base_url}: its certificate is not from the CA in {self._ca}"
+                    ) from error
                 if time.monotonic() + pause_s > end:
                     raise TransportError(f"central TSM at {self._http.base_url}: {reason}") from error
                 if not told:
@@ -158,6 +163,13 @@ def result_of(operation: Operation, kind: type[M]) -> M:
 def reply_type(function: str) -> type[Message]:
     """Return the type of a function's reply or result."""
     return FUNCTIONS[function].reply
+
+
+def _reason(error: httpx.HTTPError) -> str:
+    """Say why no answer came: a TLS 1.3 refusal of our certificate looks like a hang-up, or like nothing at all."""
+    if isinstance(error, (httpx.RemoteProtocolError, httpx.ReadError)):
+        return f"{str(error).rstrip('.') or 'hung up'} (is this client certificate accepted there?)"
+    return str(error) or type(error).__name__
 
 
 def _problem(response: httpx.Response) -> Problem:
