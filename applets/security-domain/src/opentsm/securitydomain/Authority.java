@@ -1,6 +1,7 @@
 package opentsm.securitydomain;
 
 import javacard.framework.ISOException;
+import javacard.framework.Util;
 import opentsm.open.Entry;
 import opentsm.open.Open;
 import org.globalplatform.GPRegistryEntry;
@@ -22,7 +23,17 @@ final class Authority {
 
     private static final byte GRANTABLE_3 = 0x10;
 
+    /** In card capability information (annex H.4): what a domain (81) and an application (82) can be given. */
+    private static final byte[] CAPABILITIES = {
+        (byte) 0x81, 0x03, (byte) 0x9E, (byte) 0xFF, (byte) 0xB0, (byte) 0x82, 0x03, 0x1E, (byte) 0x9F, 0x30
+    };
+
     private Authority() {}
+
+    /** Writes the privileges' part of card capability information. */
+    static short putCapabilities(byte[] response, short at) {
+        return Util.arrayCopyNonAtomic(CAPABILITIES, (short) 0, response, at, (short) CAPABILITIES.length);
+    }
 
     /** Returns this domain's entry, refusing one that is not in the state to manage anything (clause 5.3.2). */
     static Entry ready() {

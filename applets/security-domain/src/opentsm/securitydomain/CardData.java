@@ -13,30 +13,6 @@ import org.globalplatform.GPRegistryEntry;
  * <p>Spec: GP Card 2.3.1 clauses 7.4.1, 11.3, 11.9.3.1, 11.11, annex H.
  */
 final class CardData {
-    /** Card recognition data (annex H.2) up to the SCP's i parameter: GP 2.3.1, OID 1.2.840.114283. */
-    private static final byte[] RECOGNITION = {
-        0x66, 0x31, 0x73, 0x2F,
-        0x06, 0x07, 0x2A, (byte) 0x86, 0x48, (byte) 0x86, (byte) 0xFC, 0x6B, 0x01,
-        0x60, 0x0C, 0x06, 0x0A, 0x2A, (byte) 0x86, 0x48, (byte) 0x86, (byte) 0xFC, 0x6B, 0x02, 0x02, 0x03, 0x01,
-        0x63, 0x09, 0x06, 0x07, 0x2A, (byte) 0x86, 0x48, (byte) 0x86, (byte) 0xFC, 0x6B, 0x03,
-        0x64, 0x0B, 0x06, 0x09, 0x2A, (byte) 0x86, 0x48, (byte) 0x86, (byte) 0xFC, 0x6B, 0x04, 0x03
-    };
-
-    /**
-     * Card capability information (annex H.4): SCP03, its i parameter, AES-128, -192 and -256; the privileges that a
-     * Security Domain (81) and an application (82) can have; the hashes of load files that the card can compute (83),
-     * none as long as it takes no LOAD.
-     */
-    private static final byte[] CAPABILITIES = {
-        0x67, 0x17,
-        (byte) 0xA0, 0x09, (byte) 0x80, 0x01, 0x03, (byte) 0x81, 0x01, 0x70, (byte) 0x82, 0x01, 0x07,
-        (byte) 0x81, 0x03, (byte) 0x9E, (byte) 0xFF, (byte) 0xB0,
-        (byte) 0x82, 0x03, 0x1E, (byte) 0x9F, 0x30,
-        (byte) 0x83, 0x00
-    };
-
-    private static final short CAPABILITIES_OPTIONS = 9;
-
     /** FCI's proprietary data (clause 11.9.3.1): the longest command data field. */
     private static final byte[] FCI_PROPRIETARY = {(byte) 0xA5, 0x04, (byte) 0x9F, 0x65, 0x01, (byte) 0xFF};
 
@@ -54,7 +30,7 @@ final class CardData {
     private static final short VALUE_SIZE = 16;
 
     private final KeyStore keys;
-    private final SecureChannelService channel;
+    private final Capabilities capabilities;
 
     /** This domain's own provider number (42) and image number (45): length, then value. The issuer's are the card's. */
     private final byte[] providerNumber = new byte[(short) (1 + VALUE_SIZE)];
@@ -64,9 +40,9 @@ final class CardData {
     /** Number of the next block of STORE DATA, and details of an effect; cleared at reset. */
     private final byte[] scratch;
 
-    CardData(KeyStore keys, SecureChannelService channel) {
+    CardData(KeyStore keys, Capabilities capabilities) {
         this.keys = keys;
-        this.channel = channel;
+        this.capabilities = capabilities;
         scratch = JCSystem.makeTransientByteArray((short) 2, JCSystem.CLEAR_ON_RESET);
     }
 
@@ -84,13 +60,11 @@ final class CardData {
     short get(short tag, byte[] response) {
         switch (tag) {
             case Gp.TAG_CARD_DATA:
-                short at = copy(RECOGNITION, response);
-                response[at] = channel.options();
-                return (short) (at + 1);
+                short at = Tlv.putHeader(response, (short) 0, tag, (short) 0);
+                return Tlv.closeLength(response, (short) (at - 1), capabilities.putRecognition(response, at));
             case Gp.TAG_CAPABILITIES:
-                at = copy(CAPABILITIES, response);
-                response[CAPABILITIES_OPTIONS] = channel.options();
-                return at;
+                at = Tlv.putHeader(response, (short) 0, tag, (short) 0);
+                return Tlv.closeLength(response, (short) (at - 1), capabilities.put(response, at));
             case Gp.TAG_KEY_INFORMATION:
                 return keyInformation(response);
             case Gp.TAG_SEQUENCE_COUNTER:
@@ -106,10 +80,6 @@ final class CardData {
                 ISOException.throwIt(Gp.SW_NOT_FOUND);
                 return 0;
         }
-    }
-
-    private static short copy(byte[] object, byte[] response) {
-        return Util.arrayCopyNonAtomic(object, (short) 0, response, (short) 0, (short) object.length);
     }
 
     private static short ofCard(short tag, byte[] response) {

@@ -25,6 +25,8 @@ final class ContentManagement {
     /** P2 of DELETE: the object and what is related to it (clause 11.2.2.2). */
     private static final byte RELATED = (byte) 0x80;
 
+    private static final short TAG_HASHES = 0x0083;
+
     /** Bit of the first byte of privileges (table 11-7). */
     private static final byte CARD_RESET = 0x04;
 
@@ -46,6 +48,14 @@ final class ContentManagement {
     ContentManagement(Personalization personalization) {
         this.personalization = personalization;
         at = JCSystem.makeTransientShortArray(FIELDS, JCSystem.CLEAR_ON_RESET);
+    }
+
+    /**
+     * Writes the content management's part of card capability information (annex H.4): 83 hashes of load files, 84 to 87
+     * cipher suites of ciphered load files, tokens, receipts and DAPs. No hash as long as no LOAD is taken.
+     */
+    short putCapabilities(byte[] response, short at) {
+        return Tlv.putHeader(response, at, TAG_HASHES, (short) 0);
     }
 
     /** Runs INSTALL. */

@@ -31,6 +31,16 @@ final class SecureChannelService implements SecureChannel {
     private static final byte I_R_MAC = 0x20;
     private static final byte I_R_ENCRYPTION = 0x40;
 
+    /** 64 of recognition data up to protocol and i: OID 1.2.840.114283.4. */
+    private static final byte[] SCHEME = {
+        0x64, 0x0B, 0x06, 0x09, 0x2A, (byte) 0x86, 0x48, (byte) 0x86, (byte) 0xFC, 0x6B, 0x04
+    };
+
+    /** A0 of card capability information: SCP03, the i parameter, AES of 128, 192 and 256 bits. */
+    private static final byte[] CAPABILITIES = {
+        (byte) 0xA0, 0x09, (byte) 0x80, 0x01, SCP03, (byte) 0x81, 0x01, 0x00, (byte) 0x82, 0x01, 0x07
+    };
+
     private static final short DIVERSIFICATION_SIZE = 10;
     private static final short S8 = 8;
     private static final short S16 = 16;
@@ -71,8 +81,19 @@ final class SecureChannelService implements SecureChannel {
         return response != I_R_ENCRYPTION && reserved == 0;
     }
 
-    byte options() {
-        return options;
+    /** Writes the scheme OIDs (64) of recognition data: SCP03 and this domain's i parameter (annex H.2). */
+    short putSchemes(byte[] response, short at) {
+        at = Util.arrayCopyNonAtomic(SCHEME, (short) 0, response, at, (short) SCHEME.length);
+        response[at++] = SCP03;
+        response[at++] = options;
+        return at;
+    }
+
+    /** Writes the protocols' part of card capability information (annex H.4): one A0 for each that the card knows. */
+    short putCapabilities(byte[] response, short at) {
+        at = Util.arrayCopyNonAtomic(CAPABILITIES, (short) 0, response, at, (short) CAPABILITIES.length);
+        response[(short) (at - 4)] = options;
+        return at;
     }
 
     /** Returns the session of the current selection, or null. */

@@ -58,7 +58,7 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         content = new ContentManagement(personalization);
         lifeCycle = new LifeCycleControl();
         report = new StatusReport();
-        cardData = new CardData(keys, channel);
+        cardData = new CardData(keys, new Capabilities(channel, content));
         takeKeySets(array, parameters, end);
     }
 
