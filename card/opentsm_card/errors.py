@@ -1,12 +1,13 @@
 """The errors of opentsm: one tree, so that a caller can catch as much or as little as it means to.
 
 The `opentsm` command maps them to exit codes: `CardError`, `SecureChannelError` and `ScriptError` 1 (refused),
-`TransportError` 3 (link or network), `ProtocolError` and `StorageError` 4 (bad input).
+`TransportError` 3 (link or network), `ProtocolError`, `CapError` and `StorageError` 4 (bad input).
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "CapError",
     "CardError",
     "CardRemovedError",
     "LinkTimeoutError",
@@ -37,6 +38,41 @@ class LinkTimeoutError(TransportError):
 
 class ProtocolError(OpenTsmError):
     """Bytes or a document break the format they claim; the message names the place."""
+
+
+class CapError(OpenTsmError):
+    """A CAP, export or class file, or a source it came from, breaks a rule; the message names the place.
+
+    Args:
+        reason: the rule that is broken, and what to do where that is not plain.
+        component: the component's name, such as "Method", or the file's.
+        offset_bytes: where in the component's info item (behind tag and size), or in the file.
+        where: class and method, or a source file and line, as people write them.
+        pc: offset of the instruction in the method's bytecodes.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        component: str | None = None,
+        offset_bytes: int | None = None,
+        where: str | None = None,
+        pc: int | None = None,
+    ) -> None:
+        self.reason = reason
+        self.component = component
+        self.offset_bytes = offset_bytes
+        self.where = where
+        self.pc = pc
+        place = [
+            None if component is None else f"{component} component" if component.isalpha() else component,
+            None if offset_bytes is None else f"offset {offset_bytes:#06x}",
+            where,
+            None if pc is None else f"pc {pc}",
+        ]
+        prefix = ", ".join(part for part in place if part)
+        super().__init__(f"{prefix}: {reason}" if prefix else reason)
 
 
 class StorageError(OpenTsmError):

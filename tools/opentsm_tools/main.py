@@ -11,6 +11,7 @@ import click
 
 from opentsm_card import __version__
 from opentsm_card.errors import (
+    CapError,
     CardError,
     OpenTsmError,
     ProtocolError,
@@ -97,7 +98,7 @@ def exit_code(error: OpenTsmError) -> int:
     match error:
         case TransportError():
             return EXIT_LINK
-        case ProtocolError() | StorageError():
+        case ProtocolError() | CapError() | StorageError():
             return EXIT_INPUT
         case CardError() | SecureChannelError() | ScriptError():
             return EXIT_REFUSED
