@@ -11,10 +11,11 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
+from opentsm_card.command_names import CommandName
 from opentsm_card.errors import ProtocolError
 from opentsm_card.lifecycle import CardState, SecurityDomainState, is_locked
 from opentsm_card.privileges import Privilege
@@ -39,16 +40,36 @@ class Role(StrEnum):
     ISSUER = "issuer"
     CENTRAL = "central"
     PROVIDER = "provider"
+    # Third parties: one manages on its own authority, one with a token for each operation.
+    AUTHORIZED = "authorized"
+    DELEGATED = "delegated"
 
 
 class Situation(StrEnum):
     """The life cycles, of the security domain and of the card, that decide what a security domain accepts."""
 
-    NEW = "new"
-    READY = "ready"
+    # The issuer security domain's own life cycle is the card's.
+    OP_READY = "op_ready"
+    INITIALIZED = "initialized"
+    SECURED = "secured"
+    # Of a supplementary one, on a card that is OP_READY, INITIALIZED or SECURED.
+    INSTALLED = "installed"
+    SELECTABLE = "selectable"
+    PERSONALIZED = "personalized"
     LOCKED = "locked"
+    # Of either.
     CARD_LOCKED = "card_locked"
     TERMINATED = "terminated"
+
+    @property
+    def is_new(self) -> bool:
+        """True for a supplementary security domain that has no keys of its own yet."""
+        return self in {Situation.INSTALLED, Situation.SELECTABLE}
+
+    @property
+    def is_ready(self) -> bool:
+        """True for a security domain that has keys of its own, and neither it nor the card is locked."""
+        return self in {Situation.OP_READY, Situation.INITIALIZED, Situation.SECURED, Situation.PERSONALIZED}
 
 
 class Acceptance(StrEnum):
@@ -56,35 +77,13 @@ class Acceptance(StrEnum):
 
     OPEN = "open"
     SESSION = "session"
+    TOKEN = "token"  # noqa: S105 - the word of the tables, no secret
     REFUSED = "-"
+    # Of no table: the situation does not arise for this security domain.
     NEVER = "never"
 
 
-class CommandName(StrEnum):
-    """The rows: one a command, or a form of one that needs an authority of its own."""
-
-    SELECT = "select"
-    MANAGE_CHANNEL = "manage-channel"
-    INITIALIZE_UPDATE = "initialize-update"
-    EXTERNAL_AUTHENTICATE = "external-authenticate"
-    GET_DATA = "get-data"
-    GET_STATUS = "get-status"
-    SET_STATUS_APPLICATION = "set-status-application"
-    SET_STATUS_DOMAIN = "set-status-domain"
-    SET_STATUS_CARD = "set-status-card"
-    SET_STATUS_CONTACTLESS = "set-status-contactless"
-    PUT_KEY = "put-key"
-    DELETE_KEY = "delete-key"
-    STORE_DATA = "store-data"
-    INSTALL_FOR_PERSONALIZATION = "install-for-personalization"
-    INSTALL_FOR_LOAD = "install-for-load"
-    LOAD = "load"
-    INSTALL_FOR_INSTALL = "install-for-install"
-    INSTALL_FOR_MAKE_SELECTABLE = "install-for-make-selectable"
-    INSTALL_FOR_EXTRADITION = "install-for-extradition"
-    INSTALL_FOR_REGISTRY_UPDATE = "install-for-registry-update"
-    DELETE_APPLICATION = "delete-application"
-    DELETE_LOAD_FILE = "delete-load-file"
+_ACCEPTED: Final = frozenset({Acceptance.OPEN, Acceptance.SESSION, Acceptance.TOKEN})
 
 
 class DomainTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,18 +94,25 @@ class DomainTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         keys_held_by: who holds its own keys in the field.
         parent: the security domain it is associated with (the issuer SD: itself).
         privileges: names of `Privilege`.
-        commands: for each command a cell for each situation, in the order of the file's `situations`.
+        situations: those that arise for it, in the order of the cells.
+        commands: for each command a cell for each of `situations`.
     """
 
     title: str
     keys_held_by: str
     parent: Role
     privileges: tuple[str, ...]
-    commands: dict[CommandName, tuple[Acceptance, Acceptance, Acceptance, Acceptance, Acceptance]]
+    situations: Annotated[tuple[Situation, ...], msgspec.Meta(min_length=1)]
+    commands: dict[CommandName, tuple[Acceptance, ...]]
 
     def cell(self, command: CommandName, at: Situation) -> Acceptance:
-        """Return how this security domain takes a command in a situation."""
-        return self.commands[command][_COLUMN[at]]
+        """Return how this security domain takes a command in a situation; NEVER where that does not arise."""
+        return self.commands[command][self.situations.index(at)] if at in self.situations else Acceptance.NEVER
+
+    def accepts(self, command: CommandName, at: Situation | None = None) -> bool:
+        """Tell whether it accepts a command in a situation (None: in any), if need be in a session or with a token."""
+        cells = self.commands[command] if at is None else (self.cell(command, at),)
+        return not _ACCEPTED.isdisjoint(cells)
 
     @property
     def privilege_bits(self) -> Privilege:
@@ -121,7 +127,6 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name: how configuration files and profiles name it.
         title: the same for people.
         figure: the figure of the mission that shows it.
-        situations: the order of the cells in each row.
         application_privileges: names of the privileges that a service provider's application may be given.
         domains: the security domains by role; without `central` the issuer SD is the central SD.
     """
@@ -129,7 +134,6 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     title: str
     figure: int
-    situations: tuple[Situation, ...]
     application_privileges: tuple[str, ...]
     domains: dict[Role, DomainTable]
 
@@ -147,10 +151,17 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What an application may be given, as bits."""
         return _bits(self.application_privileges)
 
+    @property
+    def cells(self) -> int:
+        """How many cells its tables have."""
+        return sum(len(table.commands) * len(table.situations) for table in self.domains.values())
 
-_SITUATIONS: Final = tuple(Situation)
-_COLUMN: Final = {situation: column for column, situation in enumerate(_SITUATIONS)}
+
 _FOLDER: Final = "configurations"
+_OF_THE_ISSUER: Final = frozenset({Situation.OP_READY, Situation.INITIALIZED, Situation.SECURED})
+_OF_OTHERS: Final = frozenset(
+    {Situation.INSTALLED, Situation.SELECTABLE, Situation.PERSONALIZED, Situation.LOCKED},
+)
 
 
 def situation(domain_state: int, card_state: int, *, issuer: bool) -> Situation:
@@ -166,10 +177,13 @@ def situation(domain_state: int, card_state: int, *, issuer: bool) -> Situation:
     if card_state == CardState.CARD_LOCKED:
         return Situation.CARD_LOCKED
     if issuer:
-        return Situation.READY
+        states = {CardState.OP_READY: Situation.OP_READY, CardState.INITIALIZED: Situation.INITIALIZED}
+        return next((found for state, found in states.items() if state == card_state), Situation.SECURED)
     if is_locked(domain_state):
         return Situation.LOCKED
-    return Situation.READY if domain_state >= SecurityDomainState.PERSONALIZED else Situation.NEW
+    if domain_state >= SecurityDomainState.PERSONALIZED:
+        return Situation.PERSONALIZED
+    return Situation.SELECTABLE if domain_state >= SecurityDomainState.SELECTABLE else Situation.INSTALLED
 
 
 def configuration_names() -> tuple[str, ...]:
@@ -200,8 +214,6 @@ def parse_configuration(document: bytes) -> Configuration:
         parsed = msgspec.toml.decode(document, type=Configuration)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProtocolError(f"SE configuration: {error}") from error
-    if parsed.situations != _SITUATIONS:
-        raise ProtocolError(f"SE configuration {parsed.name}: situations must be {', '.join(_SITUATIONS)}")
     if not {Role.ISSUER, Role.PROVIDER} <= parsed.domains.keys():
         raise ProtocolError(f"SE configuration {parsed.name}: domains.issuer and domains.provider are needed")
     _bits(parsed.application_privileges)
@@ -209,12 +221,27 @@ def parse_configuration(document: bytes) -> Configuration:
         where = f"SE configuration {parsed.name}: domains.{role}"
         if domain.parent not in parsed.domains:
             raise ProtocolError(f"{where}: its parent {domain.parent} is not there")
-        missing = sorted(set(CommandName) - domain.commands.keys())
-        if missing:
-            raise ProtocolError(f"{where}: no row for {', '.join(missing)}")
+        _check_situations(role, domain, where)
+        _check_rows(domain, where)
         if not domain.privilege_bits & Privilege.SECURITY_DOMAIN:
             raise ProtocolError(f"{where}: a security domain needs the privilege SECURITY_DOMAIN")
     return parsed
+
+
+def _check_situations(role: Role, domain: DomainTable, where: str) -> None:
+    strange = _OF_OTHERS if role is Role.ISSUER else _OF_THE_ISSUER
+    for at in domain.situations:
+        if at in strange or domain.situations.count(at) > 1:
+            raise ProtocolError(f"{where}: the situation {at} is named twice, or does not arise for it")
+
+
+def _check_rows(domain: DomainTable, where: str) -> None:
+    missing = sorted(set(CommandName) - domain.commands.keys())
+    if missing:
+        raise ProtocolError(f"{where}: no row for {', '.join(missing)}")
+    for command, cells in domain.commands.items():
+        if len(cells) != len(domain.situations) or Acceptance.NEVER in cells:
+            raise ProtocolError(f"{where}: {command} needs a cell for each of {', '.join(domain.situations)}")
 
 
 def _bits(names: tuple[str, ...]) -> Privilege:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from opentsm_card.configurations import configuration, configuration_names
+from opentsm_card.configurations import Role, configuration, configuration_names
 from opentsm_card.delete import DeleteObject
 from opentsm_card.lifecycle import CardState
 from opentsm_card.plan import (
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from opentsm_card.plan import PlannedCommand
     from opentsm_card.registry import Registry
 
-CENTRE: Final = {"embedded": ISD, "uicc": CENTRAL}
+CENTRE: Final = {Role.ISSUER: ISD, Role.CENTRAL: CENTRAL}
 TEMPORARY: Final = keys(0x30, 21)
 
 
@@ -58,7 +58,7 @@ class Runner:
     """A central TSM of a few lines: reads the registry, plans, sends block by block."""
 
     def __init__(self, name: str) -> None:
-        centre = CENTRE[name]
+        centre = CENTRE[configuration(name).central_role]
         self.se = VirtualSe.create(name)
         self.element = SecureElement(
             configuration(name),

@@ -12,13 +12,12 @@ from opentsm_card.configurations import (
     Acceptance,
     CommandName,
     Configuration,
-    Situation,
     configuration,
     configuration_names,
 )
 
 ROOT = Path(__file__).parents[2]
-SHOWN = {Acceptance.OPEN: "open", Acceptance.SESSION: "session", Acceptance.REFUSED: "no", Acceptance.NEVER: ""}
+SHOWN = {Acceptance.OPEN: "open", Acceptance.SESSION: "session", Acceptance.TOKEN: "token", Acceptance.REFUSED: "no"}
 
 
 def expected(table: Configuration) -> str:
@@ -28,17 +27,16 @@ def expected(table: Configuration) -> str:
         under = "itself" if domain.parent is role else table.domains[domain.parent].title
         names = ", ".join(domain.privileges)
         bits = domain.privilege_bits.encode().hex().upper()
-        situations = [at for at in Situation if domain.cell(CommandName.SELECT, at) is not Acceptance.NEVER]
         lines += [
             f"### {domain.title[0].upper()}{domain.title[1:]} (`{table.name}`)",
             "",
             f"Keys: {domain.keys_held_by}. Under: {under}. Privileges `{bits}`: {names}.",
             "",
-            "| command | " + " | ".join(at.replace("_", " ") for at in situations) + " |",
-            "| --- |" + " --- |" * len(situations),
+            "| command | " + " | ".join(at.replace("_", " ") for at in domain.situations) + " |",
+            "| --- |" + " --- |" * len(domain.situations),
         ]
         for command in CommandName:
-            cells = " | ".join(SHOWN[domain.cell(command, at)] for at in situations)
+            cells = " | ".join(SHOWN[domain.cell(command, at)] for at in domain.situations)
             lines.append(f"| {command} | {cells} |")
         lines.append("")
     return "\n".join(lines)

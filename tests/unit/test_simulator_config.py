@@ -77,7 +77,8 @@ def test_what_is_no_address(text: str) -> None:
 
 def test_the_profiles_are_listed() -> None:
     result = CliRunner().invoke(se, ["profiles", "--json"])
-    assert [entry["name"] for entry in json.loads(result.output)["profiles"]] == ["embedded", "uicc"]
+    names = ("embedded", "embedded-third-parties", "uicc", "uicc-third-parties")
+    assert tuple(entry["name"] for entry in json.loads(result.output)["profiles"]) == names
     assert "uicc " in CliRunner().invoke(se, ["profiles"]).output
 
 

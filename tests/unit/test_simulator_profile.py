@@ -35,7 +35,7 @@ domain = "A000000151000000"
 
 
 def test_the_profiles_of_the_package() -> None:
-    assert profile_names() == ("embedded", "uicc")
+    assert profile_names() == ("embedded", "embedded-third-parties", "uicc", "uicc-third-parties")
     embedded, uicc = load_profile("embedded"), load_profile("uicc")
     assert embedded.name == "embedded"
     assert [instance.aid for instance in embedded.instances] == [
@@ -81,7 +81,7 @@ def test_a_profile_that_is_not_valid_says_where(tmp_path: Path, old: str, new: s
 
 
 def test_a_profile_that_is_not_there_is_said_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(ProtocolError, match="embedded, uicc"):
+    with pytest.raises(ProtocolError, match="embedded, embedded-third-parties, uicc"):
         load_profile("sim")
     with pytest.raises(ProtocolError, match="no such file"):
         load_profile(str(tmp_path / "none.toml"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from opentsm_card.configurations import Acceptance, CommandName, Role, Situation, situation
+from opentsm_card.configurations import CommandName, Role, Situation, situation
 from opentsm_card.lifecycle import CardState, SecurityDomainState
 from opentsm_card.plan.refusal import PlanError, Refusal
 from opentsm_card.privileges import Privilege
@@ -28,6 +28,7 @@ __all__ = ["Authority"]
 _BEYOND_ITS_OWN: Final = {
     CommandName.DELETE_APPLICATION: Privilege.GLOBAL_DELETE,
     CommandName.DELETE_LOAD_FILE: Privilege.GLOBAL_DELETE,
+    CommandName.DELETE_LOAD_FILE_AND_APPLICATIONS: Privilege.GLOBAL_DELETE,
     CommandName.SET_STATUS_APPLICATION: Privilege.GLOBAL_LOCK,
     CommandName.SET_STATUS_DOMAIN: Privilege.GLOBAL_LOCK,
     CommandName.SET_STATUS_CONTACTLESS: Privilege.CONTACTLESS_ACTIVATION,
@@ -97,7 +98,7 @@ class Authority:
         """
         holder = domain
         passed = set()
-        while self._situation(holder) is Situation.NEW and holder not in passed:
+        while self._situation(holder).is_new and holder not in passed:
             passed.add(holder)
             entry = self.registry.find(holder)
             assert entry is not None, "only an entry of the registry can be new"
@@ -120,7 +121,7 @@ class Authority:
         entry = self.registry.find(domain)
         if entry is not None and entry.kind in {Kind.APPLICATION, Kind.LOAD_FILE}:
             return False
-        return (known or entry is not None) and self._situation(domain) is Situation.READY
+        return (known or entry is not None) and self._situation(domain).is_ready
 
     def _situation(self, domain: Aid) -> Situation:
         entry = self.registry.find(domain)
@@ -131,9 +132,9 @@ class Authority:
     def _accepts(self, domain: Aid, command: CommandName, subject: Aid | None) -> None:
         table = self.element.configuration.domains[self.role(domain)]
         now = self._situation(domain)
-        if table.cell(command, now) in {Acceptance.OPEN, Acceptance.SESSION}:
+        if table.accepts(command, now):
             return
-        if table.cell(command, Situation.READY) in {Acceptance.OPEN, Acceptance.SESSION}:
+        if table.accepts(command):
             card = self.card_state
             state = CardState(card).name if now in {Situation.CARD_LOCKED, Situation.TERMINATED} else now
             refusal, why = Refusal.LIFE_CYCLE, f"the {table.title} does not accept it while the card or it is {state}"

@@ -20,9 +20,6 @@ from opentsm_card.set_status import SetStatus
 if TYPE_CHECKING:
     from opentsm_card.aid import Aid
 
-if TYPE_CHECKING:
-    from opentsm_card.aid import Aid
-
 __all__ = ["Block", "LoadPackage", "PlannedCommand", "PutTemporaryKeys"]
 
 

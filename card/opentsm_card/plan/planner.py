@@ -11,7 +11,8 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from opentsm_card.configurations import CommandName, Role
+from opentsm_card.command_names import CommandName, set_status_card
+from opentsm_card.configurations import Role
 from opentsm_card.delete import DeleteObject
 from opentsm_card.install import (
     InstallForExtradition,
@@ -154,7 +155,9 @@ class _Planner:
         self._do_card(wanted)
 
     def _do_card(self, state: CardState) -> None:
-        target, via = self.authority.runner(CommandName.SET_STATUS_CARD)
+        name = set_status_card(state)
+        assert name is not None, "nothing leads to OP_READY"
+        target, via = self.authority.runner(name)
         self._step(target, via, SetStatus.card(state))
         if self.registry.isd is None:
             self.element = replace(self.element, card_state=state)
@@ -233,7 +236,7 @@ class _Planner:
             self._privileges(item.aid, item.privileges, table.privilege_bits)
         self._selectable(item.aid)
         if item.key_version is not None and unlocked(self._entry(item.aid).state) < SecurityDomainState.PERSONALIZED:
-            via = self.authority.opened_by(item.aid, CommandName.PUT_KEY)
+            via = self.authority.opened_by(item.aid, CommandName.PUT_KEY_NEW)
             self._step(item.aid, via, PutTemporaryKeys(item.key_version))
 
     def _application(self, item: ApplicationPresent) -> None:
@@ -342,4 +345,4 @@ def _same_package(entry: RegistryEntry, package: Aid) -> None:
 
 def _no_way(state: int, wanted: CardState) -> PlanError:
     why = f"there is no way from {CardState(state).name} to {wanted.name}"
-    return PlanError(Refusal.LIFE_CYCLE, why, command=CommandName.SET_STATUS_CARD)
+    return PlanError(Refusal.LIFE_CYCLE, why, command=set_status_card(wanted) or "")
