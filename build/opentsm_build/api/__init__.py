@@ -1,0 +1,20 @@
+"""The APIs that a card offers, as token tables: Java Card, GlobalPlatform, UICC.
+
+The tables (`*.json`) hold facts from the published export files of these APIs: AIDs, versions, tokens, flags and
+constants.
+"""
+
+from opentsm_build.api.model import ApiClass, ApiField, ApiMethod, ApiPackage
+from opentsm_build.api.tables import DEFAULT_RELEASE, RELEASES, java_card, package, versions
+
+__all__ = [
+    "DEFAULT_RELEASE",
+    "RELEASES",
+    "ApiClass",
+    "ApiField",
+    "ApiMethod",
+    "ApiPackage",
+    "java_card",
+    "package",
+    "versions",
+]
