@@ -134,9 +134,8 @@ def package(name: str, version: str) -> ApiPackage:
     if entry is None:
         known = ", ".join(versions(name))
         dotted = name.replace("/", ".")
-        raise CapError(
-            f"there is no {dotted} {version}; there are {known}" if known else f"there is no table of {dotted}"
-        )
+        reason = f"there is no {dotted} {version}; there are {known}" if known else f"there is no table of {dotted}"
+        raise CapError(reason)
     classes = {}
     for short, of in entry["classes"].items():
         methods = {row[2] + row[3]: ApiMethod(*row) for row in of["methods"]}

@@ -5,6 +5,7 @@ Spec: JVMS 8, 4.9.1 (static constraints), 6.5.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from typing import TYPE_CHECKING, Final
 
@@ -81,7 +82,7 @@ class _Decoder:
             name, form = NAMES[opcode], FORMS[opcode]
             yield self.instruction(name, form)
 
-    def instruction(self, name: str, form: str) -> Insn:  # noqa: C901 - one arm for each form of operand
+    def instruction(self, name: str, form: str) -> Insn:  # noqa: C901, PLR0911, PLR0912 - one arm for each form of operand
         match form:
             case "-":
                 short = _SHORT.get(name)
@@ -133,11 +134,7 @@ class _Decoder:
             return Insn(self.at, "iconst", value)
         if name in ("new", "anewarray", "checkcast", "instanceof"):
             return Insn(self.at, name, self.pool.class_name_at(index))
-        return Insn(
-            self.at,
-            name,
-            self.pool.member(index, field="field" in name or (name.endswith("static") and name != "invokestatic")),
-        )
+        return Insn(self.at, name, self.pool.member(index, field=not name.startswith("invoke")))
 
     def switch(self, name: str, form: str) -> Insn:
         self.pc += -self.pc % 4
@@ -157,7 +154,7 @@ class _Decoder:
         self.pc += count * width
         if form == "k":
             keys, numbers = numbers[::2], numbers[1::2]
-            if any(first >= second for first, second in zip(keys, keys[1:], strict=False)):
+            if any(first >= second for first, second in itertools.pairwise(keys)):
                 raise self.fail("the keys of a lookupswitch do not ascend")
         return Insn(self.at, "switch", Switch(default, keys, tuple(self.at + number for number in numbers)))
 
