@@ -47,11 +47,11 @@ def test_help_lists_every_command_without_importing_the_rooms() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for name in ("agent", "demo", "doctor", "mno", "se", "sp", "tsm"):
+    for name in ("agent", "card", "demo", "doctor", "mno", "se", "sp", "tsm"):
         assert f"  {name} " in done.stdout
 
 
-@pytest.mark.parametrize("name", ["agent", "demo", "doctor", "mno", "se", "sp", "tsm"])
+@pytest.mark.parametrize("name", ["agent", "card", "demo", "doctor", "mno", "se", "sp", "tsm"])
 def test_every_command_teaches(name: str) -> None:
     result = CliRunner().invoke(cli, [name, "--help"])
     assert result.exit_code == 0, result.output

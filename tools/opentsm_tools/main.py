@@ -28,6 +28,7 @@ _COMMANDS: Final = {
         "opentsm_agent.cli:agent",
         "Relay scripts from the central TSM to this device's secure elements.",
     ),
+    "card": ("opentsm_tools.card.cli:card", "Look at a card and manage what is on it."),
     "demo": ("opentsm_tools.demo.cli:demo", "Run the whole system on this machine, end to end."),
     "doctor": ("opentsm_tools.doctor:doctor", "Say what this machine has and lacks, and how to mend it."),
     "mno": ("opentsm_tsm.mno_cli:mno", "Run a mobile network's push gateway."),
@@ -86,6 +87,7 @@ def cli() -> None:
     See the whole system run here:    opentsm demo
     What this machine lacks for it:   opentsm doctor
     A virtual secure element:         opentsm se run --profile embedded
+    What is on a card:                opentsm card --link pcsc:READER --key-file card.toml list
     How to use a command:             opentsm tsm --help, opentsm tsm init --help, ...
 
     Exit codes: 0 done, 1 refused by the card or server, 2 usage, 3 link or network, 4 bad input (a file, key,

@@ -136,6 +136,10 @@ class ScriptedLink:
         """True when everything recorded has happened."""
         return self._position == len(self._events)
 
+    def upcoming(self) -> tuple[bytes, ...]:
+        """Return the C-APDUs that the trace still has, in order."""
+        return tuple(event.command for event in self._events[self._position :] if isinstance(event, Exchange))
+
     def transmit(self, command: bytes) -> bytes:
         """Return the recorded answer.
 

@@ -1,0 +1,38 @@
+"""`opentsm card`: look at a card and manage what is on it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from opentsm_tools.card.options import CardGroup
+
+__all__ = ["card"]
+
+_HERE: Final = "opentsm_tools.card"
+_COMMANDS: Final = {
+    "list": (f"{_HERE}.listing:list_", "Show security domains, load files and applications."),
+    "forget-failure": (
+        f"{_HERE}.forgetting:forget_failure",
+        "Let a card be tried again after a failed authentication.",
+    ),
+}
+
+
+@click.group(cls=CardGroup, lazy=_COMMANDS, shared=True, context_settings={"help_option_names": ["-h", "--help"]})
+def card() -> None:
+    """Look at a card and manage what is on it, over any link.
+
+    \b
+    What is on the card in a PC/SC reader, with keys from a file:
+        opentsm card --link pcsc:ACR --key-file card.toml list
+    The same on a virtual SE, whose keys its profile publishes:
+        opentsm card --link virtual:embedded list
+
+    Options stand before or behind the subcommand. Which keys, which key version and which diversification is for you to
+    say: none are tried unasked, and after one failed authentication the card is left alone until you say otherwise.
+    Published test keys are used on test cards only (--test-card).
+
+    Exit codes: 0 done, 1 refused by the card (or by opentsm, to keep it from harm), 2 usage, 3 link, 4 bad input.
+    """  # noqa: D301 - click's mark for text that is not to be wrapped

@@ -1,0 +1,194 @@
+"""What a subcommand works at: the options given, the card once it is opened, and where the output goes.
+
+One `Desk` serves one command, or a whole shell: there the card stays open, and each line's command finds it so.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from opentsm_card.external_authenticate import SecurityLevel
+from opentsm_tools.card import links
+from opentsm_tools.card.channels import check_level
+from opentsm_tools.card.key_sources import Material, combine, from_environment
+from opentsm_tools.card.manager import CardManager
+from opentsm_tools.card.options import Given, given, number
+from opentsm_tools.card.safety import Caution
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from opentsm_card.aid import Aid
+    from opentsm_card.link import Link
+    from opentsm_tools.card.key_sources import KeySource
+
+__all__ = ["Desk", "caution"]
+
+# What a line in a shell can't change: it would need another link or session.
+_OF_THE_SESSION = frozenset(Given.__dataclass_fields__) - {"yes_card", "as_json", "after_failure"}
+
+
+class Desk:
+    """The place of one command.
+
+    Args:
+        options: what the shared options said.
+        card: the open card of a shell, or None.
+    """
+
+    def __init__(self, options: Given, card: CardManager | None = None) -> None:
+        self.options = options
+        self._open = card
+
+    @classmethod
+    def of(cls, ctx: click.Context) -> Self:
+        """Return the desk of a command's context; in a shell, the shell's, with this line's options.
+
+        Raises:
+            click.UsageError: a line in a shell wants another link, security domain or key.
+        """
+        options = given(ctx)
+        shell = ctx.find_object(cls)
+        if shell is None:
+            return cls(options)
+        changed = {name: getattr(options, name) for name in Given.__dataclass_fields__ if getattr(options, name)}
+        changed.pop("link" if options.link == shell.options.link else "", None)
+        if other := sorted(_OF_THE_SESSION & set(changed)):
+            raise click.UsageError(f"--{other[0].replace('_', '-')} belongs to the shell: leave it, and start it so")
+        merged = replace(shell.options, **changed)
+        if shell._open is not None:  # noqa: SLF001 - the class's own
+            shell._open.caution = caution(merged, shell._open.caution.test_card)  # noqa: SLF001 - the class's own
+        return cls(merged, shell._open)  # noqa: SLF001 - the class's own
+
+    # Output.
+
+    def note(self, line: str) -> None:
+        """Tell the person what happens, on standard error."""
+        click.echo(line, err=True)
+
+    def emit(self, document: dict[str, Any], text: str) -> None:
+        """Print the result: the document with --json, the text without."""
+        click.echo(json.dumps(document) if self.options.as_json else text)
+
+    # The card.
+
+    @contextmanager
+    def card(self, *, secure: bool = True, sd: Aid | None = None) -> Iterator[CardManager]:
+        """Give the card, opened and selected; closed afterwards, but for a shell's.
+
+        Args:
+            secure: open a secure channel too.
+            sd: the security domain to work with; that of --sd, or the issuer's, by default.
+
+        Raises:
+            ProtocolError: no link or keys are given, or make no sense.
+            TransportError, CardError, SecureChannelError, SafetyError: see `CardManager`.
+        """
+        if self._open is not None:
+            self._prepare(self._open, secure=secure, sd=sd, fresh=False)
+            yield self._open
+            return
+        source = self._keys() if secure else None
+        link, atr = self._link()
+        with link:
+            card = self._manager(link, atr)
+            self._prepare(card, secure=secure, sd=sd, fresh=True, source=source)
+            yield card
+
+    def _link(self) -> tuple[Link, bytes]:
+        uri = self.options.link
+        if uri is None:
+            raise click.UsageError("which card? Give --link pcsc:READER, tcp:HOST:PORT or virtual:PROFILE")
+        link, atr = links.open_card_link(uri, self.options.timeout_s or 30.0)
+        if self.options.trace is None:
+            return link, atr
+        try:
+            return links.TracedLink(link, atr, links.start_trace(self.options.trace)), atr
+        except BaseException:
+            link.close()
+            raise
+
+    def _manager(self, link: Link, atr: bytes) -> CardManager:
+        scheme = (self.options.link or "").partition(":")[0]
+        declared = caution(self.options, scheme in links.SELF_DECLARED)
+        card = CardManager(link, atr, caution=declared, note=self.note, challenge=links.challenges(link))
+        if isinstance(link, links.TracedLink):
+            link.encrypted = lambda: bool((card.level or 0) & SecurityLevel.C_DECRYPTION)
+        return card
+
+    def _prepare(
+        self, card: CardManager, *, secure: bool, sd: Aid | None, fresh: bool, source: KeySource | None = None
+    ) -> None:
+        wanted = sd or self.options.sd
+        if fresh:
+            card.select()
+            card.identify()
+            if wanted is not None and wanted != card.selected:
+                card.select(wanted)
+        elif wanted is not None and wanted != card.selected and secure:
+            card.select(wanted)
+        if secure and not card.authenticated:
+            source = source or self._keys()
+            if isinstance(source, Material) and source.test_card:
+                card.caution = replace(card.caution, test_card=True)
+            level = None if self.options.security is None else check_level(int(self.options.security, 16))
+            card.authenticate(source, level)
+
+    # Keys.
+
+    def _keys(self) -> KeySource:
+        """Return the keys that were declared; a virtual SE's are its profile's when nothing is.
+
+        Raises:
+            ProtocolError, StorageError: they can't be had.
+            click.UsageError: none, or several sources are named.
+        """
+        options = self.options
+        version = None if options.key_version is None else number(options.key_version, "--key-version")
+        how = options.diversification
+        flags = {"key": options.key, "enc": options.key_enc, "mac": options.key_mac, "dek": options.key_dek}
+        named = {"--key": any(flags.values()), "--key-file": options.key_file, "--keystore": options.keystore}
+        chosen = [name for name, value in named.items() if value]
+        if len(chosen) > 1:
+            raise click.UsageError(f"keys come from one place: {' or '.join(chosen)}?")
+        if options.key_file is not None:
+            from opentsm_tools.card.key_files import from_file  # noqa: PLC0415 - needed for this source only
+
+            return from_file(options.key_file, version=version, diversification=how)
+        if options.keystore is not None:
+            from opentsm_tools.card.key_files import from_keystore  # noqa: PLC0415 - needed for this source only
+
+            if options.key_name is None:
+                raise click.UsageError("which keys in the key store? Give --key-name")
+            return from_keystore(
+                options.keystore, options.key_name, options.passphrase_file, version=version, diversification=how
+            )
+        found: Material | None
+        if chosen:
+            names = {"key": "--key", "enc": "--key-enc", "mac": "--key-mac", "dek": "--key-dek"}
+            found = combine(flags, names, version=version, diversification=how)
+            self.note("warning: keys on a command line can be seen by others on this machine; prefer --key-file")
+        else:
+            found = from_environment(version=version, diversification=how) or self._virtual(version)
+        if found is None:
+            raise click.UsageError(
+                "which keys? Give --key-file, --keystore, --key, or OPENTSM_CARD_KEY in the environment; none are "
+                "tried unasked"
+            )
+        return found
+
+    def _virtual(self, version: int | None) -> Material | None:
+        keys = links.virtual_keys(self.options.link or "")
+        if keys is None:
+            return None
+        return Material(keys.enc, keys.mac, keys.dek, version or 0, "none", "the virtual SE's profile")
+
+
+def caution(options: Given, test_card: bool) -> Caution:  # noqa: FBT001 - named at each call
+    """Return what the options declare about the card."""
+    return Caution(options.test_card or test_card, options.after_failure, options.yes_card)

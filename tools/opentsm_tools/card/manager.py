@@ -1,0 +1,362 @@
+"""The card manager: one card behind a link, what is selected on it, and the secure channel.
+
+Holds the link, the last SELECT's answer, the card's identity and the session. A session ends with a SELECT, a reset,
+or an error of the channel. Commands with effects whose answer never came raise `UnknownOutcomeError`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from opentsm_card.aid import Aid
+from opentsm_card.apdu import CommandApdu, ResponseApdu
+from opentsm_card.commands import command_name, parse_command
+from opentsm_card.cplc import Cplc
+from opentsm_card.errors import CardError, ProtocolError, SecureChannelError, TransportError
+from opentsm_card.get_data import DataTag, GetData
+from opentsm_card.initialize_update import InitializeUpdate
+from opentsm_card.select import Select
+from opentsm_card.status import StatusWord, meaning
+from opentsm_card.tlv import find, parse_all, parse_one
+from opentsm_tools.card.channels import Offer, open_session, strongest_level
+from opentsm_tools.card.registry_reading import read_registry
+from opentsm_tools.card.safety import CardIdentity, Caution
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentsm_card.apdu import Command
+    from opentsm_card.external_authenticate import SecurityLevel
+    from opentsm_card.key_information import KeyInformation
+    from opentsm_card.keys import KeySet
+    from opentsm_card.link import Link
+    from opentsm_card.registry import Registry
+    from opentsm_tools.card.channels import SecureSession
+    from opentsm_tools.card.key_sources import KeySource
+
+__all__ = ["CardManager", "RefusedError", "UnknownOutcomeError"]
+
+ISSUER_AIDS: Final = (Aid.from_text("A000000151000000"), Aid.from_text("A000000003000000"))
+"""Where issuer security domains are when the card's default application is another (GP 2.3.1, H.1.3, and VISA's)."""
+
+_EFFECTS: Final = frozenset({0xD8, 0xE2, 0xE4, 0xE6, 0xE8, 0xF0})
+_MAX_DATA_BYTES: Final = 255
+_MAX_RESPONSE_BYTES: Final = 65536
+_SELECTED: Final = (int(StatusWord.DONE), int(StatusWord.WARNING_LOCKED))
+
+
+class UnknownOutcomeError(TransportError):
+    """The link broke while a command with effects was under way: the card may or may not have run it."""
+
+
+class RefusedError(CardError):
+    """The card refused a command: what was asked, the status word and what it means."""
+
+    def __init__(self, sw: int, command: str) -> None:
+        super().__init__(sw, command)
+        self.args = (f"{command}: the card answered {sw:04X} ({meaning(sw)})",)
+
+
+class CardManager:
+    """Drive one card; not shared between threads.
+
+    Args:
+        link: an open link; whoever opened it closes it.
+        atr: answer to reset of the card behind it.
+        caution: what the user declared about the card.
+        note: told what happens, a line at a time.
+        issuer: AID of the issuer security domain where it is known; None to ask the card's default.
+        challenge: gives a host challenge of so many bytes; random unless a trace is replayed.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        atr: bytes,
+        *,
+        caution: Caution | None = None,
+        note: Callable[[str], None] = lambda _line: None,
+        issuer: Aid | None = None,
+        challenge: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self.link = link
+        self.identity = CardIdentity(atr)
+        self.caution = caution or Caution()
+        self.selected: Aid | None = None
+        self.keys: KeySet | None = None
+        self.offer: Offer | None = None
+        self.level: SecurityLevel | None = None
+        self._issuer = issuer
+        self._note = note
+        self._challenge = challenge
+        self._session: SecureSession | None = None
+
+    def __repr__(self) -> str:
+        """Show what is selected and how."""
+        return f"CardManager({self.identity.identifier}, selected={self.selected}, level={self.level})"
+
+    @property
+    def authenticated(self) -> bool:
+        """True while a secure channel is open."""
+        return self._session is not None and self.level is not None
+
+    @property
+    def max_data_bytes(self) -> int:
+        """How much data one short command takes now."""
+        return self._session.max_data_bytes if self._session is not None else _MAX_DATA_BYTES
+
+    # Sending.
+
+    def plain(self, command: Command | CommandApdu) -> ResponseApdu:
+        """Send a command outside the secure channel, and collect the whole answer (61xx, 6Cxx).
+
+        Raises:
+            TransportError: the link failed; `UnknownOutcomeError` where the command has effects.
+            ProtocolError: the link can't carry the command, or the answer is no R-APDU.
+        """
+        apdu = command if isinstance(command, CommandApdu) else command.apdu()
+        try:
+            return self._collect(apdu)
+        except TransportError as error:
+            self._end()
+            if apdu.ins not in _EFFECTS:
+                raise
+            name = _name(apdu)
+            raise UnknownOutcomeError(
+                f"{error}; {name} was under way, and whether the card has run it is not known: look with `opentsm card "
+                "list` before doing it again"
+            ) from error
+
+    def send(self, command: Command | CommandApdu) -> ResponseApdu:
+        """Send a command in the secure channel, or in the clear when none is open.
+
+        Raises:
+            SecureChannelError: the answer does not verify; the session is gone.
+            TransportError, ProtocolError: as `plain`.
+        """
+        if self._session is None or self.level is None:
+            return self.plain(command)
+        apdu = command if isinstance(command, CommandApdu) else command.apdu()
+        wrapped = self._session.wrap(apdu)
+        response = self.plain(wrapped)
+        try:
+            return self._session.unwrap(response)
+        except SecureChannelError as error:
+            self._end()
+            if apdu.ins not in _EFFECTS:
+                raise
+            raise SecureChannelError(
+                f"{_name(apdu)}: {error}; what the card did is not known: look with `opentsm card list`"
+            ) from error
+
+    def require(self, command: Command | CommandApdu, what: str = "", ok: tuple[int, ...] = (0x9000,)) -> bytes:
+        """Send a command and return its answer's data.
+
+        Args:
+            command: the command.
+            what: what is being done, for the error; the command's name by default.
+            ok: status words that count as done.
+
+        Raises:
+            RefusedError: the card refused.
+        """
+        response = self.send(command)
+        return self._data(response, command, what, ok)
+
+    def _data(self, response: ResponseApdu, command: Command | CommandApdu, what: str, ok: tuple[int, ...]) -> bytes:
+        if response.sw not in ok:
+            apdu = command if isinstance(command, CommandApdu) else command.apdu()
+            raise RefusedError(response.sw, what or _name(apdu))
+        return response.data
+
+    def _collect(self, apdu: CommandApdu) -> ResponseApdu:
+        """Send a command and follow 6Cxx (give the right Le; the card has not run it) and 61xx (GET RESPONSE).
+
+        Spec: ISO/IEC 7816-4:2013, 5.1.3, 11.7.1.
+        """
+        response = ResponseApdu.parse(self.link.transmit(apdu.encode()))
+        if response.sw >> 8 == 0x6C and apdu.ne is not None:
+            response = ResponseApdu.parse(self.link.transmit(replace(apdu, ne=response.sw & 0xFF or 256).encode()))
+        data = response.data
+        while response.sw >> 8 == 0x61:
+            get = CommandApdu(0x00, 0xC0, 0x00, 0x00, ne=response.sw & 0xFF or 256).on_channel(apdu.channel)
+            response = ResponseApdu.parse(self.link.transmit(get.encode()))
+            data += response.data
+            if len(data) > _MAX_RESPONSE_BYTES:
+                raise ProtocolError("the card answers GET RESPONSE without end")
+        return ResponseApdu(data, response.sw)
+
+    # Selecting.
+
+    def reset(self) -> bytes:
+        """Reset the card and return its ATR; what was selected and the session are gone."""
+        self._end()
+        self.selected = None
+        return self.link.reset()
+
+    def select(self, aid: bytes = b"") -> ResponseApdu:
+        """SELECT an application or security domain; no AID for the issuer security domain.
+
+        Raises:
+            RefusedError: the card refused; 6283 (card locked) is no refusal.
+        """
+        if not aid:
+            return self._select_issuer()
+        self._end()
+        command = Select(aid)
+        response = self.plain(command)
+        self._data(response, command, f"SELECT {aid.hex().upper()}", _SELECTED)
+        self.selected = _selected_aid(response.data) or Aid(aid)
+        return response
+
+    def _select_issuer(self) -> ResponseApdu:
+        """SELECT the issuer security domain: its known AID, or the card's default, or where others have it."""
+        self._end()
+        tries = (self._issuer,) if self._issuer is not None else (b"", *ISSUER_AIDS)
+        response = ResponseApdu()
+        for aid in tries:
+            response = self.plain(Select(aid))
+            if response.sw in _SELECTED and (aid or _is_domain(response.data)):
+                self.selected = _selected_aid(response.data) or (Aid(aid) if aid else None)
+                return response
+        raise RefusedError(response.sw, "SELECT the issuer security domain; name it with --sd AID")
+
+    # Reading.
+
+    def get_data(self, tag: int) -> bytes | None:
+        """Return a data object as the card answers it, or None where the card has none; see GP 2.3.1, 11.3."""
+        response = self.send(GetData(tag))
+        if response.sw != StatusWord.DONE and not self.authenticated:
+            response = self.send(GetData(tag, iso=True))
+        return response.data if response.sw == StatusWord.DONE and response.data else None
+
+    def identify(self) -> CardIdentity:
+        """Read what tells this card from others (CPLC, IIN, CIN) and return it.
+
+        To be called with the issuer security domain selected.
+        """
+        cplc = None
+        raw = self.get_data(DataTag.CARD_PRODUCTION_LIFE_CYCLE)
+        if raw is not None:
+            with suppress(ProtocolError):
+                cplc = Cplc.parse(raw)
+        iin = cin = b""
+        if cplc is None or cplc.chip_id is None:
+            iin, cin = (_value(self.get_data(tag)) for tag in (0x42, 0x45))
+        self.identity = CardIdentity(self.identity.atr, cplc, iin, cin)
+        return self.identity
+
+    def key_information(self) -> tuple[KeyInformation, ...] | None:
+        """Return the keys of the selected security domain (GET DATA E0), or None where it does not say.
+
+        Raises:
+            ProtocolError: the answer is malformed.
+        """
+        from opentsm_card.key_information import parse_key_information  # noqa: PLC0415 - not needed to list
+
+        raw = self.get_data(DataTag.KEY_INFORMATION)
+        return None if raw is None else parse_key_information(raw)
+
+    def recognized(self) -> dict[int, int]:
+        """Return i by secure channel protocol, as card data (66) says; empty where the card does not say."""
+        from opentsm_card.card_data import CardData  # noqa: PLC0415 - not needed to relay
+
+        raw = self.get_data(DataTag.CARD_DATA)
+        try:
+            return CardData.parse(raw).parameters() if raw is not None else {}
+        except ProtocolError:
+            return {}
+
+    def registry(self) -> Registry:
+        """Read the registry as the selected security domain shows it, every list to its end.
+
+        Raises:
+            RefusedError: the card does not list.
+            ProtocolError: malformed.
+        """
+        return read_registry(self)
+
+    # The secure channel.
+
+    def authenticate(self, source: KeySource, level: SecurityLevel | None = None) -> None:
+        """Open a secure channel with what is selected.
+
+        It is announced which keys and protocol the card asks for; one failure ends it and is remembered.
+
+        Args:
+            source: gives the keys once the card has said what it asks for.
+            level: security level; the strongest that the card offers by default.
+
+        Raises:
+            SafetyError: not with this card.
+            SecureChannelError: the keys are wrong; nothing more was tried.
+            RefusedError: the card does not open a channel.
+        """
+        self._end()
+        recognized = self.recognized()
+        challenge = self._challenge(16 if recognized.get(3, 0) & 0x01 else 8)
+        command = InitializeUpdate(source.version, challenge)
+        offer = Offer.parse(self._data(self.plain(command), command, "", (0x9000,)), recognized)
+        self.identity = replace(self.identity, diversification_data=offer.diversification_data)
+        level = strongest_level(offer) if level is None else level
+        self._note(
+            f"card {self.identity.identifier} asks for key version {offer.key_version:02X}, {offer.name}; "
+            f"trying {source.origin} at level {int(level):02X}"
+        )
+        self.caution.before_authentication(self.identity, offer, source)
+        keys = source.key_set(offer)
+        try:
+            session = open_session(offer, keys, challenge)
+            answer = self.plain(session.external_authenticate(level))
+        except SecureChannelError as error:
+            raise self._failed(offer, str(error)) from error
+        if answer.sw != StatusWord.DONE:
+            raise self._failed(offer, f"EXTERNAL AUTHENTICATE answered {answer.sw:04X} ({meaning(answer.sw)})")
+        self.caution.succeeded(self.identity)
+        self._session, self.level, self.keys, self.offer = session, level, keys, offer
+
+    def _failed(self, offer: Offer, reason: str) -> SecureChannelError:
+        advice = self.caution.failed(self.identity, offer, reason)
+        return SecureChannelError(f"authentication failed: {reason}; {advice}")
+
+    def _end(self) -> None:
+        self._session = self.level = self.keys = self.offer = None
+
+
+def _name(apdu: CommandApdu) -> str:
+    """Return a command's name, with its form where it has several and is not secured."""
+    try:
+        return str(getattr(parse_command(apdu), "NAME", command_name(apdu.ins)))
+    except ProtocolError:
+        return command_name(apdu.ins)
+
+
+def _value(raw: bytes | None) -> bytes:
+    """Return the value of a data object that may have come without tag and length."""
+    if raw is None:
+        return b""
+    try:
+        return parse_one(raw).value
+    except ProtocolError:
+        return raw
+
+
+def _selected_aid(fci: bytes) -> Aid | None:
+    """Return the AID in a SELECT's answer (6F, 84), or None.
+
+    Spec: GP Card Specification 2.3.1, 11.9.3.1.
+    """
+    try:
+        template = find(parse_all(fci), 0x6F)
+        aid = find(parse_all(template), 0x84) if template is not None else None
+        return Aid(aid) if aid else None
+    except ProtocolError:
+        return None
+
+
+def _is_domain(fci: bytes) -> bool:
+    """Tell whether an answer to the default SELECT looks like a security domain's: an FCI with 84."""
+    return _selected_aid(fci) is not None
