@@ -10,8 +10,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
 
 from opentsm_build.cap.archive import MAX_ARCHIVE_BYTES, read_archive, write_archive
+from opentsm_build.cap.classes import ClassComponent
 from opentsm_build.cap.codec import HEAD_BYTES
+from opentsm_build.cap.constant_pool import ConstantPoolComponent
+from opentsm_build.cap.descriptor import DescriptorComponent
+from opentsm_build.cap.exports import ExportComponent
 from opentsm_build.cap.header import AppletComponent, DirectoryComponent, HeaderComponent, ImportComponent
+from opentsm_build.cap.methods import MethodComponent
+from opentsm_build.cap.reference_location import ReferenceLocationComponent
+from opentsm_build.cap.static_fields import StaticFieldComponent
 from opentsm_build.cap.tags_tables import FIRST_CUSTOM_TAG, KNOWN_TAGS, LOAD_ORDER, ComponentTag, HeaderFlag
 from opentsm_card.errors import CapError, StorageError
 
@@ -173,6 +180,45 @@ class CapFile:
     def has_int(self) -> bool:
         """True when the package uses the type int."""
         return HeaderFlag.INT in self.header.flags
+
+    # --- the other components ---
+
+    @cached_property
+    def constant_pool(self) -> ConstantPoolComponent:
+        """The ConstantPool component; raises `CapError` when malformed, as do the next ones."""
+        return ConstantPoolComponent.parse(self.components[ComponentTag.CONSTANT_POOL])
+
+    @cached_property
+    def classes(self) -> ClassComponent:
+        """The Class component."""
+        return ClassComponent.parse(self.components[ComponentTag.CLASS], self.format_version)
+
+    @cached_property
+    def methods(self) -> MethodComponent:
+        """The Method component."""
+        return MethodComponent.parse(self.components[ComponentTag.METHOD])
+
+    @cached_property
+    def static_fields(self) -> StaticFieldComponent:
+        """The StaticField component."""
+        return StaticFieldComponent.parse(self.components[ComponentTag.STATIC_FIELD])
+
+    @cached_property
+    def reference_location(self) -> ReferenceLocationComponent:
+        """The ReferenceLocation component."""
+        return ReferenceLocationComponent.parse(self.components[ComponentTag.REFERENCE_LOCATION])
+
+    @cached_property
+    def exports(self) -> ExportComponent | None:
+        """The Export component; None where nothing is exported."""
+        component = self.components.get(ComponentTag.EXPORT)
+        return None if component is None else ExportComponent.parse(component)
+
+    @cached_property
+    def descriptor(self) -> DescriptorComponent | None:
+        """The Descriptor component; None where it was left out, as when loading."""
+        component = self.components.get(ComponentTag.DESCRIPTOR)
+        return None if component is None else DescriptorComponent.parse(component)
 
     # --- writing ---
 
