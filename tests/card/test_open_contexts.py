@@ -78,7 +78,7 @@ def test_an_application_knows_its_own_entry_and_not_others(card: OpenCard) -> No
 
 
 def test_what_is_contactless_is_listed_for_who_may_see_it(card: OpenCard) -> None:
-    card.install(X1, parameters=bytes.fromhex("C903500141"))
+    card.install(X1, parameters=bytes.fromhex("EF07A105A603500141"))
     card.select(A1)
     assert card.send("80070000")[0] == lv(A1) + b"\x01\x00"
     card.select(ISD)

@@ -217,7 +217,7 @@ class TestContactless:
 
     def test_the_first_state_comes_with_the_parameters(self, card: OpenCard) -> None:
         card.install(X1, parameters=bytes.fromhex("EF05A003810101"))
-        card.install(X2, parameters=bytes.fromhex("EF05A003810180"))
         assert card.describe(X1)["contactless"] == 0x01
-        assert card.describe(X2)["contactless"] == 0x80
+        # Non-activatable is what an application makes itself, nobody else (GP Amendment C clause 3.11.4.2.2).
+        assert card.install(X2, parameters=bytes.fromhex("EF05A003810180")) == 0x6A80
         assert card.set_contactless(X2, 1) == 0x6985

@@ -10,6 +10,8 @@ import javacard.framework.Util;
 import org.globalplatform.GPSystem;
 import org.globalplatform.Personalization;
 import org.globalplatform.SecureChannel;
+import org.globalplatform.contactless.GPCLRegistryEntry;
+import org.globalplatform.contactless.GPCLSystem;
 
 /**
  * A payment application with several accounts.
@@ -44,6 +46,9 @@ public final class Payment extends Applet implements MultiSelectable, Personaliz
     private static final short SW_NOT_FOUND = 0x6A88;
     private static final short OPERATION_SIZE = 16;
     private static final short LABEL_LIMIT = 16;
+
+    /** Label and priority with their headers. */
+    private static final short DIRECTORY_SIZE = (short) (2 + LABEL_LIMIT + 3);
 
     /** The list of six accounts with the longest qualifiers still fits a response with R-ENC and R-MAC. */
     private static final short ACCOUNTS_LIMIT = 6;
@@ -91,6 +96,18 @@ public final class Payment extends Applet implements MultiSelectable, Personaliz
         short end = (short) (parameters + 1 + array[parameters]);
         Payment payment = new Payment(array, (short) (parameters + 1), end);
         payment.register(array, (short) (offset + 1), array[offset]);
+        payment.tellDirectory();
+    }
+
+    /** Has label and priority in the registry, where a PPSE finds them (GP Amendment C, discretionary data). */
+    private void tellDirectory() {
+        byte[] data = new byte[DIRECTORY_SIZE];
+        short end = label.put(data, (short) 0, DataObjects.LABEL);
+        end = priority.put(data, end, DataObjects.PRIORITY);
+        if (end > 0) {
+            GPCLRegistryEntry own = GPCLSystem.getGPCLRegistryEntry(null);
+            own.setInfo(data, (short) 0, end, GPCLRegistryEntry.INFO_DISCRETIONARY_DATA);
+        }
     }
 
     @Override

@@ -15,7 +15,7 @@ import org.globalplatform.contactless.GPCLSystem;
  *
  * <p>SELECT answers with the directory of the applications that are activated on the contactless interface and can be
  * selected, by priority. It is read from the registry each time, so it is never out of date. The instance needs the
- * Global Registry privilege. Label (50) and priority (87) are the applications' own install parameters.
+ * Global Registry privilege. Label (50) and priority (87) are in the applications' discretionary data.
  *
  * <p>Spec: EMV Contactless Book B clause 3.3.1 (FCI and directory entries); GP Amendment C clause 3.
  */
@@ -123,7 +123,7 @@ public final class Ppse extends Applet implements MultiSelectable {
         GPCLRegistryEntry entry = GPCLSystem.getNextGPCLRegistryEntry(null, GPCLSystem.AFI_ANY);
         while (entry != null) {
             if (entry != self && isActive(entry)) {
-                short end = entry.getInfo(parameters, (short) 0, GPCLRegistryEntry.INFO_DISCRETIONARY_DATA);
+                short end = directoryData(entry);
                 if (priorityOf(end) == priority) {
                     short after = put(entry, end, length);
                     length = after <= ENTRIES_LIMIT ? after : length;
@@ -132,6 +132,17 @@ public final class Ppse extends Applet implements MultiSelectable {
             entry = GPCLSystem.getNextGPCLRegistryEntry(entry, GPCLSystem.AFI_ANY);
         }
         return length;
+    }
+
+    /** Reads an application's label and priority, its discretionary data in the registry; returns their end. */
+    private short directoryData(GPCLRegistryEntry entry) {
+        try {
+            return entry.getInfo(parameters, (short) 0, GPCLRegistryEntry.INFO_DISCRETIONARY_DATA);
+        } catch (ISOException absent) {
+            return 0;
+        } catch (ArrayIndexOutOfBoundsException tooLong) {
+            return 0;
+        }
     }
 
     private static boolean isActive(GPCLRegistryEntry entry) {

@@ -36,12 +36,10 @@ final class ApplicationEntry extends RegistryEntry implements GPCLRegistryEntry 
 
     int privileges;
     byte contactlessState;
+    final ContactlessRecord contactless = new ContactlessRecord();
 
     /** Values of tag CF of the system parameters. */
     byte[] implicitSelection = {};
-
-    /** Value of tag C9 of the install parameters. */
-    byte[] applicationParameters = {};
 
     /** How many logical channels it is selected on. */
     int selections;
@@ -93,7 +91,29 @@ final class ApplicationEntry extends RegistryEntry implements GPCLRegistryEntry 
 
     /** Tells whether an interface may select it: applications on the contactless one only once activated. */
     boolean isSelectableOn(CardInterface side) {
-        return isSelectable() && (isDomain() || !side.contactless() || contactlessState == STATE_CL_ACTIVATED);
+        int access = side.contactless() ? ContactlessParameters.ACCESS_PROXIMITY : ContactlessParameters.ACCESS_CONTACT;
+        return isSelectable() && mayUse(access)
+                && (isDomain() || !side.contactless() || contactlessState == STATE_CL_ACTIVATED);
+    }
+
+    /**
+     * Tells whether it has access to an interface: by its own parameters or else by the default of the nearest Security
+     * Domain above that has one, as far as no Security Domain above restricts it.
+     *
+     * <p>Spec: GP Amendment C 1.3 clause 3 (Communication Interface Access Configuration).
+     */
+    boolean mayUse(int access) {
+        Integer allowed = contactless.access;
+        for (RegistryEntry entry = this; entry.domain() != entry;) {
+            ApplicationEntry above = entry.domain();
+            Integer restriction = above.contactless.accessRestriction;
+            if (restriction != null && (restriction & access) == 0) {
+                return false;
+            }
+            allowed = allowed == null ? above.contactless.accessDefault : allowed;
+            entry = above;
+        }
+        return allowed == null || (allowed & access) != 0;
     }
 
     @Override
@@ -178,20 +198,95 @@ final class ApplicationEntry extends RegistryEntry implements GPCLRegistryEntry 
     @Override
     public byte setCLState(byte state) {
         live();
-        return card.applicationServices().setContactlessState(this, state);
+        return services().setState(this, state);
     }
 
     @Override
     public short getInfo(byte[] buffer, short offset, short info) {
         live();
-        Sw.require(info == INFO_DISCRETIONARY_DATA, Sw.FUNCTION_NOT_SUPPORTED);
-        return Util.arrayCopyNonAtomic(
-                applicationParameters, (short) 0, buffer, offset, (short) applicationParameters.length);
+        return services().getInfo(this, buffer, offset, info);
     }
 
     @Override
     public short setInfo(byte[] buffer, short offset, short length, short info) {
-        throw unsupported();
+        live();
+        return services().setInfo(this, buffer, offset, length, info);
+    }
+
+    @Override
+    public GPCLRegistryEntry getNextConflictingApplication(GPCLRegistryEntry previous) {
+        live();
+        return services().nextConflicting(this, previous);
+    }
+
+    @Override
+    public void joinGroup(AID head) {
+        live();
+        services().joinGroup(this, head);
+    }
+
+    @Override
+    public GPCLRegistryEntry getNextGroupMember(GPCLRegistryEntry previous) {
+        live();
+        return services().nextMember(this, previous);
+    }
+
+    @Override
+    public void addToGroupAuthorizationList(byte[] aid, short offset, short length) {
+        live();
+        services().authorizeMember(this, aid, offset, length, true);
+    }
+
+    @Override
+    public void removeFromGroupAuthorizationList(byte[] aid, short offset, short length) {
+        live();
+        services().authorizeMember(this, aid, offset, length, false);
+    }
+
+    @Override
+    public void setPartialSelectionOrder(boolean first) {
+        live();
+        services().setOrder(this, first);
+    }
+
+    @Override
+    public GPCLRegistryEntry getNextCRELApplication(GPCLRegistryEntry previous) {
+        live();
+        return services().nextCrel(this, previous);
+    }
+
+    @Override
+    public void addToCRELApplicationList(byte[] aid, short offset, short length) {
+        live();
+        services().listCrel(this, aid, offset, length, true);
+    }
+
+    @Override
+    public void removeFromCRELApplicationList(byte[] aid, short offset, short length) {
+        live();
+        services().listCrel(this, aid, offset, length, false);
+    }
+
+    @Override
+    public GPCLRegistryEntry getNextReferencingApplication(GPCLRegistryEntry previous) {
+        live();
+        return services().nextReferencing(this, previous);
+    }
+
+    @Override
+    public boolean isGroupHead() {
+        live();
+        return services().isHead(this);
+    }
+
+    @Override
+    public boolean isGroupMember() {
+        live();
+        return services().isMember(this);
+    }
+
+    private ContactlessServices services() {
+        return card.contactlessServices();
     }
 
     @Override
@@ -204,70 +299,9 @@ final class ApplicationEntry extends RegistryEntry implements GPCLRegistryEntry 
         throw unsupported();
     }
 
-    @Override
-    public GPCLRegistryEntry getNextConflictingApplication(GPCLRegistryEntry previous) {
-        return null;
-    }
-
-    @Override
-    public void joinGroup(AID head) {
-        throw unsupported();
-    }
-
-    @Override
-    public GPCLRegistryEntry getNextGroupMember(GPCLRegistryEntry previous) {
-        return null;
-    }
-
-    @Override
-    public void addToGroupAuthorizationList(byte[] aid, short offset, short length) {
-        throw unsupported();
-    }
-
-    @Override
-    public void removeFromGroupAuthorizationList(byte[] aid, short offset, short length) {
-        throw unsupported();
-    }
-
-    @Override
-    public void setPartialSelectionOrder(boolean first) {
-        throw unsupported();
-    }
-
-    @Override
-    public GPCLRegistryEntry getNextCRELApplication(GPCLRegistryEntry previous) {
-        return null;
-    }
-
-    @Override
-    public void addToCRELApplicationList(byte[] aid, short offset, short length) {
-        throw unsupported();
-    }
-
-    @Override
-    public void removeFromCRELApplicationList(byte[] aid, short offset, short length) {
-        throw unsupported();
-    }
-
-    @Override
-    public GPCLRegistryEntry getNextReferencingApplication(GPCLRegistryEntry previous) {
-        return null;
-    }
-
-    @Override
-    public boolean isGroupHead() {
-        return false;
-    }
-
-    @Override
-    public boolean isGroupMember() {
-        return false;
-    }
-
-    /** Contactless groups, CREL applications and global services are not offered by this card. */
+    /** Global services are not offered by this card. */
     private static RuntimeException unsupported() {
         ISOException.throwIt(Sw.FUNCTION_NOT_SUPPORTED);
         return new IllegalStateException();
     }
-
 }

@@ -5,8 +5,6 @@ import javacard.framework.Shareable;
 import javacard.framework.Util;
 import org.globalplatform.GPSystem;
 import org.globalplatform.SecureChannel;
-import org.globalplatform.contactless.GPCLRegistryEntry;
-import org.globalplatform.contactless.GPCLSystem;
 
 /**
  * What the OPEN does for every application: behind GPSystem and GPCLSystem.
@@ -56,6 +54,7 @@ public final class ApplicationServices {
         if (lock) {
             entry.locked = true;
             card.reviewSelections();
+            card.contactless.locked(entry, true);
         } else if (LifeCycle.applicationMay(entry.isDomain(), entry.unlockedState, state)) {
             entry.unlockedState = state;
         } else {
@@ -135,39 +134,6 @@ public final class ApplicationServices {
 
     private static boolean maySee(ApplicationEntry caller, ApplicationEntry entry) {
         return entry.isUnder(caller) || caller.has(Privileges.GLOBAL_REGISTRY);
-    }
-
-    /** Enumerates the contactless applications for one that may see all (a PPSE), or only its own. */
-    public GPCLRegistryEntry nextContactless(GPCLRegistryEntry previous, short familyIdentifier) {
-        ApplicationEntry caller = caller();
-        boolean seesAll = caller.has(Privileges.CONTACTLESS_ACTIVATION);
-        // No application of this card says which family it is of; asked for one family there is none.
-        if (familyIdentifier != GPCLSystem.AFI_ANY) {
-            return null;
-        }
-        boolean after = previous == null;
-        for (ApplicationEntry entry : card.registry.applications()) {
-            if (after && entry.contactlessState != GPCLRegistryEntry.STATE_CL_NON_ACTIVATABLE
-                    && (seesAll || maySee(caller, entry))) {
-                return entry;
-            }
-            after |= entry == previous;
-        }
-        return null;
-    }
-
-    /**
-     * Sets an application's contactless state at the wish of an application: its own with Contactless Self-Activation,
-     * anyone's with Contactless Activation.
-     *
-     * @return the state it has now
-     */
-    byte setContactlessState(ApplicationEntry entry, byte state) {
-        ApplicationEntry caller = caller();
-        boolean own = entry == caller && caller.has(Privileges.CONTACTLESS_SELF_ACTIVATION);
-        Sw.require(own || caller.has(Privileges.CONTACTLESS_ACTIVATION), Sw.CONDITIONS_NOT_SATISFIED);
-        card.services().changeContactlessState(entry, state);
-        return entry.contactlessState;
     }
 
     public byte secureElementType() {

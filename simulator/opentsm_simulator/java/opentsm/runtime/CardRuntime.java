@@ -28,6 +28,7 @@ public final class CardRuntime extends SimulatorRuntime {
     private static final byte GET_DATA_ODD = (byte) 0xCB;
     private static final byte BY_NAME = 0x04;
     private static final byte CHAINED = 0x10;
+    private static final byte[] NOTHING = {};
 
     final Set<Object> transients = ContextMemory.newCardSet();
     final Transactions transactions = new Transactions(transients);
@@ -36,6 +37,7 @@ public final class CardRuntime extends SimulatorRuntime {
     final Effects effects = new Effects();
     final CardData data = new CardData();
     final CardInterface[] interfaces;
+    final Contactless contactless = new Contactless(this);
 
     byte secureElementType;
     byte[] historicalBytes = {};
@@ -51,6 +53,7 @@ public final class CardRuntime extends SimulatorRuntime {
     private final Power power;
     private final Services services;
     private final ApplicationServices applicationServices;
+    private final ContactlessServices contactlessServices;
     private final CommandForm form = new CommandForm();
 
     /** The channel of the command that runs. */
@@ -66,6 +69,7 @@ public final class CardRuntime extends SimulatorRuntime {
         manageChannel = new ManageChannel(this, selection);
         power = new Power(this, selection);
         applicationServices = new ApplicationServices(this);
+        contactlessServices = new ContactlessServices(this);
         services = new Services(this);
     }
 
@@ -80,6 +84,17 @@ public final class CardRuntime extends SimulatorRuntime {
 
     public ApplicationServices applicationServices() {
         return applicationServices;
+    }
+
+    public ContactlessServices contactlessServices() {
+        return contactlessServices;
+    }
+
+    /** Records an effect, unless the card is being made. */
+    void recordEffect(String line) {
+        if (!manufacturing) {
+            effects.record(line);
+        }
     }
 
     public CardInterface contact() {
@@ -133,6 +148,10 @@ public final class CardRuntime extends SimulatorRuntime {
 
     synchronized byte[] transmit(CardInterface side, byte[] command) {
         activateSimulatorRuntimeInstance();
+        if (side.contactless() && !contactless.enabled) {
+            // Off, the interface is as mute as a card that is out of the field.
+            return NOTHING;
+        }
         if (!side.powered) {
             power.on(side);
         }

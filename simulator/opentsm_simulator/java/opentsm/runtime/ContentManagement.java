@@ -71,10 +71,11 @@ final class ContentManagement {
             entry.associate(entry);
         }
         entry.privileges = privileges;
-        take(parameters, entry);
+        card.contactless.check(parameters.contactless, entry);
         registry.add(entry);
         boolean done = false;
         try {
+            take(parameters, entry);
             new Installer(entry, parameters.application).run();
             done = true;
         } finally {
@@ -87,6 +88,10 @@ final class ContentManagement {
             entry.unlockedState = LifeCycle.SELECTABLE;
         }
         record("install " + entry);
+        card.contactless.became(entry, false);
+        if (makeSelectable) {
+            card.contactless.became(entry, true);
+        }
         return entry;
     }
 
@@ -118,16 +123,11 @@ final class ContentManagement {
         }
     }
 
-    private static void take(InstallParameters parameters, ApplicationEntry entry) {
-        if (parameters.hasApplication) {
-            entry.applicationParameters = parameters.application;
-        }
+    private void take(InstallParameters parameters, ApplicationEntry entry) {
         if (parameters.implicitSelection != null) {
             entry.implicitSelection = parameters.implicitSelection;
         }
-        if (parameters.contactlessState != null && !entry.isDomain()) {
-            entry.contactlessState = parameters.contactlessState;
-        }
+        card.contactless.take(parameters.contactless, entry);
     }
 
     void makeSelectable(ApplicationEntry caller, ApplicationEntry entry, byte[] buffer, short privilegesLv,
@@ -137,10 +137,12 @@ final class ContentManagement {
         int privileges = newPrivileges(caller, entry, buffer, privilegesLv);
         InstallParameters parameters =
                 InstallParameters.parse(buffer, parametersLv + 1, lengthAt(buffer, parametersLv));
+        card.contactless.check(parameters.contactless, entry);
         entry.privileges = privileges;
         take(parameters, entry);
         entry.unlockedState = LifeCycle.SELECTABLE;
         record("make-selectable " + entry);
+        card.contactless.became(entry, true);
     }
 
     void updateRegistry(ApplicationEntry caller, ApplicationEntry entry, byte[] buffer, short privilegesLv,
@@ -149,6 +151,7 @@ final class ContentManagement {
         int privileges = newPrivileges(caller, entry, buffer, privilegesLv);
         InstallParameters parameters =
                 InstallParameters.parse(buffer, parametersLv + 1, lengthAt(buffer, parametersLv));
+        card.contactless.check(parameters.contactless, entry);
         entry.privileges = privileges;
         take(parameters, entry);
         card.reviewSelections();
@@ -224,6 +227,7 @@ final class ContentManagement {
                 // JC API, AppletEvent: deletion goes on whatever uninstall throws.
             }
         }
+        card.contactless.deleting(entry);
         registry.remove(entry);
         entry.memory.forget();
         record("delete " + entry);

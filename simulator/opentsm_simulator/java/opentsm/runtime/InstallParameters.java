@@ -5,14 +5,12 @@ import java.io.ByteArrayOutputStream;
 /**
  * The install parameters field: application's and system parameters.
  *
- * <p>Spec: GP Card 2.3.1 clause 11.5.2.3.7, table 11-49; GP Amendment C clause 3.7 for tag A0.
+ * <p>Spec: GP Card 2.3.1 clause 11.5.2.3.7, table 11-49; GP Amendment C for the contactless parameters.
  */
 final class InstallParameters {
     private static final int APPLICATION = 0xC9;
     private static final int SYSTEM = 0xEF;
     private static final int IMPLICIT_SELECTION = 0xCF;
-    private static final int CONTACTLESS_PROTOCOL = 0xA0;
-    private static final int INITIAL_CONTACTLESS_STATE = 0x81;
 
     /** Value of C9; empty when absent. */
     byte[] application = {};
@@ -22,8 +20,8 @@ final class InstallParameters {
     /** Values of CF; null when there are none. */
     byte[] implicitSelection;
 
-    /** Value of 81 in A0, or null. */
-    Byte contactlessState;
+    /** Contactless parameters of EF: A0, A1, 96. */
+    final ContactlessParameters contactless = new ContactlessParameters();
 
     private InstallParameters() {}
 
@@ -69,19 +67,8 @@ final class InstallParameters {
             }
             all.write(buffer, at, length);
             implicitSelection = all.toByteArray();
-        } else if (system && tag == CONTACTLESS_PROTOCOL) {
-            readContactless(buffer, at, at + length);
-        }
-    }
-
-    private void readContactless(byte[] buffer, int from, int end) {
-        for (int at = from; at + 2 <= end; at += 2 + (buffer[at + 1] & 0xFF)) {
-            int length = buffer[at + 1] & 0xFF;
-            Sw.require(at + 2 + length <= end, Sw.WRONG_DATA);
-            if ((buffer[at] & 0xFF) == INITIAL_CONTACTLESS_STATE) {
-                Sw.require(length == 1, Sw.WRONG_DATA);
-                contactlessState = buffer[at + 2];
-            }
+        } else if (system) {
+            contactless.take(tag, copy(buffer, at, length));
         }
     }
 

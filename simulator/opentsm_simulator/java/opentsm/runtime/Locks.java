@@ -1,5 +1,7 @@
 package opentsm.runtime;
 
+import java.util.ArrayList;
+
 /**
  * States that Security Domains set: of applications, of a domain with all under it, of the card.
  *
@@ -14,6 +16,7 @@ final class Locks {
 
     void setState(ApplicationEntry caller, ApplicationEntry entry, byte state) {
         boolean lock = (state & LifeCycle.LOCKED) != 0;
+        boolean wasLocked = entry.locked;
         requireLocker(caller, entry);
         if (lock || entry.locked) {
             // A request for the state an application is in already is refused (clause 11.10.2.2).
@@ -27,6 +30,9 @@ final class Locks {
             entry.unlockedState = state;
         }
         changed("set-state ", entry);
+        if (lock != wasLocked) {
+            card.contactless.locked(entry, lock);
+        }
     }
 
     void setStateOfAll(ApplicationEntry caller, ApplicationEntry domain, byte state) {
@@ -36,6 +42,11 @@ final class Locks {
         Sw.require(lock != domain.lockedWithAll, Sw.CONDITIONS_NOT_SATISFIED);
         domain.lockedWithAll = lock;
         changed("set-state-all ", domain);
+        for (ApplicationEntry entry : new ArrayList<>(card.registry.applications())) {
+            if (entry != domain && entry.isUnder(domain) && !entry.locked) {
+                card.contactless.locked(entry, lock);
+            }
+        }
     }
 
     private void changed(String what, ApplicationEntry entry) {

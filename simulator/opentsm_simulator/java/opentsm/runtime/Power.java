@@ -31,6 +31,10 @@ final class Power {
             channel.open = false;
         }
         side.powered = false;
+        if (!side.contactless() || !card.interfaces[0].powered) {
+            // The card lost power, or was reset as a whole: by its contacts.
+            card.contactless.prefer(null);
+        }
         for (ApplicationEntry entry : card.registry.applications()) {
             if (entry.selections == 0) {
                 entry.memory.reset();
@@ -64,7 +68,8 @@ final class Power {
             case LifeCycle.CARD_LOCKED:
                 return !entry.has(Privileges.FINAL_APPLICATION);
             default:
-                return !entry.isIssuerDomain() && !entry.isSelectableOn(side);
+                return side.contactless() && !card.contactless.enabled
+                        || !entry.isIssuerDomain() && !entry.isSelectableOn(side);
         }
     }
 }

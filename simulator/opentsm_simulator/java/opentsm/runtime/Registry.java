@@ -63,6 +63,18 @@ final class Registry {
         return null;
     }
 
+    /** Returns the application or Security Domain with exactly this AID, or null. */
+    ApplicationEntry application(byte[] name) {
+        RegistryEntry found = find(name, 0, name.length);
+        return found instanceof ApplicationEntry ? (ApplicationEntry) found : null;
+    }
+
+    /** Puts applications, in the order they have, before all others or behind them in partial selection. */
+    void move(List<ApplicationEntry> moved, boolean first) {
+        applications.removeAll(moved);
+        applications.addAll(first ? 0 : applications.size(), moved);
+    }
+
     /** Returns a module of one load file, or of any when the load file is null; null when there is none. */
     ModuleEntry findModule(LoadFileEntry loadFile, byte[] buffer, int offset, int length) {
         for (LoadFileEntry candidate : loadFile == null ? loadFiles() : Arrays.asList(loadFile)) {

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import javacard.framework.Applet;
 import javacard.framework.MultiSelectable;
+import org.globalplatform.contactless.GPCLRegistryEntry;
 
 /**
  * Selects and deselects applications on logical channels.
@@ -83,7 +84,7 @@ final class Selection {
             return next ? null : registry.issuerDomain();
         }
         List<ApplicationEntry> matches = new ArrayList<>();
-        for (ApplicationEntry entry : registry.applications()) {
+        for (ApplicationEntry entry : card.contactless.selectionOrder(channel.side)) {
             if (entry.matches(command, (short) form.dataOffset, (short) form.dataLength)
                     && (entry.isIssuerDomain() || entry.isSelectableOn(channel.side))) {
                 // A full match comes first, partial ones in the registry's order.
@@ -201,12 +202,26 @@ final class Selection {
         for (ApplicationEntry entry : registry.applications()) {
             for (byte parameter : entry.implicitSelection) {
                 if ((parameter & wanted) == wanted && (parameter & 0x1F) == channel.number
-                        && entry.isSelectableOn(channel.side)) {
+                        && entry.isSelectableOn(channel.side) && isAssigned(entry, channel.side)) {
                     return entry;
                 }
             }
         }
         ApplicationEntry holder = channel.number == 0 ? registry.holderOf(Privileges.CARD_RESET) : null;
         return holder != null && (holder.isIssuerDomain() || holder.isSelectableOn(channel.side)) ? holder : null;
+    }
+
+    /** Tells whether implicit selection is for the protocol of an interface: the contactless one here is type A. */
+    private static boolean isAssigned(ApplicationEntry entry, CardInterface side) {
+        byte[] protocols = entry.contactless.information.get(GPCLRegistryEntry.INFO_IMPLICIT_SELECTION_PROTOCOLS);
+        if (!side.contactless() || protocols == null || protocols.length == 0) {
+            return true;
+        }
+        for (byte protocol : protocols) {
+            if (protocol == GPCLRegistryEntry.IMPLICIT_SELECTION_TYPE_A) {
+                return true;
+            }
+        }
+        return false;
     }
 }

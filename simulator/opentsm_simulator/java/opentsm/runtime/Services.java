@@ -161,20 +161,9 @@ public final class Services {
         ApplicationEntry caller = caller();
         Sw.require(caller.has(Privileges.CONTACTLESS_ACTIVATION) || target.isUnder(caller),
                 Sw.CONDITIONS_NOT_SATISFIED);
-        changeContactlessState(target, state);
-    }
-
-    /** Changes a contactless state whose change was authorized (GP Amendment C, figure 3-1). */
-    void changeContactlessState(ApplicationEntry entry, byte state) {
-        Sw.require(state == GPCLRegistryEntry.STATE_CL_ACTIVATED || state == GPCLRegistryEntry.STATE_CL_DEACTIVATED
-                || state == GPCLRegistryEntry.STATE_CL_NON_ACTIVATABLE, Sw.WRONG_DATA);
-        Sw.require(!entry.isDomain(), Sw.CONDITIONS_NOT_SATISFIED);
-        boolean activate = state == GPCLRegistryEntry.STATE_CL_ACTIVATED;
-        Sw.require(!activate || entry.isSelectable()
-                && entry.contactlessState != GPCLRegistryEntry.STATE_CL_NON_ACTIVATABLE, Sw.CONDITIONS_NOT_SATISFIED);
-        entry.contactlessState = state;
-        card.reviewSelections();
-        card.effects.record("contactless " + entry + " " + Hex.encode(new byte[] {state}, 0, 1));
+        Sw.require(state == GPCLRegistryEntry.STATE_CL_ACTIVATED || state == GPCLRegistryEntry.STATE_CL_DEACTIVATED,
+                Sw.WRONG_DATA);
+        card.contactless.change(target, state, false);
     }
 
     public boolean isPersonalizable(Entry entry) {

@@ -19,6 +19,7 @@ final class Sw {
     static final short FUNCTION_NOT_SUPPORTED = 0x6A81;
     static final short NOT_FOUND = 0x6A82;
     static final short INCORRECT_P1_P2 = 0x6A86;
+    static final short RECORD_NOT_FOUND = 0x6A83;
     static final short REFERENCED_DATA_NOT_FOUND = 0x6A88;
     static final short CLASS_NOT_SUPPORTED = 0x6E00;
     static final short NO_PRECISE_DIAGNOSIS = 0x6F00;

@@ -4,12 +4,11 @@ import javacard.framework.AID;
 import javacard.framework.ISO7816;
 import javacard.framework.ISOException;
 import opentsm.runtime.CardRuntime;
+import opentsm.runtime.ContactlessServices;
 import org.globalplatform.GPRegistryEntry;
 
 /**
  * What applications may ask of the OPEN about the contactless interface.
- *
- * <p>Enumerating all applications needs the Global Registry or the Contactless Activation privilege, as a PPSE has.
  *
  * <p>Spec: GP Card API, org.globalplatform.contactless 1.4, GPCLSystem; GP Amendment C.
  */
@@ -47,39 +46,45 @@ public class GPCLSystem {
     public static final byte SECURE_ELEMENT_UICC = 0x01;
     public static final byte SECURE_ELEMENT_UNKNOWN = 0x00;
 
-    /** Returns an application's entry: the caller's own for null or its own AID, another's when it may see it; or null. */
+    /**
+     * Returns an application's entry: the caller's own for null or its own AID, another's when it may see it; or null.
+     *
+     * <p>It sees all with the Global Registry or the Contactless Activation privilege, else what is under it, and the
+     * applications that have it in their CREL list.
+     */
     public static GPCLRegistryEntry getGPCLRegistryEntry(AID aid) {
-        return CardRuntime.current().applicationServices().registryEntry(aid);
+        return services().entry(aid);
     }
 
     /**
-     * Enumerates the contactless applications that the caller may see.
+     * Enumerates the applications with access to the contactless interface that the caller may see, in the order of
+     * partial selection.
      *
      * @param previous the entry returned before, or null to begin
      * @param familyIdentifier only applications of this family (AFI_*), or AFI_ANY
      */
     public static GPCLRegistryEntry getNextGPCLRegistryEntry(GPCLRegistryEntry previous, short familyIdentifier) {
-        return CardRuntime.current().applicationServices().nextContactless(previous, familyIdentifier);
+        return services().next(previous, familyIdentifier);
     }
 
-    /** Gives an application the volatile priority in partial selection; not offered by this card. */
+    /** Gives an application (a head: with its group) the volatile priority; null takes it away. */
     public static void setVolatilePriority(GPCLRegistryEntry entry) {
-        ISOException.throwIt(ISO7816.SW_FUNC_NOT_SUPPORTED);
+        services().setVolatilePriority(entry);
     }
 
     /** Writes contactless information on the card; 0 bytes for what this card does not have. */
     public static short getCardCLInfo(byte[] buffer, short offset, short info) {
-        return offset;
+        return services().getCardInfo(buffer, offset, info);
     }
 
-    /** Switches the contactless interface; not offered by this card. */
+    /** Switches the contactless interface on or off, until it is switched again. */
     public static void setCommunicationInterface(short commInterface, boolean enabled) {
-        ISOException.throwIt(ISO7816.SW_FUNC_NOT_SUPPORTED);
+        services().setInterface(commInterface, enabled);
     }
 
-    /** Tells whether an application may use a communication interface. */
+    /** Tells whether an application may use a communication interface; null: the caller. */
     public static boolean checkCommunicationInterfaceAccess(GPRegistryEntry entry, short commInterface) {
-        return true;
+        return services().mayUseInterface(entry, commInterface);
     }
 
     /** Returns SECURE_ELEMENT_*, from the profile. */
@@ -92,13 +97,17 @@ public class GPCLSystem {
         return HOST_DEVICE_UI_STATE_UNKNOWN;
     }
 
-    /** Asks the host device to launch an application; not offered by this card. */
+    /** Asks the host device to launch an application: 6A81, since this card has no way to ask it. */
     public static void launchHostDeviceApplication(byte[] buffer, short offset, short length) {
         ISOException.throwIt(ISO7816.SW_FUNC_NOT_SUPPORTED);
     }
 
-    /** Tells whether a communication interface is enabled; it always is. */
+    /** Tells whether a communication interface is enabled. */
     public static boolean isCommunicationInterfaceEnabled(short commInterface) {
-        return true;
+        return services().isInterfaceEnabled(commInterface);
+    }
+
+    private static ContactlessServices services() {
+        return CardRuntime.current().contactlessServices();
     }
 }
