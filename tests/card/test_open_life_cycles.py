@@ -220,4 +220,3 @@ class TestContactless:
         assert card.describe(X1)["contactless"] == 0x01
         # Non-activatable is what an application makes itself, nobody else (GP Amendment C clause 3.11.4.2.2).
         assert card.install(X2, parameters=bytes.fromhex("EF05A003810180")) == 0x6A80
-        assert card.set_contactless(X2, 1) == 0x6985
