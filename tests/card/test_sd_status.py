@@ -165,11 +165,20 @@ def test_parameters_of_get_status(isd: Host) -> None:
 
 
 def test_select_answers_with_the_registered_aid(host: Host) -> None:
-    expected = bytes.fromhex("6F108408A000000151000000A5049F6501FF")
-    for aid in (ISD, ALIAS):
-        assert host.select(aid).data == expected
+    expected = host.select(ISD).data
+    (fci,) = tlv.parse_all(expected)
+    assert fci.tag == 0x6F
+    assert members(fci.value)[0x84] == bytes(ISD)
+    proprietary = members(members(fci.value)[0xA5])
+    assert list(proprietary) == [0x73, 0x9F6E, 0x9F65]  # 11.9.3.1, table 11-85
+    assert proprietary[0x9F65] == b"\xff"
+    assert proprietary[0x9F6E] == get_data(host, 0x9F7F)[1][7:13]
+    (card_data,) = tlv.parse_all(get_data(host, 0x66)[1])
+    assert members(card_data.value) == {0x73: proprietary[0x73]}
+    assert host.select(ALIAS).data == expected
     assert host.raw(bytes.fromhex("00A4040000")).data == expected
     assert host.raw(bytes.fromhex("00A40400")).data == expected
+    assert host.raw(bytes.fromhex("00A4040C")).data == b""
 
 
 def test_get_data_of_the_issuer(se: VirtualSe, host: Host) -> None:

@@ -1,63 +1,94 @@
 package opentsm.securitydomain;
 
 import javacard.framework.ISOException;
-import javacard.framework.JCSystem;
 import javacard.framework.Util;
 import opentsm.open.Entry;
 import opentsm.open.Open;
 import org.globalplatform.GPRegistryEntry;
 
 /**
- * What a Security Domain tells of itself and the card (GET DATA, FCI), and what can be stored of it (STORE DATA).
+ * What a Security Domain tells of itself and the card: GET DATA, and the FCI that SELECT answers.
  *
- * <p>Spec: GP Card 2.3.1 clauses 7.4.1, 11.3, 11.9.3.1, 11.11, annex H.
+ * <p>Spec: GP Card 2.3.1 clauses 7.4.1, 11.3, 11.9.3.1, annex H; ETSI TS 102 226 clause 8.2.1.7.2 for FF21.
  */
 final class CardData {
-    /** FCI's proprietary data (clause 11.9.3.1): the longest command data field. */
-    private static final byte[] FCI_PROPRIETARY = {(byte) 0xA5, 0x04, (byte) 0x9F, 0x65, 0x01, (byte) 0xFF};
-
     private static final short TAG_FCI = 0x006F;
     private static final short TAG_DF_NAME = 0x0084;
-    private static final short DGI_TLVS = 0x0070;
+    private static final short TAG_PROPRIETARY = 0x00A5;
+    private static final short TAG_PRODUCTION = (short) 0x9F6E;
+    private static final short TAG_LONGEST_DATA = (short) 0x9F65;
+    private static final short TAG_APPLICATION = 0x0061;
 
-    /** P1 of STORE DATA (table 11-89). */
-    private static final byte LAST_BLOCK = (byte) 0x80;
+    /** Of FF21: number of applications, free non-volatile and free volatile memory. */
+    private static final short TAG_APPLICATIONS = 0x0081;
 
-    private static final byte ENCRYPTION = 0x60;
-    private static final byte STRUCTURE = 0x18;
-    private static final byte STRUCTURE_DGI = 0x08;
+    private static final short TAG_FREE_NON_VOLATILE = 0x0082;
+    private static final short TAG_FREE_VOLATILE = 0x0083;
 
-    private static final short VALUE_SIZE = 16;
+    /** Where the operating system's identifier, date and level stand in the card's production data (9F7F). */
+    private static final short SYSTEM_IN_PRODUCTION = 4;
+
+    private static final short SYSTEM_SIZE = 6;
+
+    /** The longest command data field that the FCI promises: that of a short APDU. */
+    private static final byte LONGEST_DATA = (byte) 0xFF;
 
     private final KeyStore keys;
+    private final SecureChannelService channel;
     private final Capabilities capabilities;
+    private final DataHolder[] holders;
 
-    /** This domain's own provider number (42) and image number (45): length, then value. The issuer's are the card's. */
-    private final byte[] providerNumber = new byte[(short) (1 + VALUE_SIZE)];
-
-    private final byte[] imageNumber = new byte[(short) (1 + VALUE_SIZE)];
-
-    /** Number of the next block of STORE DATA, and details of an effect; cleared at reset. */
-    private final byte[] scratch;
-
-    CardData(KeyStore keys, Capabilities capabilities) {
+    CardData(KeyStore keys, SecureChannelService channel, Capabilities capabilities, DataHolder[] holders) {
         this.keys = keys;
+        this.channel = channel;
         this.capabilities = capabilities;
-        scratch = JCSystem.makeTransientByteArray((short) 2, JCSystem.CLEAR_ON_RESET);
+        this.holders = holders;
     }
 
-    /** Writes the FCI: the AID as registered, whatever alias was selected. */
+    /**
+     * Writes the FCI: the AID as registered, whatever alias was selected, recognition data, production data of the
+     * application (here the operating system's, as cards of the field have it), and the longest command data field.
+     */
     short fileControlInformation(byte[] response) {
-        short at = Tlv.putHeader(response, (short) 0, TAG_FCI, (short) 0);
-        short name = Tlv.putHeader(response, at, TAG_DF_NAME, (short) 0);
-        at = Open.self().getAid(response, name);
-        response[(short) (name - 1)] = (byte) (at - name);
-        at = Util.arrayCopyNonAtomic(FCI_PROPRIETARY, (short) 0, response, at, (short) FCI_PROPRIETARY.length);
-        return Tlv.closeLength(response, (short) 1, at);
+        short content = Tlv.putHeader(response, (short) 0, TAG_FCI, (short) 0);
+        short at = putAid(response, content, TAG_DF_NAME, Open.self());
+        short proprietary = Tlv.putHeader(response, at, TAG_PROPRIETARY, (short) 0);
+        at = capabilities.putRecognition(response, proprietary);
+        short system = Tlv.putHeader(response, at, TAG_PRODUCTION, SYSTEM_SIZE);
+        if (Open.getCardData(Gp.TAG_CPLC, response, system) >= (short) (system + SYSTEM_IN_PRODUCTION + SYSTEM_SIZE)) {
+            at = Util.arrayCopyNonAtomic(
+                    response, (short) (system + SYSTEM_IN_PRODUCTION), response, system, SYSTEM_SIZE);
+        }
+        at = Tlv.putHeader(response, at, TAG_LONGEST_DATA, (short) 1);
+        response[at++] = LONGEST_DATA;
+        at = Tlv.closeLength(response, (short) (proprietary - 1), at);
+        return Tlv.closeLength(response, (short) (content - 1), at);
     }
 
-    /** Runs GET DATA: the response is the whole data object. */
-    short get(short tag, byte[] response) {
+    private static short putAid(byte[] response, short at, short tag, Entry entry) {
+        short value = Tlv.putHeader(response, at, tag, (short) 0);
+        at = entry.getAid(response, value);
+        response[(short) (value - 1)] = (byte) (at - value);
+        return at;
+    }
+
+    /**
+     * Runs GET DATA. The interindustry class asks for the value alone (clause 11.3.3.1; ISO 7816-4 clause 7.4.3), and
+     * yubikit, the one host that uses it first, reads it so. GlobalPlatformPro, GPShell and pySim use class 80, where they
+     * need the whole object; GlobalPlatformPro tries 00 only for what 80 does not have.
+     */
+    short run(short tag, byte[] buffer, short data, short end, boolean bare, byte[] response) {
+        if (tag == Gp.TAG_APPLICATIONS) {
+            return applications(buffer, data, end, response); // a file's identifier, and no data object's tag
+        }
+        short length = get(tag, response);
+        if (length == Tlv.ABSENT) {
+            ISOException.throwIt(Gp.SW_NOT_FOUND);
+        }
+        return bare ? Tlv.bare(response, length) : length;
+    }
+
+    private short get(short tag, byte[] response) {
         switch (tag) {
             case Gp.TAG_CARD_DATA:
                 short at = Tlv.putHeader(response, (short) 0, tag, (short) 0);
@@ -69,42 +100,38 @@ final class CardData {
                 return keyInformation(response);
             case Gp.TAG_SEQUENCE_COUNTER:
                 return sequenceCounter(response);
+            case Gp.TAG_SECURITY_LEVEL:
+                at = Tlv.putHeader(response, (short) 0, tag, (short) 1);
+                response[at++] = channel.getSecurityLevel();
+                return at;
+            case Gp.TAG_RESOURCES:
+                return resources(response);
             case Gp.TAG_DIVERSIFICATION:
             case Gp.TAG_CPLC:
-                return ofCard(tag, response);
-            case Gp.TAG_IIN:
-                return own(tag, providerNumber, response);
-            case Gp.TAG_CIN:
-                return own(tag, imageNumber, response);
+                return ofCard(tag, response, (short) 0);
             default:
-                ISOException.throwIt(Gp.SW_NOT_FOUND);
-                return 0;
+                return held(tag, response);
         }
     }
 
-    private static short ofCard(short tag, byte[] response) {
-        short value = Tlv.putHeader(response, (short) 0, tag, (short) 0);
+    private short held(short tag, byte[] response) {
+        for (short i = 0; i < holders.length; i++) {
+            if (holders[i].holds(tag)) {
+                return holders[i].get(tag, response, (short) 0);
+            }
+        }
+        return Tlv.ABSENT;
+    }
+
+    /** Writes a data object of the whole card and returns the offset behind it, or ABSENT. */
+    static short ofCard(short tag, byte[] response, short at) {
+        short value = Tlv.putHeader(response, at, tag, (short) 0);
         short end = Open.getCardData(tag, response, value);
         if (end < 0) {
-            ISOException.throwIt(Gp.SW_NOT_FOUND);
+            return Tlv.ABSENT;
         }
         response[(short) (value - 1)] = (byte) (end - value);
         return end;
-    }
-
-    private static boolean isIssuer() {
-        return Open.self().kind() == Entry.KIND_ISSUER_DOMAIN;
-    }
-
-    private static short own(short tag, byte[] stored, byte[] response) {
-        if (isIssuer()) {
-            return ofCard(tag, response);
-        }
-        if (stored[0] == 0) {
-            ISOException.throwIt(Gp.SW_NOT_FOUND);
-        }
-        short at = Tlv.putHeader(response, (short) 0, tag, stored[0]);
-        return Util.arrayCopyNonAtomic(stored, (short) 1, response, at, stored[0]);
     }
 
     /** Spec: clause 11.3.3.1: a domain without keys of its own has an empty template. */
@@ -122,80 +149,54 @@ final class CardData {
     private short sequenceCounter(byte[] response) {
         byte version = keys.defaultVersion();
         if (version == 0) {
-            ISOException.throwIt(Gp.SW_NOT_FOUND);
+            return Tlv.ABSENT;
         }
         short at = Tlv.putHeader(response, (short) 0, Gp.TAG_SEQUENCE_COUNTER, KeySlot.COUNTER_SIZE);
         return Util.arrayCopyNonAtomic(
                 keys.find(version, KeyStore.ID_ENC).counter, (short) 0, response, at, KeySlot.COUNTER_SIZE);
     }
 
+    /** Spec: TS 102 226 clause 8.2.1.7.2: number of applications, free memory of both kinds. */
+    private static short resources(byte[] response) {
+        short content = Tlv.putHeader(response, (short) 0, Gp.TAG_RESOURCES, (short) 0);
+        short at = Tlv.putHeader(response, content, TAG_APPLICATIONS, (short) 2);
+        at = Open.getResource(Open.RESOURCE_APPLICATIONS, response, at);
+        at = Tlv.putHeader(response, at, TAG_FREE_NON_VOLATILE, (short) 4);
+        at = Open.getResource(Open.RESOURCE_FREE_NON_VOLATILE, response, at);
+        at = Tlv.putHeader(response, at, TAG_FREE_VOLATILE, (short) 4);
+        at = Open.getResource(Open.RESOURCE_FREE_VOLATILE, response, at);
+        return Tlv.closeLength(response, (short) (content - 1), at);
+    }
+
     /**
-     * Runs STORE DATA to the domain itself: data objects 42 and 45, as BER-TLV or in DGI 0070. A block is complete in
-     * itself and stored whole or not at all; blocks are numbered from 00.
+     * Lists applications, one 61 with its 4F each: this domain and those associated with it, or all with Global Registry.
      *
-     * @return 0, the length of the response
+     * <p>Spec: clause 11.3.3.1.3; the data field, where there is one, is the tag list 5C 00.
      */
-    short store(byte[] buffer, byte p1, byte p2, short data, short end) {
-        if (p2 == 0) {
-            scratch[0] = 0;
+    private static short applications(byte[] buffer, short data, short end, byte[] response) {
+        if (data != end && ((short) (end - data) != 2 || buffer[data] != (byte) Gp.TAG_TAG_LIST
+                || buffer[(short) (data + 1)] != 0)) {
+            ISOException.throwIt(Gp.SW_WRONG_DATA);
         }
-        if (p2 != scratch[0]) {
-            ISOException.throwIt(Gp.SW_CONDITIONS);
-        }
-        if ((p1 & ENCRYPTION) != 0) {
-            ISOException.throwIt(Gp.SW_INCORRECT_P1P2); // nothing here is a secret
-        }
-        if ((byte) (p1 & STRUCTURE) == STRUCTURE_DGI) {
-            storeGroups(buffer, data, end);
-        } else {
-            storeObjects(buffer, data, end);
-        }
-        scratch[0] = (p1 & LAST_BLOCK) != 0 ? 0 : (byte) (p2 + 1);
-        return 0;
-    }
-
-    /** Spec: GP Systems Scripting Language annex B, as clause 11.11 names it: DGI, length (one byte, or FF and two). */
-    private void storeGroups(byte[] buffer, short data, short end) {
-        while (data < end) {
-            if ((short) (end - data) < 3 || Util.getShort(buffer, data) != DGI_TLVS) {
-                ISOException.throwIt(Gp.SW_NOT_FOUND);
-            }
-            short value = (short) (data + 2);
-            data = Tlv.afterLv(buffer, value, end);
-            storeObjects(buffer, (short) (value + 1), data);
-        }
-    }
-
-    private void storeObjects(byte[] buffer, short data, short end) {
-        for (short at = data; at < end; at = Tlv.next(buffer, at, end)) {
-            short tag = Tlv.tag(buffer, at, end);
-            short length = Tlv.length(buffer, Tlv.lengthOffset(buffer, at, end), end);
-            if (tag != Gp.TAG_IIN && tag != Gp.TAG_CIN) {
-                ISOException.throwIt(Gp.SW_NOT_FOUND);
-            }
-            if (length == 0 || length > VALUE_SIZE) {
-                ISOException.throwIt(Gp.SW_WRONG_DATA);
+        Entry self = Open.self();
+        boolean all = self.isPrivileged(GPRegistryEntry.PRIVILEGE_GLOBAL_REGISTRY);
+        short at = self.kind() == Entry.KIND_ISSUER_DOMAIN || all
+                ? putApplication(response, (short) 0, Open.issuerDomain()) : 0;
+        for (Entry entry = Open.next(null, Open.SCOPE_APPLICATIONS); entry != null;
+                entry = Open.next(entry, Open.SCOPE_APPLICATIONS)) {
+            if (all || entry == self || entry.domain() == self) {
+                at = putApplication(response, at, entry);
             }
         }
-        for (short at = data; at < end; at = Tlv.next(buffer, at, end)) {
-            storeObject(buffer, Tlv.tag(buffer, at, end), Tlv.lengthOffset(buffer, at, end), end);
-        }
+        return at;
     }
 
-    private void storeObject(byte[] buffer, short tag, short field, short end) {
-        short value = Tlv.valueOffset(buffer, field);
-        short length = Tlv.length(buffer, field, end);
-        if (isIssuer()) {
-            Open.setCardData(tag, buffer, value, length);
-            return;
+    private static short putApplication(byte[] response, short at, Entry entry) {
+        if (at > SecurityDomain.LONG_RESPONSE_LIMIT) {
+            ISOException.throwIt(Gp.SW_NOT_ENOUGH_MEMORY);
         }
-        byte[] stored = tag == Gp.TAG_IIN ? providerNumber : imageNumber;
-        JCSystem.beginTransaction();
-        Util.arrayCopy(buffer, value, stored, (short) 1, length);
-        stored[0] = (byte) length;
-        JCSystem.commitTransaction();
-        Util.setShort(scratch, (short) 0, tag);
-        Open.effect(Open.EFFECT_STORE_DATA, scratch, (short) 0, (short) 2);
-        scratch[0] = 0;
+        short content = Tlv.putHeader(response, at, TAG_APPLICATION, (short) 0);
+        at = putAid(response, content, Gp.TAG_AID, entry);
+        return Tlv.closeLength(response, (short) (content - 1), at);
     }
 }

@@ -45,6 +45,10 @@ final class Gp {
     static final short TAG_DIVERSIFICATION = 0x00CF;
     static final short TAG_KEY_INFORMATION = 0x00E0;
     static final short TAG_STATUS_ENTRY = 0x00E3;
+    static final short TAG_SECURITY_LEVEL = 0x00D3;
+    static final short TAG_APPLICATIONS = 0x2F00;
+    static final short TAG_MANAGER_URL = 0x5F50;
+    static final short TAG_RESOURCES = (short) 0xFF21;
     static final short TAG_CPLC = (short) 0x9F7F;
     static final short TAG_LIFE_CYCLE = (short) 0x9F70;
 

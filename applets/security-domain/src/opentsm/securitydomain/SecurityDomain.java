@@ -27,8 +27,16 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
     /** The largest response, 239 bytes: with padding, R-ENC and an S16 R-MAC it fills a short response of 256. */
     static final short RESPONSE_LIMIT = 239;
 
-    /** Behind the limit: one more entry of GET STATUS being written, or padding, R-MAC and status word. */
-    private static final short RESPONSE_SIZE = 512;
+    /**
+     * The largest response that is not cut into several by the command itself: the OPEN chains what does not fit a short
+     * response (61xx). Behind it: one more entry being written, or padding, R-MAC and status word.
+     */
+    static final short LONG_RESPONSE_LIMIT = 2000;
+
+    private static final short RESPONSE_SIZE = 2048;
+
+    /** P2 of SELECT: no FCI. */
+    private static final byte NO_DATA = 0x0C;
 
     private static final byte OPTIONS_DEFAULT = 0x70;
     private static final byte SCP03 = 3;
@@ -43,6 +51,7 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
     private final LifeCycleControl lifeCycle;
     private final StatusReport report;
     private final CardData cardData;
+    private final StoreData storeData;
     private final Personalization personalization;
 
     /** The response being built; cleared at deselect, since none outlives its command. */
@@ -58,7 +67,9 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         content = new ContentManagement(personalization);
         lifeCycle = new LifeCycleControl();
         report = new StatusReport();
-        cardData = new CardData(keys, new Capabilities(channel, content));
+        DataHolder[] holders = {new OwnData()};
+        cardData = new CardData(keys, channel, new Capabilities(channel, content), holders);
+        storeData = new StoreData(holders, channel);
         takeKeySets(array, parameters, end);
     }
 
@@ -229,18 +240,16 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
             if (personalization.isActive()) {
                 return personalization.forward(buffer, end, response);
             }
-            return cardData.store(buffer, p1, p2, data, end);
+            return storeData.run(buffer, p1, p2, data, end);
         }
         if (ins != Gp.INS_GET_DATA) {
             personalization.end();
+            storeData.end();
         }
         switch (ins) {
             case Gp.INS_GET_DATA:
-                length = cardData.get(Util.makeShort(p1, p2), response);
-                // The interindustry class asks for the value alone (clause 11.3.3.1; ISO 7816-4 clause 7.4.3), and
-                // yubikit, the one host that uses it first, reads it so. GlobalPlatformPro, GPShell and pySim use class
-                // 80, where they need the whole object; GlobalPlatformPro tries 00 only for what 80 does not have.
-                return buffer[ISO7816.OFFSET_CLA] >= 0 ? Tlv.bare(response, length) : length;
+                return cardData.run(
+                        Util.makeShort(p1, p2), buffer, data, end, buffer[ISO7816.OFFSET_CLA] >= 0, response);
             case Gp.INS_GET_STATUS:
                 return report.get(buffer, p1, p2, data, end, response);
             case Gp.INS_SET_STATUS:
@@ -281,9 +290,13 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         }
     }
 
-    /** Answers SELECT with the FCI; a locked card's issuer domain warns (clause 11.9.3). */
+    /**
+     * Answers SELECT with the FCI, or without data where the host wants none (P2 0C, ISO 7816-4 table 63); a locked card's
+     * issuer domain warns (clause 11.9.3).
+     */
     private void select(APDU apdu) {
-        short length = cardData.fileControlInformation(response);
+        boolean wanted = (byte) (apdu.getBuffer()[ISO7816.OFFSET_P2] & NO_DATA) != NO_DATA;
+        short length = wanted ? cardData.fileControlInformation(response) : 0;
         send(apdu, false, length, Open.cardState() == Gp.CARD_LOCKED ? Gp.SW_CARD_LOCKED : ISO7816.SW_NO_ERROR);
     }
 

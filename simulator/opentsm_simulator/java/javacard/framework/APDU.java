@@ -52,6 +52,9 @@ public final class APDU {
     private final boolean extended;
     private final byte[] buffer;
 
+    /** Whether more than 256 bytes may answer a short command; the runtime chains them (JC API, setOutgoingLength). */
+    boolean longResponses;
+
     private boolean accessible;
     private boolean receiving;
     private boolean outgoing;
@@ -143,7 +146,7 @@ public final class APDU {
 
     public void setOutgoingLength(short length) throws APDUException {
         require(outgoing && !lengthSet, APDUException.ILLEGAL_USE);
-        require(length >= 0 && (extended || length <= SHORT_RESPONSE), APDUException.BAD_LENGTH);
+        require(length >= 0 && (longResponses || length <= SHORT_RESPONSE), APDUException.BAD_LENGTH);
         lengthSet = true;
         toSend = length;
         state = STATE_OUTGOING_LENGTH_KNOWN;

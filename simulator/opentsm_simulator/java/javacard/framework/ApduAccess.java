@@ -14,10 +14,12 @@ public final class ApduAccess {
      * @param p3 Lc, or Le where there are no data; not looked at for extended commands
      * @param channel 0 to 19
      * @param protocol protocol and medium
+     * @param longResponses whether more than 256 bytes may answer a short command (the applet is an ExtendedLength)
      */
     public static void load(APDU apdu, byte[] command, int offset, int length, short expected, byte p3, int channel,
-            byte protocol) {
+            byte protocol, boolean longResponses) {
         apdu.load(command, offset, (short) length, expected, p3, (byte) channel, protocol);
+        apdu.longResponses = longResponses;
     }
 
     /** Closes the APDU behind process(). */

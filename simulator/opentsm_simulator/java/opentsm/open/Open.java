@@ -31,6 +31,15 @@ public final class Open {
     /** An effect: the Security Domain stored data of its own; detail: the tag or DGI. */
     public static final byte EFFECT_STORE_DATA = 3;
 
+    /** A resource: the number of applications and Security Domains, on 2 bytes. */
+    public static final byte RESOURCE_APPLICATIONS = 1;
+
+    /** A resource: bytes of non-volatile memory that are free, on 4 bytes. */
+    public static final byte RESOURCE_FREE_NON_VOLATILE = 2;
+
+    /** A resource: bytes of volatile memory that are free, on 4 bytes. */
+    public static final byte RESOURCE_FREE_VOLATILE = 3;
+
     private Open() {}
 
     /** Returns the calling Security Domain's own entry. */
@@ -244,6 +253,17 @@ public final class Open {
      */
     public static short getCardData(short tag, byte[] buffer, short offset) {
         return CardRuntime.current().services().getCardData(tag, buffer, offset);
+    }
+
+    /**
+     * Writes what the card has of a resource, as far as the runtime can tell.
+     *
+     * @param resource one RESOURCE constant
+     * @return the offset behind the number
+     * <p>Spec: ETSI TS 102 226 clause 8.2.1.7.2.
+     */
+    public static short getResource(byte resource, byte[] buffer, short offset) {
+        return CardRuntime.current().services().getResource(resource, buffer, offset);
     }
 
     /** Stores a card-wide data object's value; the Issuer Security Domain only; 6A88 for a tag that can't be set. */

@@ -168,7 +168,7 @@ public final class CardRuntime extends SimulatorRuntime {
         }
         byte[] answer;
         try {
-            answer = dispatch(on, command);
+            answer = on.response == null ? chained(on, dispatch(on, command)) : goOn(on, command);
         } catch (Throwable fault) {
             // A fault of the runtime is the card's, not its host's.
             answer = Sw.answer(Sw.NO_PRECISE_DIAGNOSIS);
@@ -178,6 +178,24 @@ public final class CardRuntime extends SimulatorRuntime {
             power.review();
         }
         return answer;
+    }
+
+    /** Answers GET RESPONSE with what is left of a long response; any other command gives that up. */
+    private byte[] goOn(Channel on, byte[] command) {
+        if (command[1] != ResponseChain.GET_RESPONSE || form.dataLength != 0) {
+            on.response = null;
+            return chained(on, dispatch(on, command));
+        }
+        byte[] part = on.response.next(form.expected);
+        if (on.response.isOver()) {
+            on.response = null;
+        }
+        return part;
+    }
+
+    private byte[] chained(Channel on, byte[] answer) {
+        on.response = ResponseChain.of(answer, form);
+        return on.response == null ? answer : on.response.next(form.expected);
     }
 
     private byte[] dispatch(Channel on, byte[] command) {
@@ -252,7 +270,7 @@ public final class CardRuntime extends SimulatorRuntime {
         usingExtendedAPDUs = parts.extended;
         APDU apdu = parts.extended ? extendedAPDU : shortAPDU;
         ApduAccess.load(apdu, command, parts.dataOffset, parts.dataLength, parts.expected, parts.p3, on.number,
-                currentProtocol);
+                currentProtocol, entry.extendedLength);
         responseBufferSize = 0;
         selecting = isSelect;
         contexts.current = entry;

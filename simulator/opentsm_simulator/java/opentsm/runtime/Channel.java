@@ -21,6 +21,9 @@ final class Channel {
     /** Data of a command chain that is under way, or null. */
     Chain chain;
 
+    /** What is left of the response to the command before, or null. */
+    ResponseChain response;
+
     Channel(CardInterface side, int number) {
         this.side = side;
         this.number = number;

@@ -12,6 +12,9 @@ import opentsm.open.Entry;
  */
 final class LoadFileEntry extends RegistryEntry {
     private final byte[] version;
+    /** What its code takes of the card's memory, in bytes. */
+    int codeBytes;
+
     final List<ModuleEntry> modules = new ArrayList<>();
 
     LoadFileEntry(byte[] name, byte[] version, ApplicationEntry domain) {

@@ -49,6 +49,7 @@ public final class Provisioner {
         MethodHandle install = MethodHandles.publicLookup().findStatic(
                 applet, "install", MethodType.methodType(void.class, byte[].class, short.class, byte.class));
         loadFile.modules.add(new ModuleEntry(aid, loadFile, install));
+        loadFile.codeBytes = classes.bytesOf(className.substring(0, className.lastIndexOf('.') + 1));
     }
 
     /**

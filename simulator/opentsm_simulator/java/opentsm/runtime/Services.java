@@ -218,6 +218,11 @@ public final class Services {
         return card.data.get(tag, buffer, offset);
     }
 
+    public short getResource(byte resource, byte[] buffer, short offset) {
+        caller();
+        return new Resources(card).get(resource, buffer, offset);
+    }
+
     public void setCardData(short tag, byte[] buffer, short offset, short length) {
         Sw.require(caller().isIssuerDomain(), Sw.CONDITIONS_NOT_SATISFIED);
         Sw.require(CardData.canBeStored(tag), Sw.REFERENCED_DATA_NOT_FOUND);

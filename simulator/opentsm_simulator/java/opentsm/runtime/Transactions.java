@@ -24,7 +24,14 @@ import javacard.framework.TransactionException;
  * <p>Spec: JCRE 3.0.5 clause 7.
  */
 final class Transactions {
+    /** What each object and array takes beside its contents. */
+    private static final int HEADER_BYTES = 8;
+
     private final Set<Object> transients;
+
+    /** The transient arrays among what was included. */
+    private final Set<Object> reached = ContextMemory.newCardSet();
+
     private final Map<Object, Object[]> objects = new IdentityHashMap<>();
     private final Map<Object, Object> arrays = new IdentityHashMap<>();
     private final Map<Class<?>, Object[]> statics = new HashMap<>();
@@ -81,6 +88,7 @@ final class Transactions {
         objects.clear();
         arrays.clear();
         statics.clear();
+        reached.clear();
     }
 
     /** Remembers what an application can reach. */
@@ -111,7 +119,11 @@ final class Transactions {
     }
 
     private void rememberArray(Object array, Deque<Object> pending) {
-        if (transients.contains(array) || arrays.containsKey(array)) {
+        if (transients.contains(array)) {
+            reached.add(array);
+            return;
+        }
+        if (arrays.containsKey(array)) {
             return;
         }
         int length = Array.getLength(array);
@@ -125,6 +137,49 @@ final class Transactions {
                 }
             }
         }
+    }
+
+    /** Returns the bytes of the transient arrays that were included so far. */
+    int transientBytes() {
+        int bytes = 0;
+        for (Object array : reached) {
+            bytes += bytesOf(array);
+        }
+        return bytes;
+    }
+
+    /** Returns the persistent bytes that were included so far, as a Java Card of 16 bits counts them. */
+    int persistentBytes() {
+        int bytes = 0;
+        for (Object array : arrays.keySet()) {
+            bytes += bytesOf(array);
+        }
+        for (Object object : objects.keySet()) {
+            bytes += HEADER_BYTES + bytesOf(fieldsOf(object.getClass()));
+        }
+        for (Class<?> type : statics.keySet()) {
+            bytes += bytesOf(staticFieldsOf(type));
+        }
+        return bytes;
+    }
+
+    private static int bytesOf(Object array) {
+        Class<?> element = array.getClass().getComponentType();
+        boolean single = element == byte.class || element == boolean.class;
+        return HEADER_BYTES + Array.getLength(array) * (single ? 1 : sizeOf(element));
+    }
+
+    private static int bytesOf(Field[] fields) {
+        int bytes = 0;
+        for (Field field : fields) {
+            bytes += sizeOf(field.getType());
+        }
+        return bytes;
+    }
+
+    /** A field or element takes one cell of 16 bits, an int two. */
+    private static int sizeOf(Class<?> type) {
+        return type == int.class ? 4 : 2;
     }
 
     /** Objects of applets, and jCardSim's keys and ciphers, are on the card; the runtime's and Java's own are not. */
