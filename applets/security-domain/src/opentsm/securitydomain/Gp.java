@@ -33,7 +33,14 @@ final class Gp {
     static final byte STATE_LOCKED_BIT = (byte) 0x80;
 
     static final byte KEY_TYPE_DES = (byte) 0x80;
+    static final byte KEY_TYPE_DES_CBC = (byte) 0x82;
     static final byte KEY_TYPE_AES = (byte) 0x88;
+    static final byte KEY_TYPE_RSA_EXPONENT = (byte) 0xA0;
+    static final byte KEY_TYPE_RSA_MODULUS = (byte) 0xA1;
+    static final byte KEY_TYPE_ECC_PUBLIC = (byte) 0xB0;
+    static final byte KEY_TYPE_ECC_PRIVATE = (byte) 0xB1;
+    static final byte KEY_TYPE_ECC_PARAMETERS = (byte) 0xF0;
+    static final byte KEY_TYPE_EXTENDED = (byte) 0xFF;
 
     static final short TAG_AID = 0x004F;
     static final short TAG_TAG_LIST = 0x005C;

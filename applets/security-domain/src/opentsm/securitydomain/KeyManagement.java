@@ -8,52 +8,48 @@ import opentsm.open.Open;
 /**
  * PUT KEY and DELETE [key].
  *
- * <p>All keys of one command change in one transaction; a Security Domain that has an SCP03 key set keeps one.
+ * <p>All keys of one command change in one transaction; a Security Domain that has a secure channel key set keeps one.
  *
- * <p>Spec: GP Card 2.3.1 clauses 11.2.2.3.2, 11.8; GP Amendment D clause 7.2.
+ * <p>Spec: GP Card 2.3.1 clauses 11.2.2.3.2, 11.8; GP Amendment D clause 7.2; GP Amendment F clause 7.2.
  */
 final class KeyManagement {
     private static final byte MULTIPLE_KEYS = (byte) 0x80;
     private static final short TAG_KEY_IDENTIFIER = 0x00D0;
     private static final short TAG_KEY_VERSION = 0x00D2;
-
-    private static final short TYPE = 0;
-    private static final short LENGTH = 1;
-    private static final short BLOCK = 2;
+    private static final byte UNCOMPRESSED = 0x04;
 
     private final KeyStore keys;
     private final SecureChannelService channel;
+    private final KeyDataField field;
 
-    /** Check values being compared, and details of effects; used within one call, cleared at reset. */
+    /** Details of effects; used within one call, cleared at reset. */
     private final byte[] scratch;
 
     KeyManagement(KeyStore keys, SecureChannelService channel) {
         this.keys = keys;
         this.channel = channel;
+        field = new KeyDataField();
         scratch = JCSystem.makeTransientByteArray((short) 4, JCSystem.CLEAR_ON_RESET);
     }
 
-    /** Takes a key set from install parameters: version, key length, Key-ENC, Key-MAC, Key-DEK. */
-    void takeKeySet(byte[] array, short offset, short length) {
+    /** Takes a key set from install parameters: version, key length, Key-ENC, Key-MAC, Key-DEK; of AES, or of DES. */
+    void takeKeySet(byte type, byte[] array, short offset, short length) {
         byte version = length > 2 ? array[offset] : 0;
         byte keyLength = length > 2 ? array[(short) (offset + 1)] : 0;
-        if (!isNumber(version) || !isLength(Gp.KEY_TYPE_AES, keyLength) || length != (short) (2 + 3 * keyLength)
-                || keys.isScp03Set(version)) {
+        boolean known = keyLength == 16 || type == Gp.KEY_TYPE_AES && (keyLength == 24 || keyLength == 32);
+        if (!isVersion(version) || !known || length != (short) (2 + 3 * keyLength)
+                || keys.find(version, KeyStore.ID_ENC) != null) {
             ISOException.throwIt(Gp.SW_WRONG_DATA);
         }
         offset += 2;
         for (byte identifier = KeyStore.ID_ENC; identifier <= KeyStore.ID_DEK; identifier++) {
-            room().set(version, identifier, Gp.KEY_TYPE_AES, keyLength, array, offset);
+            KeySlot slot = keys.add(type, array, offset, keyLength, (byte) 0, offset, (short) 0);
+            if (slot == null) {
+                ISOException.throwIt(Gp.SW_NOT_ENOUGH_MEMORY);
+            }
+            slot.name(version, identifier);
             offset += keyLength;
         }
-    }
-
-    private KeySlot room() {
-        KeySlot free = keys.free();
-        if (free == null) {
-            ISOException.throwIt(Gp.SW_NOT_ENOUGH_MEMORY);
-        }
-        return free;
     }
 
     /**
@@ -61,7 +57,7 @@ final class KeyManagement {
      *
      * @param p1 version of the keys to replace, or 00 to add
      * @param p2 identifier of the first key; b8: more than one
-     * @return length of the response: version and check values
+     * @return length of the response: version, and the check values of the symmetric keys
      */
     short put(byte[] buffer, byte p1, byte p2, short data, short end, byte[] response) {
         byte identifier = (byte) (p2 & 0x7F);
@@ -75,10 +71,11 @@ final class KeyManagement {
         response[0] = version;
         short written = 1;
         short count = 0;
-        for (short at = (short) (data + 1); at < end; at = after(buffer, at)) {
+        short at = (short) (data + 1);
+        while (at < end) {
             requirePlace(p1, version, (byte) (identifier + count));
-            open(buffer, at, end, response, written);
-            written += KeyStore.CHECK_VALUE_SIZE;
+            at = field.read(buffer, at, end);
+            written = open(buffer, response, written);
             count++;
         }
         boolean multiple = (p2 & MULTIPLE_KEYS) != 0;
@@ -106,80 +103,80 @@ final class KeyManagement {
     }
 
     /**
-     * Decrypts one key in place and compares its check value.
+     * Decrypts the key of the field just read in place, if it is a secret, and compares its check value.
      *
-     * <p>The key data field (table 11-68) is type, length, key, length of check value, check value; the key is the
-     * encrypted blocks alone, or they follow a byte with the key's length, which keys of 24 bytes need.
+     * @return the end of the response, to which a symmetric key's check value is added
      */
-    private void open(byte[] buffer, short at, short end, byte[] response, short checkValue) {
-        if ((short) (at + BLOCK) > end) {
-            ISOException.throwIt(Gp.SW_WRONG_DATA);
+    private short open(byte[] buffer, byte[] response, short written) {
+        if (KeyDataField.isSecret(field.type())) {
+            channel.decryptData(buffer, field.value(), field.blocks());
         }
-        byte type = buffer[(short) (at + TYPE)];
-        if (type != Gp.KEY_TYPE_AES && type != Gp.KEY_TYPE_DES) {
-            ISOException.throwIt(Gp.SW_ALGORITHM_NOT_SUPPORTED);
+        if (!KeyDataField.isSymmetric(field.type())) {
+            checkAsymmetric(buffer);
+            return written;
         }
-        short field = (short) (buffer[(short) (at + LENGTH)] & 0xFF);
-        short check = (short) (at + BLOCK + field);
-        if (check >= end || field == 0) {
-            ISOException.throwIt(Gp.SW_WRONG_DATA);
-        }
-        short checkLength = (short) (buffer[check] & 0xFF);
-        short length = keyLength(buffer, at);
-        short offset = keyOffset(buffer, at);
-        short blocks = (short) (check - offset);
-        if ((short) (check + 1 + checkLength) > end || checkLength != 0 && checkLength != KeyStore.CHECK_VALUE_SIZE
-                || !isLength(type, length) || (short) (blocks & 15) != 0 || blocks < length
-                || (short) (blocks - length) >= Scp03Crypto.BLOCK) {
-            ISOException.throwIt(Gp.SW_WRONG_DATA);
-        }
-        channel.decryptData(buffer, offset, blocks);
-        keys.checkValue(type, buffer, offset, length, response, checkValue);
-        if (checkLength != 0 && Util.arrayCompare(buffer, (short) (check + 1), response, checkValue, checkLength) != 0) {
-            Util.arrayFillNonAtomic(buffer, offset, blocks, (byte) 0);
+        keys.checkValue(field.type(), buffer, field.value(), field.length(), response, written);
+        if (field.checkLength() != 0 && Util.arrayCompare(
+                buffer, field.checkValue(), response, written, KeyStore.CHECK_VALUE_SIZE) != 0) {
+            Util.arrayFillNonAtomic(buffer, field.value(), field.blocks(), (byte) 0);
             ISOException.throwIt(Gp.SW_INVALID_KEY_CHECK_VALUE);
         }
+        return (short) (written + KeyStore.CHECK_VALUE_SIZE);
     }
 
-    private static boolean hasInnerLength(byte[] buffer, short at) {
-        return (short) (buffer[(short) (at + LENGTH)] & 15) == 1;
-    }
-
-    private static short keyLength(byte[] buffer, short at) {
-        return (short) (buffer[(short) (at + (hasInnerLength(buffer, at) ? BLOCK : LENGTH))] & 0xFF);
-    }
-
-    private static short keyOffset(byte[] buffer, short at) {
-        return (short) (at + BLOCK + (hasInnerLength(buffer, at) ? 1 : 0));
-    }
-
-    /** Returns the offset behind a key data field that was opened, so that its lengths are known to be right. */
-    private static short after(byte[] buffer, short at) {
-        short check = (short) (at + BLOCK + (short) (buffer[(short) (at + LENGTH)] & 0xFF));
-        return (short) (check + 1 + (short) (buffer[check] & 0xFF));
+    /** Checks an ECC key against its curve: 9484 for a curve that is not known, 6A80 for a key that is not on it. */
+    private void checkAsymmetric(byte[] buffer) {
+        if (field.type() == Gp.KEY_TYPE_RSA_MODULUS) {
+            return;
+        }
+        short size = Curves.size(field.curve(buffer));
+        if (size == 0) {
+            ISOException.throwIt(Gp.SW_ALGORITHM_NOT_SUPPORTED);
+        }
+        boolean right = field.type() == Gp.KEY_TYPE_ECC_PRIVATE
+                ? field.length() == size
+                : field.length() == (short) (1 + 2 * size) && buffer[field.value()] == UNCOMPRESSED;
+        if (!right) {
+            ISOException.throwIt(Gp.SW_WRONG_DATA);
+        }
     }
 
     private void store(byte[] buffer, byte replaced, byte version, byte identifier, short at, short end) {
-        boolean hadSet = keys.hasScp03Set();
+        boolean hadSet = keys.hasSet();
         short status = 0;
         JCSystem.beginTransaction();
         while (at < end && status == 0) {
-            KeySlot slot = replaced == 0 ? keys.free() : keys.find(replaced, identifier);
+            at = field.read(buffer, at, end);
+            if (replaced != 0) {
+                keys.clear(keys.find(replaced, identifier));
+            }
+            KeySlot slot = field.store(keys, buffer);
             if (slot == null) {
                 status = Gp.SW_NOT_ENOUGH_MEMORY;
             } else {
-                slot.set(version, identifier, buffer[(short) (at + TYPE)], (byte) keyLength(buffer, at), buffer,
-                        keyOffset(buffer, at));
+                slot.name(version, identifier);
             }
             identifier++;
-            at = after(buffer, at);
+        }
+        if (status == 0 && keys.protocol(version) != 0) {
+            forgetInitialKeys();
         }
         finish(status, hadSet);
     }
 
-    /** Commits, unless something failed or the last SCP03 key set would go: nothing could open the domain then. */
+    /** The first complete set that a host puts takes the place of the initial keys (clause 7.5.2). */
+    private void forgetInitialKeys() {
+        for (byte identifier = KeyStore.ID_ENC; identifier <= KeyStore.ID_DEK; identifier++) {
+            KeySlot slot = keys.find(KeyStore.VERSION_INITIAL, identifier);
+            if (slot != null) {
+                keys.clear(slot);
+            }
+        }
+    }
+
+    /** Commits, unless something failed or the last secure channel key set would go: nothing could open it then. */
     private void finish(short status, boolean hadSet) {
-        if (status == 0 && hadSet && !keys.hasScp03Set()) {
+        if (status == 0 && hadSet && !keys.hasSet()) {
             status = Gp.SW_CONDITIONS;
         }
         if (status != 0) {
@@ -201,14 +198,14 @@ final class KeyManagement {
         if (identifier == 0 && version == 0) {
             ISOException.throwIt(Gp.SW_WRONG_DATA);
         }
-        boolean hadSet = keys.hasScp03Set();
+        boolean hadSet = keys.hasSet();
         short status = Gp.SW_NOT_FOUND;
         JCSystem.beginTransaction();
         for (short i = 0; i < keys.size(); i++) {
             KeySlot slot = keys.slot(i);
             if (!slot.isFree() && (version == 0 || slot.version == version)
                     && (identifier == 0 || slot.identifier == identifier)) {
-                slot.clear();
+                keys.clear(slot);
                 status = 0;
             }
         }
@@ -227,7 +224,8 @@ final class KeyManagement {
             return 0;
         }
         byte value = buffer[(short) (field + 1)];
-        if (Tlv.length(buffer, field, end) != 1 || !isNumber(value)) {
+        boolean known = tag == TAG_KEY_VERSION ? isVersion(value) : isNumber(value);
+        if (Tlv.length(buffer, field, end) != 1 || !known) {
             ISOException.throwIt(Gp.SW_WRONG_DATA);
         }
         return value;
@@ -237,7 +235,7 @@ final class KeyManagement {
         return value > 0;
     }
 
-    private static boolean isLength(byte type, short length) {
-        return length == 16 || length == 24 || length == 32 && type == Gp.KEY_TYPE_AES;
+    private static boolean isVersion(byte value) {
+        return isNumber(value) || value == KeyStore.VERSION_INITIAL;
     }
 }

@@ -109,16 +109,16 @@ final class Scp03Session {
         KeySlot dek = keys.find(enc.version, KeyStore.ID_DEK);
         short length = enc.length;
         short both = (short) (size << 1);
-        ram[KEY_LENGTH] = enc.length;
+        ram[KEY_LENGTH] = (byte) enc.length;
         ram[SIZE] = (byte) size;
         Util.arrayCopyNonAtomic(selection, selectionOffset, ram, SELECTION, (short) 4);
         // The Key-DEK is static; a copy keeps the session whole when its own key set is deleted in it.
-        Util.arrayCopyNonAtomic(dek.value, (short) 0, ram, DEK, length);
-        crypto.derive(enc.value, (short) 0, length, Scp03Crypto.DERIVE_S_ENC, length, challenges, challengesOffset, both,
+        Util.arrayCopyNonAtomic(keys.values(), dek.offset, ram, DEK, length);
+        crypto.derive(keys.values(), enc.offset, length, Scp03Crypto.DERIVE_S_ENC, length, challenges, challengesOffset, both,
                 ram, S_ENC);
-        crypto.derive(mac.value, (short) 0, length, Scp03Crypto.DERIVE_S_MAC, length, challenges, challengesOffset, both,
+        crypto.derive(keys.values(), mac.offset, length, Scp03Crypto.DERIVE_S_MAC, length, challenges, challengesOffset, both,
                 ram, S_MAC);
-        crypto.derive(mac.value, (short) 0, length, Scp03Crypto.DERIVE_S_RMAC, length, challenges, challengesOffset, both,
+        crypto.derive(keys.values(), mac.offset, length, Scp03Crypto.DERIVE_S_RMAC, length, challenges, challengesOffset, both,
                 ram, S_RMAC);
         crypto.derive(ram, S_MAC, length, Scp03Crypto.DERIVE_CARD_CRYPTOGRAM, size, challenges, challengesOffset, both,
                 ram, HOST_CRYPTOGRAM);

@@ -22,24 +22,7 @@ import org.globalplatform.SecureChannel;
 final class SecureChannelService implements SecureChannel {
     private static final short SESSIONS = 2;
 
-    /** A key set that failed this often in a row opens no more sessions; PUT KEY in another session mends it. */
-    private static final byte FAILURE_LIMIT = 10;
-
     private static final byte SCP03 = 3;
-    private static final byte I_S16 = 0x01;
-    private static final byte I_PSEUDO_RANDOM = 0x10;
-    private static final byte I_R_MAC = 0x20;
-    private static final byte I_R_ENCRYPTION = 0x40;
-
-    /** 64 of recognition data up to protocol and i: OID 1.2.840.114283.4. */
-    private static final byte[] SCHEME = {
-        0x64, 0x0B, 0x06, 0x09, 0x2A, (byte) 0x86, 0x48, (byte) 0x86, (byte) 0xFC, 0x6B, 0x04
-    };
-
-    /** A0 of card capability information: SCP03, the i parameter, AES of 128, 192 and 256 bits. */
-    private static final byte[] CAPABILITIES = {
-        (byte) 0xA0, 0x09, (byte) 0x80, 0x01, SCP03, (byte) 0x81, 0x01, 0x00, (byte) 0x82, 0x01, 0x07
-    };
 
     private static final short DIVERSIFICATION_SIZE = 10;
     private static final short S8 = 8;
@@ -56,16 +39,19 @@ final class SecureChannelService implements SecureChannel {
     private final Scp03Crypto crypto;
     private final Scp03Session[] sessions;
 
-    /** The i parameter (Amendment D table 5-1); set once, at install. */
+    private final Protocols protocols;
+
+    /** The i parameter of SCP03. */
     private final byte options;
 
     /** Used within one call only; cleared at reset. */
     private final byte[] scratch;
 
-    SecureChannelService(KeyStore keys, Scp03Crypto crypto, byte options) {
+    SecureChannelService(KeyStore keys, Scp03Crypto crypto, Protocols protocols) {
         this.keys = keys;
         this.crypto = crypto;
-        this.options = options;
+        this.protocols = protocols;
+        options = protocols.scp03();
         sessions = new Scp03Session[SESSIONS];
         for (short i = 0; i < SESSIONS; i++) {
             sessions[i] = new Scp03Session(crypto);
@@ -73,27 +59,16 @@ final class SecureChannelService implements SecureChannel {
         scratch = JCSystem.makeTransientByteArray(SCRATCH_SIZE, JCSystem.CLEAR_ON_RESET);
     }
 
-    /** Tells whether a card can have an i parameter. */
-    static boolean isOptions(byte options) {
-        byte response = (byte) (options & (I_R_MAC | I_R_ENCRYPTION));
-        // R-ENC without R-MAC has no meaning; the remaining bits are reserved (Amendment D table 5-1).
-        byte reserved = (byte) (options & ~(I_S16 | I_PSEUDO_RANDOM | I_R_MAC | I_R_ENCRYPTION));
-        return response != I_R_ENCRYPTION && reserved == 0;
-    }
-
-    /** Writes the scheme OIDs (64) of recognition data: SCP03 and this domain's i parameter (annex H.2). */
+    /** Writes the scheme OIDs (64) of recognition data (annex H.2). */
     short putSchemes(byte[] response, short at) {
-        at = Util.arrayCopyNonAtomic(SCHEME, (short) 0, response, at, (short) SCHEME.length);
-        response[at++] = SCP03;
-        response[at++] = options;
-        return at;
+        return protocols.putSchemes(response, at);
     }
 
-    /** Writes the protocols' part of card capability information (annex H.4): one A0 for each that the card knows. */
+    /** Writes the protocols' part of card capability information (annex H.4). */
     short putCapabilities(byte[] response, short at) {
-        at = Util.arrayCopyNonAtomic(CAPABILITIES, (short) 0, response, at, (short) CAPABILITIES.length);
-        response[(short) (at - 4)] = options;
-        return at;
+        return protocols.putCapabilities(response, at);
+    }
+
     }
 
     /** Returns the session of the current selection, or null. */
@@ -152,7 +127,7 @@ final class SecureChannelService implements SecureChannel {
         if (ins == Gp.INS_INITIALIZE_UPDATE) {
             resetSecurity();
             requireUnlocked();
-            if (!keys.hasScp03Set()) {
+            if (!keys.hasSet()) {
                 SecureChannel above = above();
                 if (above == null) {
                     ISOException.throwIt(Gp.SW_NOT_FOUND);
@@ -165,7 +140,7 @@ final class SecureChannelService implements SecureChannel {
         if (session != null) {
             return externalAuthenticate(apdu, session);
         }
-        SecureChannel above = keys.hasScp03Set() ? null : above();
+        SecureChannel above = keys.hasSet() ? null : above();
         if (above == null) {
             ISOException.throwIt(Gp.SW_CONDITIONS);
         }
@@ -190,17 +165,17 @@ final class SecureChannelService implements SecureChannel {
         if (buffer[ISO7816.OFFSET_P2] != 0) {
             ISOException.throwIt(Gp.SW_INCORRECT_P1P2);
         }
-        if (size != S8 && !(size == S16 && (options & I_S16) != 0)) {
+        if (size != S8 && !(size == S16 && (options & Protocols.I03_S16) != 0)) {
             ISOException.throwIt(Gp.SW_WRONG_LENGTH);
         }
         byte version = buffer[ISO7816.OFFSET_P1];
         if (version == 0) {
             version = keys.defaultVersion();
-        } else if (!keys.isScp03Set(version)) {
+        } else if (keys.protocol(version) == 0) {
             ISOException.throwIt(Gp.SW_NOT_FOUND);
         }
         KeySlot enc = keys.find(version, KeyStore.ID_ENC);
-        if (enc.failures >= FAILURE_LIMIT) {
+        if (protocols.isBlocked(enc)) {
             ISOException.throwIt(Gp.SW_KEY_BLOCKED);
         }
         Scp03Session session = room();
@@ -218,9 +193,9 @@ final class SecureChannelService implements SecureChannel {
         at += DIVERSIFICATION_SIZE;
         buffer[at++] = enc.version;
         buffer[at++] = SCP03;
-        buffer[at++] = (byte) ((options & ~I_S16) | (size == S16 ? I_S16 : 0));
+        buffer[at++] = (byte) ((options & ~Protocols.I03_S16) | (size == S16 ? Protocols.I03_S16 : 0));
         short challenge = (short) (CHALLENGES + size);
-        boolean pseudoRandom = (options & I_PSEUDO_RANDOM) != 0;
+        boolean pseudoRandom = (options & Protocols.I03_PSEUDO_RANDOM) != 0;
         if (pseudoRandom) {
             pseudoRandomChallenge(enc, size, challenge);
         } else {
@@ -249,7 +224,7 @@ final class SecureChannelService implements SecureChannel {
         }
         enc.incrementCounter(scratch, CONTEXT);
         short end = Open.getSelectedAid(scratch, (short) (CONTEXT + KeySlot.COUNTER_SIZE));
-        crypto.derive(enc.value, (short) 0, enc.length, Scp03Crypto.DERIVE_CARD_CHALLENGE, size, scratch, CONTEXT,
+        crypto.derive(keys.values(), enc.offset, enc.length, Scp03Crypto.DERIVE_CARD_CHALLENGE, size, scratch, CONTEXT,
                 (short) (end - CONTEXT), scratch, challenge);
     }
 
@@ -275,7 +250,7 @@ final class SecureChannelService implements SecureChannel {
         }
         KeySlot enc = session.keySet();
         // Counted before the comparison, so that cutting the power saves no attempt.
-        enc.failures++;
+        Protocols.countFailure(enc);
         if (!session.isHostCryptogram(buffer, data)) {
             session.end();
             ISOException.throwIt(Gp.SW_AUTHENTICATION_FAILED);
@@ -298,9 +273,9 @@ final class SecureChannelService implements SecureChannel {
                 return true;
             case Scp03Session.C_MAC | Scp03Session.R_MAC:
             case Scp03Session.C_MAC | Scp03Session.C_DECRYPTION | Scp03Session.R_MAC:
-                return (options & I_R_MAC) != 0;
+                return (options & Protocols.I03_R_MAC) != 0;
             case Scp03Session.C_MAC | Scp03Session.C_DECRYPTION | Scp03Session.R_MAC | Scp03Session.R_ENCRYPTION:
-                return (options & I_R_ENCRYPTION) != 0;
+                return (options & Protocols.I03_R_ENCRYPTION) != 0;
             default:
                 return false;
         }

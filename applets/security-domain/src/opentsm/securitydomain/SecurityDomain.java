@@ -38,12 +38,11 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
     /** P2 of SELECT: no FCI. */
     private static final byte NO_DATA = 0x0C;
 
-    private static final byte OPTIONS_DEFAULT = 0x70;
-    private static final byte SCP03 = 3;
-    private static final short TAG_SCP = 0x0081;
     private static final short TAG_KEY_SET = 0x00D8;
+    private static final short TAG_DES_KEY_SET = 0x00D7;
 
     private final Scp03Crypto crypto;
+    private final Protocols protocols;
     private final KeyStore keys;
     private final SecureChannelService channel;
     private final KeyManagement keyManagement;
@@ -59,8 +58,9 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
 
     private SecurityDomain(byte[] array, short parameters, short end) {
         crypto = new Scp03Crypto();
-        keys = new KeyStore(crypto);
-        channel = new SecureChannelService(keys, crypto, options(array, parameters, end));
+        protocols = new Protocols(array, parameters, end);
+        keys = new KeyStore(crypto, protocols);
+        channel = new SecureChannelService(keys, crypto, protocols);
         response = JCSystem.makeTransientByteArray(RESPONSE_SIZE, JCSystem.CLEAR_ON_DESELECT);
         keyManagement = new KeyManagement(keys, channel);
         personalization = new Personalization();
@@ -76,9 +76,9 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
     /**
      * Installs a Security Domain.
      *
-     * <p>Its install parameters (C9) may hold 81 (two bytes: SCP identifier 03 and i), and, only while the card is being
-     * made, D8: key version number, key length, Key-ENC, Key-MAC and Key-DEK in clear. Others are ignored, as UICC
-     * parameters that other cards know are (TS 102 226).
+     * <p>Its install parameters (C9) may hold what {@link Protocols} reads, and, only while the card is being made, D8:
+     * key version number, key length, Key-ENC, Key-MAC and Key-DEK in clear, of AES (D7: of DES). Others are ignored, as
+     * UICC parameters that other cards know are (TS 102 226).
      */
     public static void install(byte[] array, short offset, byte length) {
         short end = (short) (offset + (short) (length & 0xFF));
@@ -89,27 +89,15 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         domain.register(array, (short) (offset + 1), array[offset]);
     }
 
-    private static byte options(byte[] array, short offset, short end) {
-        short found = Tlv.find(array, offset, end, TAG_SCP);
-        if (found == Tlv.ABSENT) {
-            return OPTIONS_DEFAULT;
-        }
-        short value = Tlv.valueOffset(array, found);
-        if (Tlv.length(array, found, end) != 2 || array[value] != SCP03
-                || !SecureChannelService.isOptions(array[(short) (value + 1)])) {
-            ISOException.throwIt(Gp.SW_WRONG_DATA);
-        }
-        return array[(short) (value + 1)];
-    }
-
     private void takeKeySets(byte[] array, short offset, short end) {
         while (offset < end) {
-            if (Tlv.tag(array, offset, end) == TAG_KEY_SET) {
+            short tag = Tlv.tag(array, offset, end);
+            if (tag == TAG_KEY_SET || tag == TAG_DES_KEY_SET) {
                 if (!Open.manufacturing()) {
                     ISOException.throwIt(Gp.SW_WRONG_DATA);
                 }
                 short field = Tlv.lengthOffset(array, offset, end);
-                keyManagement.takeKeySet(array, Tlv.valueOffset(array, field), Tlv.length(array, field, end));
+                keyManagement.takeKeySet(tag == TAG_KEY_SET ? Gp.KEY_TYPE_AES : Gp.KEY_TYPE_DES, array, Tlv.valueOffset(array, field), Tlv.length(array, field, end));
             }
             offset = Tlv.next(array, offset, end);
         }
@@ -307,7 +295,7 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
      * <p>Spec: clause 5.3.2.3.
      */
     private void settle() {
-        if (GPSystem.getCardContentState() == Gp.STATE_SELECTABLE && keys.hasScp03Set()
+        if (GPSystem.getCardContentState() == Gp.STATE_SELECTABLE && keys.hasSet()
                 && Open.self().kind() == Entry.KIND_DOMAIN) {
             GPSystem.setCardContentState(Gp.STATE_PERSONALIZED);
         }
@@ -337,7 +325,7 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
      * put the first ones, and from then on it may only look.
      */
     private void requireOwnSession(byte ins) {
-        if (ins != Gp.INS_GET_DATA && ins != Gp.INS_GET_STATUS && keys.hasScp03Set() && !channel.isOwn()) {
+        if (ins != Gp.INS_GET_DATA && ins != Gp.INS_GET_STATUS && keys.hasSet() && !channel.isOwn()) {
             ISOException.throwIt(Gp.SW_CONDITIONS);
         }
     }

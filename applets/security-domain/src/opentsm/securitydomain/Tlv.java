@@ -116,7 +116,7 @@ final class Tlv {
 
     /**
      * Sets the length of a TLV whose value has been written behind a one-byte length field; a value longer than 127 bytes
-     * moves up for the field's second byte.
+     * moves up for the field's second or third byte.
      *
      * @return the offset behind the value
      */
@@ -126,10 +126,15 @@ final class Tlv {
             buffer[lengthOffset] = (byte) length;
             return end;
         }
-        Util.arrayCopyNonAtomic(buffer, (short) (lengthOffset + 1), buffer, (short) (lengthOffset + 2), length);
-        buffer[lengthOffset] = (byte) 0x81;
-        buffer[(short) (lengthOffset + 1)] = (byte) length;
-        return (short) (end + 1);
+        short more = (short) (length < 256 ? 1 : 2);
+        Util.arrayCopyNonAtomic(buffer, (short) (lengthOffset + 1), buffer, (short) (lengthOffset + 1 + more), length);
+        buffer[lengthOffset] = (byte) (0x80 | more);
+        if (more == 1) {
+            buffer[(short) (lengthOffset + 1)] = (byte) length;
+        } else {
+            Util.setShort(buffer, (short) (lengthOffset + 1), length);
+        }
+        return (short) (end + more);
     }
 
     /** Moves the value of the data object at the beginning of a buffer to the beginning, and returns its length. */
