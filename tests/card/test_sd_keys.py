@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from opentsm_card.apdu import CommandApdu
+from opentsm_card.apdu import CommandApdu, ResponseApdu
 from opentsm_card.delete import DeleteKey
 from opentsm_card.errors import SecureChannelError
 from opentsm_card.get_status import GetStatus, Scope
@@ -200,3 +200,69 @@ def test_a_domain_two_levels_down_is_served_by_the_nearest_keys() -> None:
     host.into(TRANSIT, central_keys)
     host.put_keys(NEW).require("PUT KEY")
     host.into(TRANSIT, NEW)
+
+
+RSA_MODULUS = bytes(range(1, 129))
+POINT = bytes.fromhex(
+    "04"
+    "6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296"
+    "4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5"
+)
+
+
+def put(version: int, identifier: int, key_data: bytes) -> CommandApdu:
+    return CommandApdu(0x80, 0xD8, 0x00, identifier, bytes((version,)) + key_data, 256)
+
+
+def test_public_keys_of_two_components_are_listed(isd: Host) -> None:
+    modulus = b"\xa1\x81\x80" + RSA_MODULUS
+    exponent = b"\xa0\x03\x01\x00\x01"
+    assert isd.send(put(0x70, 1, modulus + exponent + b"\0")) == ResponseApdu(b"\x70")
+    assert isd.sw(put(0x71, 1, exponent + b"\xa1\x80" + RSA_MODULUS + b"\0")) == 0x9000  # length 80 is 128 too
+    assert isd.sw(put(0x73, 1, b"\xb0\x41" + POINT + b"\xf0\x01\x00\x00")) == 0x9000
+    listed = key_information(isd)
+    for version, entry in ((0x70, "A180A003"), (0x71, "A180A003"), (0x73, "B041F001")):
+        assert bytes((0xC0, 6, 1, version)) + bytes.fromhex(entry) in listed
+
+
+def test_format_2_brings_usage_and_access(isd: Host) -> None:
+    key = KeyData.aes(bytes(16), ISD_KEYS.dek)
+    data = b"\xff\x88\x11" + key.component + b"\x03" + key.check_value + b"\x01\x18\x01\x01"
+    assert isd.send(put(0x40, 5, data)) == ResponseApdu(b"\x40" + key.check_value)
+    assert bytes.fromhex("C00A 05 40 FF880010 0118 0101".replace(" ", "")) in key_information(isd)
+    point = b"\xff\xb0\x41" + POINT + b"\xff\xf0\x01\x00\x00\x02\x00\x80\x00"
+    assert isd.sw(put(0x41, 5, point)) == 0x9000
+    assert bytes.fromhex("C00E 05 41 FFB00041 FFF00001 020080 00".replace(" ", "")) in key_information(isd)
+
+
+def test_keys_that_are_for_applications_alone_open_no_channel(isd: Host) -> None:
+    data = b""
+    for _ in range(3):
+        key = KeyData.aes(bytes(16), ISD_KEYS.dek)
+        data += b"\xff\x88\x11" + key.component + b"\x03" + key.check_value + b"\x01\x38\x01\x02"
+    assert isd.sw(put(0x40, 0x81, data)) == 0x9000
+    assert isd.plain(Scp03Session.initialize_update(0x40, bytes(8))).sw == 0x6A88
+
+
+@pytest.mark.parametrize(
+    ("data", "sw"),
+    [
+        (b"\xb0\x41" + POINT + b"\xf0\x01\x02\x00", 0x9484),  # P-521
+        (b"\xb0\x40" + POINT[1:] + b"\xf0\x01\x00\x00", 0x6A80),  # without its 04
+        (b"\xb0\x41" + POINT + b"\xf0\x01\x01\x00", 0x6A80),  # too short for P-384
+        (b"\xa1\x81\x80" + RSA_MODULUS + b"\0", 0x6A80),  # no exponent
+        (b"\xa0\x03\x01\x00\x01\0", 0x6A80),  # no modulus
+        (b"\xf0\x01\x00\x00", 0x6A80),
+        (b"\xa1\x7f" + RSA_MODULUS[:127] + b"\xa0\x03\x01\x00\x01\0", 0x6A80),
+        (b"\xa2\x7f" + RSA_MODULUS[:127] + b"\0", 0x9484),
+        (b"\xb0\x41" + POINT + b"\xf0\x01\x00\x03\x01\x02\x03", 0x6A80),  # a check value of a public key
+        (b"\xff\xb0\x41" + POINT + b"\xff\xf0\x01\x00\x00\x03\x00\x00\x00\x00", 0x6A80),  # usage of 3 bytes
+        (b"\xff\xb0\x41" + POINT + b"\xff\xf0\x01\x00\x00\x01\x02", 0x6A80),  # no access
+        (b"\xff\xb0\x41" + POINT + b"\xf0\x01\x00\x00\x01\x02\x00", 0x6A80),  # formats mixed
+        (b"\xb0", 0x6A80),
+        (b"\xb0\x83\x00\x00\x41" + POINT, 0x6A80),
+    ],
+)
+def test_keys_that_are_none_are_refused(isd: Host, data: bytes, sw: int) -> None:
+    assert isd.sw(put(0x70, 1, data)) == sw
+    assert key_information(isd) == e0(c0(0x30))

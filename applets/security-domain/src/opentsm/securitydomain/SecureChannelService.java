@@ -69,7 +69,6 @@ final class SecureChannelService implements SecureChannel {
         return protocols.putCapabilities(response, at);
     }
 
-    }
 
     /** Returns the session of the current selection, or null. */
     private Scp03Session current() {
