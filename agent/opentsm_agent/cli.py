@@ -76,16 +76,18 @@ def run(config_path: Path, *, as_json: bool) -> None:
     # Signals wait for sigwait below, in this thread: a handler could interrupt the journal anywhere.
     awaited = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
     signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
-    running = Agent(
-        config,
-        Events(sys.stdout, as_json=as_json),
-        on_failure=lambda: os.kill(os.getpid(), signal.SIGUSR1),
-    )
-    running.start()
-    while signal.sigwait(awaited) == signal.SIGUSR1 and running.failure is None:
-        pass  # somebody else's SIGUSR1
-    # A second signal ends the process at once: the journal is made for that.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, awaited)
+    try:
+        running = Agent(
+            config,
+            Events(sys.stdout, as_json=as_json),
+            on_failure=lambda: os.kill(os.getpid(), signal.SIGUSR1),
+        )
+        running.start()
+        while signal.sigwait(awaited) == signal.SIGUSR1 and running.failure is None:
+            pass  # somebody else's SIGUSR1
+    finally:
+        # A second signal ends the process at once: the journal is made for that.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, awaited)
     running.stop()
     if running.failure is not None:
         raise running.failure

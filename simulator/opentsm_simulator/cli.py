@@ -12,6 +12,7 @@ import click
 
 from opentsm_card.errors import ProtocolError
 from opentsm_simulator.config import SeConfig, load_config, parse_address
+from opentsm_simulator.fuzz.cli import fuzz
 from opentsm_simulator.profile import load_profile, profile_names
 
 if TYPE_CHECKING:
@@ -142,3 +143,6 @@ def _announce(host: Host, *, as_json: bool) -> None:
         where = [f"{name} {address}" for name, address in list(hosted.describe().items())[2:] if address]
         click.echo(f"{hosted.se.se_id} ({hosted.se.profile.name}): {', '.join(where)}")
     click.echo("ready; stop with Ctrl-C")
+
+
+se.add_command(fuzz)
