@@ -4,6 +4,7 @@ The tables (`*.json`) hold facts from the published export files of these APIs: 
 constants.
 """
 
+from opentsm_build.api.lookup import find_package, oldest_release, package_name
 from opentsm_build.api.model import ApiClass, ApiField, ApiMethod, ApiPackage
 from opentsm_build.api.tables import DEFAULT_RELEASE, RELEASES, java_card, package, versions
 
@@ -14,7 +15,10 @@ __all__ = [
     "ApiField",
     "ApiMethod",
     "ApiPackage",
+    "find_package",
     "java_card",
+    "oldest_release",
     "package",
+    "package_name",
     "versions",
 ]

@@ -19,7 +19,7 @@ from opentsm_card.errors import CapError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_RELEASE", "RELEASES", "java_card", "package", "versions"]
+__all__ = ["DEFAULT_RELEASE", "RELEASES", "java_card", "names", "package", "versions"]
 
 # Java Card releases, oldest first.
 RELEASES: Final = ("2.1.1", "2.1.2", "2.2.1", "2.2.2", "3.0.1", "3.0.4", "3.0.5", "3.1.0", "3.2.0")
@@ -111,6 +111,11 @@ def _fixed(name: str) -> dict[str, dict[str, Any]]:
             if package_name == name and "#" not in version:
                 found[version] = entry
     return found
+
+
+def names() -> tuple[str, ...]:
+    """Return the names (internal form) of all GlobalPlatform and UICC packages."""
+    return tuple(sorted({key.partition("@")[0] for table in ("globalplatform", "uicc") for key in _table(table)}))
 
 
 @functools.cache
