@@ -18,6 +18,7 @@ from opentsm_card.errors import ProtocolError
 from opentsm_card.get_status import Scope
 from opentsm_card.lifecycle import ContactlessState, is_locked
 from opentsm_card.privileges import Privilege
+from opentsm_card.reader import Reader
 from opentsm_card.status import StatusWord
 
 if TYPE_CHECKING:
@@ -152,12 +153,38 @@ def _contactless(state: bytes) -> ContactlessState | None:
         raise ProtocolError(f"contactless activation state {state[1]:02X} is not known") from error
 
 
-def parse_get_status(scope: Scope, answers: Iterable[ResponseApdu]) -> tuple[tuple[RegistryEntry, ...], bool]:
+def _parse_plain(scope: Scope, data: bytes) -> tuple[RegistryEntry, ...]:
+    """Parse entries in the form of version 2.1: AID, state, first byte of privileges; modules where asked for."""
+    reader = Reader(data, "GET STATUS answer")
+    entries = []
+    while reader.remaining:
+        aid, state = Aid(reader.take(reader.byte())), reader.byte()
+        privileges = Privilege.parse(reader.take(1))
+        modules: tuple[Aid, ...] = ()
+        if scope is Scope.LOAD_FILES_AND_MODULES:
+            modules = tuple(Aid(reader.take(reader.byte())) for _ in range(reader.byte()))
+        entries.append(RegistryEntry(aid, state, privileges, modules=modules, kind=_kind(scope, privileges)))
+    return tuple(entries)
+
+
+def _parse_templates(scope: Scope, data: bytes) -> tuple[RegistryEntry, ...]:
+    entries = []
+    for item in tlv.parse_all(data):
+        if item.tag != _TAG_ENTRY:
+            raise ProtocolError(f"GET STATUS answer: data object {item.tag:02X} instead of E3")
+        entries.append(RegistryEntry.parse(item.value, scope))
+    return tuple(entries)
+
+
+def parse_get_status(
+    scope: Scope, answers: Iterable[ResponseApdu], *, templates: bool = True
+) -> tuple[tuple[RegistryEntry, ...], bool]:
     """Parse the answers to one GET STATUS and its continuations.
 
     Args:
         scope: what was asked for.
         answers: unwrapped, in order: the first and those after each 6310.
+        templates: they are E3 templates; False for the form of version 2.1 (P2 00), which has no associations.
 
     Returns:
         The entries, and whether the list is complete: True only when the last answer said 9000.
@@ -172,12 +199,8 @@ def parse_get_status(scope: Scope, answers: Iterable[ResponseApdu]) -> tuple[tup
         if last not in {StatusWord.DONE, StatusWord.MORE_DATA_AVAILABLE, StatusWord.REFERENCED_DATA_NOT_FOUND}:
             raise ProtocolError(f"GET STATUS answered {last:04X}")
         data += answer.data
-    entries = []
-    for item in tlv.parse_all(data):
-        if item.tag != _TAG_ENTRY:
-            raise ProtocolError(f"GET STATUS answer: data object {item.tag:02X} instead of E3")
-        entries.append(RegistryEntry.parse(item.value, scope))
-    return tuple(entries), last == StatusWord.DONE
+    entries = (_parse_templates if templates else _parse_plain)(scope, data)
+    return entries, last == StatusWord.DONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from opentsm_card import tlv
 from opentsm_card.aid import Aid
 from opentsm_card.apdu import CommandApdu
 from opentsm_card.get_status import GetStatus, Scope
-from opentsm_card.registry import Registry
+from opentsm_card.registry import Registry, parse_get_status
 from opentsm_card.scp03 import SecurityLevel
+from opentsm_card.set_status import SetStatus
 from opentsm_card.store_data import DataEncryption, DataStructure, Dgi, StoreData, encode_dgis
 from opentsm_simulator import VirtualSe
 from opentsm_simulator.virtual_se import diversification_data
@@ -17,6 +18,7 @@ from sd_host import (
     ALIAS,
     BANK,
     CARD_1,
+    CARD_2,
     ISD,
     ISD_KEYS,
     OWN,
@@ -111,6 +113,70 @@ def test_search_by_the_beginning_of_an_aid(isd: Host) -> None:
     assert len(isd.send(GetStatus(Scope.APPLICATIONS, OWN + b"\x0b\x01", tags=(0x4F,))).data) == 14
     for nothing in (OWN + b"\x0c", bytes(16), bytes(CARD_1) + b"\0"):
         assert isd.sw(GetStatus(Scope.APPLICATIONS, nothing)) == 0x6A88
+
+
+@pytest.mark.parametrize(
+    ("criterion", "found"),
+    [
+        ((0x9F70, b"\x07"), [PPSE, CARD_1, BANK]),  # SELECTABLE
+        ((0x9F70, b"\x87"), [CARD_2]),  # LOCKED
+        ((0x9F70, b"\x07\x01"), [PPSE]),  # activated too
+        ((0xC5, b"\x80"), [BANK]),  # Security Domain
+        ((0xC5, b"\x00\x04\x00"), [PPSE]),  # Global Registry
+        ((0xC4, bytes(PAYMENT_PACKAGE)), [CARD_1, CARD_2]),
+        ((0xCC, bytes(ISD)), [PPSE, CARD_1, CARD_2, BANK]),
+        ((0xCC, bytes(BANK)), None),
+        ((0xDF01, b"\x01"), [PPSE, CARD_1, CARD_2, BANK]),  # unknown: no criterion
+    ],
+)
+def test_search_criteria(isd: Host, criterion: tuple[int, bytes], found: list[Aid] | None) -> None:
+    for aid in (CARD_1, CARD_2):
+        isd.new_payment(aid)
+    isd.new_domain(BANK)
+    isd.done(SetStatus.lock(CARD_2))
+    answer = isd.send(GetStatus(Scope.APPLICATIONS, criteria=(criterion,)))
+    assert answer.sw == (0x6A88 if found is None else 0x9000)
+    assert [entry.aid for entry in parse_get_status(Scope.APPLICATIONS, [answer])[0]] == (found or [])
+    both = GetStatus(Scope.APPLICATIONS, bytes(CARD_1), criteria=(criterion,))
+    assert (isd.sw(both) == 0x9000) == (CARD_1 in (found or []))  # all criteria are to be met
+
+
+def test_malformed_criteria(isd: Host) -> None:
+    for tag, value in ((0x9F70, b""), (0x9F70, bytes(3)), (0xC5, b""), (0xC5, bytes(2))):
+        assert isd.sw(GetStatus(Scope.APPLICATIONS, criteria=((tag, value),))) == 0x6A80
+    assert isd.sw(CommandApdu(0x80, 0xF2, 0x40, 0x02, b"\x4f\x00\xc5", 256)) == 0x6A80
+
+
+def test_an_empty_tag_list_asks_for_the_default(isd: Host) -> None:
+    default = isd.send(GetStatus(Scope.APPLICATIONS)).data
+    assert isd.send(CommandApdu(0x80, 0xF2, 0x40, 0x02, b"\x4f\x00\x5c\x00", 256)).data == default
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+def test_both_forms_list_the_same(isd: Host, scope: Scope) -> None:
+    for number in range(12):
+        isd.new_payment(Aid(OWN + b"\x0b\x00\x01" + bytes([number])))
+    forms = []
+    for templates in (True, False):
+        command = GetStatus(scope, templates=templates)
+        answers = [isd.send(command)]
+        while answers[-1].sw == 0x6310:
+            answers.append(isd.send(command.following()))
+        entries, complete = parse_get_status(scope, answers, templates=templates)
+        assert complete
+        forms.append([(entry.aid, entry.state, entry.modules, entry.privileges >> 16) for entry in entries])
+    assert forms[0] == forms[1]
+
+
+def test_what_is_deleted_while_a_list_goes_on_ends_it(isd: Host) -> None:
+    instances = [Aid(OWN + b"\x0b\x00\x01" + bytes([number])) for number in range(12)]
+    for aid in instances:
+        isd.new_payment(aid)
+    first = isd.send(GetStatus.everything(Scope.APPLICATIONS))
+    listed = parse_get_status(Scope.APPLICATIONS, [first])[0]
+    assert isd.delete(listed[-1].aid) == 0x9000
+    assert isd.sw(GetStatus.everything(Scope.APPLICATIONS).following()) == 0x6A88
+    assert isd.registry().complete  # a new list begins
 
 
 def test_long_lists_go_on_where_they_stopped(isd: Host) -> None:

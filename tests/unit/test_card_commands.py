@@ -112,7 +112,7 @@ def test_a_secured_command_is_not_parsed() -> None:
         ("80e40000054f00d2013000", "AID"),
         ("80e4000006d20130d2013100", "D2"),
         ("80f0410002aabb", "status type 41"),
-        ("80f24000024f0000", "P2 00"),
+        ("80f24004024f0000", "P2 04"),
         ("80f240020000"[:8], "4F"),
         ("80e2180001aa", "reserved"),
         ("8450300008" + "00" * 8, "secured"),
@@ -136,6 +136,19 @@ def test_lists_of_everything_ask_for_associations() -> None:
     assert command.following().apdu().p2 == 0x03
     files = get_status.GetStatus.everything(get_status.Scope.LOAD_FILES_AND_MODULES)
     assert {0x84, 0xCE, 0xCC} <= set(files.tags)
+
+
+def test_get_status_in_every_form() -> None:
+    command = get_status.GetStatus(
+        get_status.Scope.APPLICATIONS,
+        b"\xa0",
+        next=True,
+        tags=(0x4F, 0x9F70),
+        criteria=((0xC5, b"\x80"),),
+        templates=False,
+    )
+    assert command.apdu().encode().hex() == "80f24001" + "0b" + "4f01a0" + "c50180" + "5c034f9f70" + "00"
+    assert get_status.GetStatus.parse(command.apdu()) == command
 
 
 def test_set_status_shorthands() -> None:

@@ -49,6 +49,9 @@ final class Gp {
     static final short TAG_CARD_DATA = 0x0066;
     static final short TAG_CAPABILITIES = 0x0067;
     static final short TAG_SEQUENCE_COUNTER = 0x00C1;
+    static final short TAG_LOAD_FILE = 0x00C4;
+    static final short TAG_PRIVILEGES = 0x00C5;
+    static final short TAG_DOMAIN = 0x00CC;
     static final short TAG_DIVERSIFICATION = 0x00CF;
     static final short TAG_KEY_INFORMATION = 0x00E0;
     static final short TAG_STATUS_ENTRY = 0x00E3;

@@ -10,9 +10,6 @@ import opentsm.open.Entry;
  * Amendment C for the second byte of 9F70.
  */
 final class StatusEntry {
-    private static final short TAG_PRIVILEGES = 0x00C5;
-    private static final short TAG_LOAD_FILE = 0x00C4;
-    private static final short TAG_DOMAIN = 0x00CC;
     private static final short TAG_VERSION = 0x00CE;
     private static final short TAG_IMPLICIT_SELECTION = 0x00CF;
     private static final short TAG_MODULE = 0x0084;
@@ -55,8 +52,8 @@ final class StatusEntry {
         state[HAS_LIST] = 0;
         state[WANTED] = 0;
         short field = Tlv.find(buffer, data, end, Gp.TAG_TAG_LIST);
-        if (field == Tlv.ABSENT) {
-            return;
+        if (field == Tlv.ABSENT || Tlv.length(buffer, field, end) == 0) {
+            return; // an empty tag list asks for no less than none
         }
         state[HAS_LIST] = 1;
         short at = Tlv.valueOffset(buffer, field);
@@ -74,11 +71,11 @@ final class StatusEntry {
                 return AID;
             case Gp.TAG_LIFE_CYCLE:
                 return LIFE_CYCLE;
-            case TAG_PRIVILEGES:
+            case Gp.TAG_PRIVILEGES:
                 return PRIVILEGES;
-            case TAG_LOAD_FILE:
+            case Gp.TAG_LOAD_FILE:
                 return LOAD_FILE;
-            case TAG_DOMAIN:
+            case Gp.TAG_DOMAIN:
                 return DOMAIN;
             case TAG_VERSION:
                 return VERSION;
@@ -116,14 +113,14 @@ final class StatusEntry {
             at = putLifeCycle(response, at, entry);
         }
         if (has(entry, PRIVILEGES) && !loadFile) {
-            at = Tlv.putHeader(response, at, TAG_PRIVILEGES, (short) 3);
+            at = Tlv.putHeader(response, at, Gp.TAG_PRIVILEGES, (short) 3);
             at = entry.getPrivileges(response, at);
         }
         if (has(entry, IMPLICIT_SELECTION) && !loadFile) {
             at = putImplicitSelection(response, at, entry);
         }
         if (has(entry, LOAD_FILE) && entry.loadFile() != null) {
-            at = putAid(response, at, TAG_LOAD_FILE, entry.loadFile());
+            at = putAid(response, at, Gp.TAG_LOAD_FILE, entry.loadFile());
         }
         if (has(entry, VERSION)) {
             at = Tlv.putHeader(response, at, TAG_VERSION, (short) 2);
@@ -133,7 +130,7 @@ final class StatusEntry {
             at = loadFile ? putModules(response, at, entry) : putAid(response, at, TAG_MODULE, entry.module());
         }
         if (has(entry, DOMAIN)) {
-            at = putAid(response, at, TAG_DOMAIN, entry.domain());
+            at = putAid(response, at, Gp.TAG_DOMAIN, entry.domain());
         }
         return Tlv.closeLength(response, lengthOffset, at);
     }
@@ -171,7 +168,7 @@ final class StatusEntry {
 
     private static short putModules(byte[] response, short at, Entry loadFile) {
         Entry module = loadFile.nextModule(null);
-        while (module != null && at <= SecurityDomain.RESPONSE_LIMIT) {
+        while (module != null && at <= SecurityDomain.LONG_RESPONSE_LIMIT) {
             at = putAid(response, at, TAG_MODULE, module);
             module = loadFile.nextModule(module);
         }
@@ -187,7 +184,7 @@ final class StatusEntry {
             short count = at++;
             response[count] = 0;
             Entry module = entry.nextModule(null);
-            while (module != null && at <= SecurityDomain.RESPONSE_LIMIT) {
+            while (module != null && at <= SecurityDomain.LONG_RESPONSE_LIMIT) {
                 at = putLv(response, at, module);
                 response[count]++;
                 module = entry.nextModule(module);

@@ -36,6 +36,7 @@ final class StatusReport {
     private static final short STATE_SIZE = 11;
 
     private final StatusEntry entries;
+    private final StatusSearch search;
 
     /** The entry reported last, and where the report stands: both cleared at reset, and of one selection only. */
     private final Object[] last;
@@ -44,6 +45,7 @@ final class StatusReport {
 
     StatusReport() {
         entries = new StatusEntry();
+        search = new StatusSearch();
         last = JCSystem.makeTransientObjectArray((short) 1, JCSystem.CLEAR_ON_RESET);
         state = JCSystem.makeTransientByteArray(STATE_SIZE, JCSystem.CLEAR_ON_RESET);
     }
@@ -58,18 +60,12 @@ final class StatusReport {
         if ((p1 & SCOPES) == 0 || (byte) (p1 & ~SCOPES) != 0 || (p2 & 0xFC) != 0) {
             ISOException.throwIt(Gp.SW_INCORRECT_P1P2);
         }
-        short prefix = data;
-        short prefixLength = 0;
-        short field = Tlv.find(buffer, data, end, Gp.TAG_AID);
-        if (field != Tlv.ABSENT) {
-            prefix = Tlv.valueOffset(buffer, field);
-            prefixLength = Tlv.length(buffer, field, end);
-        }
+        boolean selective = search.isSelective(buffer, data, end);
         entries.wanted(buffer, data, end, (p2 & TEMPLATES) != 0, (p1 & LOAD_FILES_AND_MODULES) != 0);
         place(p1, (p2 & NEXT) != 0);
-        short length = report(buffer, prefix, prefixLength, response);
+        short length = report(buffer, data, end, response);
         // An empty list under the response MAC proves absence; 6A88, which has none, answers a search that failed.
-        if (length == 0 && prefixLength != 0) {
+        if (length == 0 && selective) {
             forget();
             ISOException.throwIt(Gp.SW_NOT_FOUND);
         }
@@ -97,7 +93,7 @@ final class StatusReport {
         state[MORE] = 0;
     }
 
-    private short report(byte[] buffer, short prefix, short prefixLength, byte[] response) {
+    private short report(byte[] buffer, short data, short end, byte[] response) {
         Entry self = Open.self();
         boolean all = self.isPrivileged(GPRegistryEntry.PRIVILEGE_GLOBAL_REGISTRY);
         short at = 0;
@@ -111,12 +107,10 @@ final class StatusReport {
                 }
                 continue;
             }
-            if ((all || entry.isUnder(self)) && entry.matches(buffer, prefix, prefixLength)) {
+            if ((all || entry.isUnder(self)) && search.finds(entry, buffer, data, end)) {
                 short after = entries.write(entry, response, at);
-                if (after > SecurityDomain.RESPONSE_LIMIT) {
-                    if (at == 0) {
-                        ISOException.throwIt(Gp.SW_NOT_ENOUGH_MEMORY); // a load file with more modules than fit
-                    }
+                // An entry that fills more than a response, of a load file with many modules, comes alone.
+                if (after > SecurityDomain.RESPONSE_LIMIT && at != 0) {
                     state[MORE] = 1;
                     return at;
                 }
