@@ -200,7 +200,7 @@ def test_a_package_can_be_deleted_with_its_instances_but_not_loaded() -> None:
     assert apply_block(embedded(*TWO_PROVIDERS), block).load_files == ()
     with pytest.raises(PlanError) as refused:
         plan(EMBEDDED, embedded(), Wanted((ApplicationPresent(aid("0909"), MODULE, CARD_1),)))
-    assert (refused.value.refusal, refused.value.command) == (Refusal.PRIVILEGE, CommandName.INSTALL_FOR_LOAD)
+    assert (refused.value.refusal, refused.value.command) == (Refusal.MISSING, CommandName.INSTALL_FOR_LOAD)
 
 
 def test_nothing_to_delete_is_nothing_to_do() -> None:

@@ -16,7 +16,7 @@ from opentsm_card.aid import Aid
 from opentsm_card.configurations import configuration
 from opentsm_card.errors import ProtocolError
 from opentsm_card.lifecycle import CardState
-from opentsm_card.plan import LoadPackage, PlanError, PutTemporaryKeys, SecureElement, apply, plan
+from opentsm_card.plan import LoadPackage, PlanError, PutKeySet, PutTemporaryKeys, SecureElement, apply, plan
 from opentsm_card.put_key import put_key_set
 from opentsm_tsm import audit, channel, inventory, reading, registry_record
 from opentsm_tsm.centre import Handler
@@ -145,8 +145,8 @@ class PlannedHandler(Handler):
                 put_key = put_key_set(new, keys.dek)
                 put = put_key.answer().encode().hex()
                 commands.append(Secured(put_key.apdu()))
-            elif isinstance(command, LoadPackage):
-                raise ProtocolError(f"package {command.package} is not on the SE, and there is no file of it to load")
+            elif isinstance(command, LoadPackage | PutKeySet):
+                raise ProtocolError("no function of the central TSM wants a package loaded, or a further key set")
             else:
                 commands.append(Secured(command.apdu()))
         context = {"kind": "block", "after": registry_record.dump(registry), "put": put}

@@ -11,7 +11,15 @@ nothing.
 
 from __future__ import annotations
 
-from opentsm_card.plan.block import Block, LoadPackage, PlannedCommand, PutTemporaryKeys
+from opentsm_card.plan.block import (
+    Authorizable,
+    Block,
+    LoadPackage,
+    PlannedCommand,
+    PutKeySet,
+    PutTemporaryKeys,
+    authorized,
+)
 from opentsm_card.plan.difference import Difference, diff
 from opentsm_card.plan.effects import apply, apply_block
 from opentsm_card.plan.element import SecureElement
@@ -21,7 +29,9 @@ from opentsm_card.plan.wanted import (
     Absent,
     ApplicationPresent,
     CardIn,
+    KeySetsPresent,
     Locked,
+    PackagePresent,
     SecurityDomainPresent,
     Unlocked,
     Wanted,
@@ -32,13 +42,17 @@ from opentsm_card.plan.wanted import (
 __all__ = [
     "Absent",
     "ApplicationPresent",
+    "Authorizable",
     "Block",
     "CardIn",
     "Difference",
+    "KeySetsPresent",
     "LoadPackage",
     "Locked",
+    "PackagePresent",
     "PlanError",
     "PlannedCommand",
+    "PutKeySet",
     "PutTemporaryKeys",
     "Refusal",
     "SecureElement",
@@ -48,6 +62,7 @@ __all__ = [
     "WantedItem",
     "apply",
     "apply_block",
+    "authorized",
     "diff",
     "plan",
     "renewal",

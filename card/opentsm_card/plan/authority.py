@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from opentsm_card.configurations import CommandName, Role, Situation, situation
+from opentsm_card.command_names import CommandName
+from opentsm_card.configurations import Acceptance, Role, Situation, situation
 from opentsm_card.lifecycle import CardState, SecurityDomainState
 from opentsm_card.plan.refusal import PlanError, Refusal
 from opentsm_card.privileges import Privilege
@@ -35,6 +36,10 @@ _BEYOND_ITS_OWN: Final = {
     CommandName.INSTALL_FOR_MAKE_SELECTABLE: Privilege.NONE,
     CommandName.INSTALL_FOR_EXTRADITION: Privilege.NONE,
     CommandName.INSTALL_FOR_REGISTRY_UPDATE: Privilege.NONE,
+}
+_THIRD_PARTIES: Final = {
+    Privilege.AUTHORIZED_MANAGEMENT: Role.AUTHORIZED,
+    Privilege.DELEGATED_MANAGEMENT: Role.DELEGATED,
 }
 # A security domain that did these to itself, or to one above it, would cut off the session it does it in.
 _NEVER_ABOVE: Final = frozenset(
@@ -63,22 +68,36 @@ class Authority:
         """The card's life cycle: the registry's word, or what is known where the registry doesn't tell."""
         return self.element.card_state if self.registry.isd is None else self.registry.isd.state
 
-    def runner(self, command: CommandName, subject: Aid | None = None) -> tuple[Aid, Aid]:
+    def runner(self, command: CommandName, subject: Aid | None = None, first: Aid | None = None) -> tuple[Aid, Aid]:
         """Return the security domain to run a command, and the one whose keys open it.
 
-        The central security domain where it can, else the issuer's.
+        The central security domain where it can, else the issuer's, else another that the caller has keys of (a third
+        party's that manages content).
+
+        Args:
+            command: which one.
+            subject: what it is about.
+            first: the security domain to prefer, where it can.
 
         Raises:
-            PlanError: neither can; the reason is that of the one that came nearest.
+            PlanError: none can; the reason is that of the one that came nearest.
         """
         refusals = []
-        for domain in dict.fromkeys((self.element.central_sd, self.element.issuer_sd)):
+        named = (self.element.central_sd, self.element.issuer_sd)
+        preferred = (first,) if first is not None and first in self.element.keys else ()
+        for domain in dict.fromkeys((*preferred, *named, *self.element.keys)):
             try:
                 return domain, self.opened_by(domain, command, subject)
             except PlanError as refusal:
-                refusals.append(refusal)
+                refusals.append((domain, refusal))
         # An issuer that would, but whose keys are somebody else's, tells more than a central SD that may not.
-        raise next((refusal for refusal in refusals if refusal.refusal is Refusal.NO_KEYS), refusals[0])
+        known = [refusal for domain, refusal in refusals if domain in named]
+        raise next((refusal for refusal in known if refusal.refusal is Refusal.NO_KEYS), known[0])
+
+    def needs_token(self, domain: Aid, command: CommandName) -> bool:
+        """Tell whether a security domain runs a command only with a token."""
+        table = self.element.configuration.domains[self.role(domain)]
+        return table.cell(command, self._situation(domain)) is Acceptance.TOKEN
 
     def opened_by(self, domain: Aid, command: CommandName, subject: Aid | None = None) -> Aid:
         """Return whose keys open a security domain to run a command there.
@@ -110,10 +129,36 @@ class Authority:
         return holder
 
     def role(self, domain: Aid) -> Role:
-        """Return the role of a security domain in the configuration."""
+        """Return the role of a security domain in the configuration: a third party's shows by its privileges."""
         if domain == self.element.issuer_sd:
             return Role.ISSUER
-        return Role.CENTRAL if domain == self.element.central_sd else Role.PROVIDER
+        if domain == self.element.central_sd:
+            return Role.CENTRAL
+        entry = self.registry.find(domain)
+        granted = Privilege.NONE if entry is None else entry.privileges
+        for privilege, role in _THIRD_PARTIES.items():
+            if privilege & granted and role in self.element.configuration.domains:
+                return role
+        return Role.PROVIDER
+
+    @property
+    def domain_privileges(self) -> Privilege:
+        """What a new security domain may be given here."""
+        if self.element.grants is not None:
+            return self.element.grants
+        domains = self.element.configuration.domains
+        by_issuer = self.element.issuer_sd in self.element.keys
+        roles = (Role.PROVIDER, Role.AUTHORIZED, Role.DELEGATED) if by_issuer else (Role.PROVIDER,)
+        allowed = Privilege.NONE
+        for role in roles:
+            allowed |= domains[role].privilege_bits if role in domains else Privilege.NONE
+        return allowed
+
+    @property
+    def application_privileges(self) -> Privilege:
+        """What an application may be given here."""
+        grants = self.element.grants
+        return self.element.configuration.application_privilege_bits if grants is None else grants
 
     def is_ready(self, domain: Aid) -> bool:
         """Tell whether a security domain is there, PERSONALIZED and not locked, so that it can own applications."""
@@ -150,7 +195,11 @@ class Authority:
             why = "a security domain can't do this to itself or to what it is under"
             raise PlanError(Refusal.OUT_OF_REACH, why, command=command, security_domain=domain, aid=subject)
         table = self.element.configuration.domains[self.role(domain)]
-        if domain in self.owners(subject) or table.privilege_bits & _BEYOND_ITS_OWN[command]:
+        granted = table.privilege_bits
+        entry = self.registry.find(domain)
+        if entry is not None and entry.privileges:
+            granted &= entry.privileges  # the card's word, as far as it tells
+        if domain in self.owners(subject) or granted & _BEYOND_ITS_OWN[command]:
             return
         why = f"it is not under the {table.title}, whose privileges don't reach further"
         raise PlanError(Refusal.OUT_OF_REACH, why, command=command, security_domain=domain, aid=subject)

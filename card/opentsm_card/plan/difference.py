@@ -13,11 +13,23 @@ from opentsm_card.lifecycle import (
     state_name,
     unlocked,
 )
-from opentsm_card.plan.wanted import Absent, ApplicationPresent, CardIn, Locked, SecurityDomainPresent, Unlocked, Wanted
+from opentsm_card.plan.wanted import (
+    Absent,
+    ApplicationPresent,
+    CardIn,
+    KeySetsPresent,
+    Locked,
+    PackagePresent,
+    SecurityDomainPresent,
+    Unlocked,
+    Wanted,
+    WantedItem,
+)
 from opentsm_card.registry import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from opentsm_card.aid import Aid
     from opentsm_card.plan.element import SecureElement
@@ -47,35 +59,75 @@ class Difference:
         return f"{self.aid or 'card'}: {self.aspect} is {self.found}, wanted {self.wanted}"
 
 
-def diff(element: SecureElement, registry: Registry, wanted: Wanted) -> tuple[Difference, ...]:
+def diff(
+    element: SecureElement,
+    registry: Registry,
+    wanted: Wanted,
+    key_versions: Mapping[Aid, AbstractSet[int]] | None = None,
+) -> tuple[Difference, ...]:
     """Return what differs; nothing exactly when there is nothing to plan.
 
     Args:
         element: what the registry doesn't tell.
         registry: as read.
         wanted: the state wanted.
+        key_versions: of the key sets in each security domain, as far as they were read (GET DATA E0).
     """
     differences: list[Difference] = []
     for item in wanted.items:
-        entry = None if isinstance(item, CardIn) else registry.find(item.aid)
-        match item:
-            case CardIn():
-                state = element.card_state if registry.isd is None else registry.isd.state
-                if state != item.state:
-                    differences.append(Difference(None, "state", state_name(state, CardState), item.state.name))
-            case Absent():
-                if entry is not None:
-                    differences.append(Difference(item.aid, "presence", entry.kind.value, "absent"))
-            case _ if entry is None:
-                kind = Kind.SECURITY_DOMAIN if isinstance(item, SecurityDomainPresent) else Kind.APPLICATION
-                differences.append(Difference(item.aid, "presence", "absent", kind.value))
-            case SecurityDomainPresent():
-                differences += _security_domain(element, entry, item)
-            case ApplicationPresent():
-                differences += _application(element, entry, item)
-            case Locked() | Unlocked():
-                differences += _locks(registry, entry, item)
+        if isinstance(item, CardIn):
+            state = element.card_state if registry.isd is None else registry.isd.state
+            if state != item.state:
+                differences.append(Difference(None, "state", state_name(state, CardState), item.state.name))
+            continue
+        if isinstance(item, KeySetsPresent):
+            differences += _key_sets(item, (key_versions or {}).get(item.aid, frozenset()))
+            continue
+        entry = registry.find(item.aid)
+        if entry is not None:
+            differences += _found(element, registry, entry, item)
+        elif not isinstance(item, Absent) and not (isinstance(item, PackagePresent) and item.aid in element.packages):
+            differences.append(Difference(item.aid, "presence", "absent", _kind(item).value))
     return tuple(differences)
+
+
+def _found(element: SecureElement, registry: Registry, entry: RegistryEntry, item: WantedItem) -> Iterator[Difference]:
+    """Yield what differs of something that is on the card."""
+    match item:
+        case Absent():
+            yield Difference(item.aid, "presence", entry.kind.value, "absent")
+        case PackagePresent():
+            yield from _package(element, entry, item)
+        case SecurityDomainPresent():
+            yield from _security_domain(element, entry, item)
+        case ApplicationPresent():
+            yield from _application(element, entry, item)
+        case Locked() | Unlocked():
+            yield from _locks(registry, entry, item)
+
+
+def _kind(item: WantedItem) -> Kind:
+    if isinstance(item, PackagePresent):
+        return Kind.LOAD_FILE
+    return Kind.SECURITY_DOMAIN if isinstance(item, SecurityDomainPresent) else Kind.APPLICATION
+
+
+def _key_sets(item: KeySetsPresent, found: AbstractSet[int]) -> Iterator[Difference]:
+    missing, extra = set(item.versions) - found, found - set(item.versions)
+    if missing or (item.only and extra):
+        there = ", ".join(f"{version:02X}" for version in sorted(found)) or "none"
+        wanted = ", ".join(f"{version:02X}" for version in item.versions)
+        yield Difference(item.aid, "key sets", there, wanted if item.only else f"{wanted} among them")
+
+
+def _package(element: SecureElement, entry: RegistryEntry, item: PackagePresent) -> Iterator[Difference]:
+    yield from _owner(element, entry, item.security_domain)
+    if item.version and entry.version and entry.version != item.version:
+        yield Difference(item.aid, "version", _dotted(entry.version), _dotted(item.version))
+
+
+def _dotted(version: bytes) -> str:
+    return ".".join(map(str, version))
 
 
 def _security_domain(element: SecureElement, entry: RegistryEntry, item: SecurityDomainPresent) -> Iterator[Difference]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from opentsm_card.delete import DeleteObject
+from opentsm_card.delete import DeleteKey, DeleteObject
 from opentsm_card.install import (
     InstallForExtradition,
     InstallForInstall,
@@ -23,7 +23,7 @@ from opentsm_card.lifecycle import (
     locked,
     unlocked,
 )
-from opentsm_card.plan.block import Block, LoadPackage, PlannedCommand, PutTemporaryKeys
+from opentsm_card.plan.block import Block, LoadPackage, PlannedCommand, PutKeySet, PutTemporaryKeys
 from opentsm_card.privileges import Privilege
 from opentsm_card.registry import Kind, Registry, RegistryEntry
 from opentsm_card.set_status import SetStatus, StatusType
@@ -63,8 +63,18 @@ def apply(registry: Registry, target: Aid, command: PlannedCommand) -> Registry:
         case PutTemporaryKeys():
             after = _change(registry, target, _personalized)
         case LoadPackage():
-            loaded = RegistryEntry(command.package, LoadFileState.LOADED, associated_sd=target, kind=Kind.LOAD_FILE)
-            after = replace(registry, load_files=(*registry.load_files, loaded), complete=False)
+            loaded = RegistryEntry(
+                command.package,
+                LoadFileState.LOADED,
+                associated_sd=command.security_domain or target,
+                modules=command.modules,
+                version=command.version,
+                kind=Kind.LOAD_FILE,
+            )
+            told = registry.complete and bool(command.version)
+            after = replace(registry, load_files=(*registry.load_files, loaded), complete=told)
+        case PutKeySet() | DeleteKey():
+            after = registry  # it lists no keys
     return after
 
 

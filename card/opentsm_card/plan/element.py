@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from opentsm_card.aid import Aid
     from opentsm_card.configurations import Configuration
+    from opentsm_card.privileges import Privilege
 
 __all__ = ["SecureElement"]
 
@@ -30,6 +31,8 @@ class SecureElement:
         packages: load files known to be on the card though the registry may not list them: a security domain without
             Global Registry is told of what is under it only.
         card_state: the card's life cycle, for when the registry doesn't tell that either.
+        grants: privileges that the caller may give to what it installs; None for those that the configuration gives to
+            service providers (and third parties) and their applications.
     """
 
     configuration: Configuration
@@ -40,3 +43,4 @@ class SecureElement:
     sd_module: Aid
     packages: frozenset[Aid] = field(default_factory=frozenset)
     card_state: CardState = CardState.SECURED
+    grants: Privilege | None = None

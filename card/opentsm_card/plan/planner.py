@@ -7,31 +7,35 @@ state that the secure element will be in by then, and a plan that was cut off go
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from opentsm_card.command_names import CommandName, set_status_card
 from opentsm_card.configurations import Role
-from opentsm_card.delete import DeleteObject
+from opentsm_card.delete import DeleteKey, DeleteObject
 from opentsm_card.install import (
     InstallForExtradition,
     InstallForInstall,
     InstallForMakeSelectable,
     InstallForRegistryUpdate,
 )
-from opentsm_card.lifecycle import ApplicationState, CardState, ContactlessState, SecurityDomainState, unlocked
+from opentsm_card.lifecycle import CardState, ContactlessState, SecurityDomainState, unlocked
 from opentsm_card.plan.authority import Authority
-from opentsm_card.plan.block import Block, LoadPackage, PlannedCommand, PutTemporaryKeys
+from opentsm_card.plan.block import Block, LoadPackage, PlannedCommand, PutKeySet, PutTemporaryKeys
+from opentsm_card.plan.checks import is_other_version, is_selectable, may_have, no_way, of_kind, same_package
 from opentsm_card.plan.deletion import deletions
 from opentsm_card.plan.difference import diff
 from opentsm_card.plan.effects import apply
+from opentsm_card.plan.order import imports_first, parents_first
 from opentsm_card.plan.refusal import PlanError, Refusal
 from opentsm_card.plan.wanted import (
     Absent,
     ApplicationPresent,
     CardIn,
+    KeySetsPresent,
     Locked,
+    PackagePresent,
     SecurityDomainPresent,
     Unlocked,
     Wanted,
@@ -42,26 +46,39 @@ from opentsm_card.registry import Kind, Registry, RegistryEntry
 from opentsm_card.set_status import SetStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
+
     from opentsm_card.aid import Aid
     from opentsm_card.plan.element import SecureElement
 
 __all__ = ["plan"]
 
+_Item = TypeVar("_Item")
+
 # The states that a card goes through on its way into the field, from which there is no way back (GP 5.1.1).
 _FORWARD = (CardState.OP_READY, CardState.INITIALIZED, CardState.SECURED)
 
 
-def plan(element: SecureElement, registry: Registry, wanted: Wanted) -> tuple[Block, ...]:
+def plan(
+    element: SecureElement,
+    registry: Registry,
+    wanted: Wanted,
+    key_versions: Mapping[Aid, AbstractSet[int]] | None = None,
+) -> tuple[Block, ...]:
     """Return the commands that bring a secure element into a wanted state, in blocks of one secure channel each.
 
     In order: the card unlocked, unlocking, deletions (what depends on something before it), security domains with
-    their keys, applications (installed, handed over, selectable), contactless activation, locking, the card's end.
+    their keys, packages (what they import before them), applications (installed, handed over, selectable), contactless
+    activation, key sets put and others deleted, locking, the card's end.
     A plan ends early behind a command whose effect only the card knows (see `apply`): plan again from a new registry.
 
     Args:
         element: what the registry doesn't tell.
         registry: read under response MAC, complete.
         wanted: the state wanted.
+        key_versions: of the key sets in each security domain, as far as they were read (GET DATA E0); those that
+            `KeySetsPresent` names are needed.
 
     Returns:
         The blocks; none when there is nothing to do.
@@ -71,24 +88,48 @@ def plan(element: SecureElement, registry: Registry, wanted: Wanted) -> tuple[Bl
     """
     if not registry.complete:
         raise PlanError(Refusal.INCOMPLETE_REGISTRY, "the registry was not read to its end: absence proves nothing")
-    planner = _Planner(element, registry)
+    planner = _Planner(element, registry, key_versions or {})
     planner.walk(wanted.items)
-    for difference in diff(planner.element, planner.registry, wanted):
+    for difference in diff(planner.element, planner.registry, wanted, planner.key_versions):
         # Such as everything of a security domain locked, and one thing under it unlocked.
         why = f"another wish undoes it: {difference.aspect} would be {difference.found}, wanted {difference.wanted}"
         raise PlanError(Refusal.CONTRADICTION, why, aid=difference.aid)
-    steps = groupby(planner.steps, key=lambda step: step[:2])
-    return tuple(Block(target, via, tuple(step[2] for step in group)) for (target, via), group in steps)
+    return tuple(planner.blocks())
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One command, and how it is sent."""
+
+    target: Aid
+    via: Aid
+    command: PlannedCommand
+    key_version: int | None
+    token: bool
 
 
 class _Planner:
     """One walk: the steps planned so far, and the registry as it will be after them."""
 
-    def __init__(self, element: SecureElement, registry: Registry) -> None:
+    def __init__(
+        self, element: SecureElement, registry: Registry, key_versions: Mapping[Aid, AbstractSet[int]]
+    ) -> None:
         self.element = element
         self.registry = registry
-        self.steps: list[tuple[Aid, Aid, PlannedCommand]] = []
+        self.key_versions = {aid: set(versions) for aid, versions in key_versions.items()}
+        # Key sets that took the place of the one that the caller said it has.
+        self.opened_with: dict[Aid, int] = {}
+        self.steps: list[_Step] = []
         self.ended = False
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the steps, those that share a secure channel together."""
+        for (target, via, version), group in groupby(
+            self.steps, lambda step: (step.target, step.via, step.key_version)
+        ):
+            steps = tuple(group)
+            tokens = frozenset(position for position, step in enumerate(steps) if step.token)
+            yield Block(target, via, tuple(step.command for step in steps), version, tokens)
 
     @property
     def authority(self) -> Authority:
@@ -97,43 +138,35 @@ class _Planner:
 
     def walk(self, items: tuple[WantedItem, ...]) -> None:
         """Plan everything, phase by phase."""
-        cards = [item.state for item in items if isinstance(item, CardIn)]
-        for state in cards:
-            if state in _FORWARD:
-                self._card_forward(state)
+        cards = _of(CardIn, items)
+        _each((item.state for item in cards if item.state in _FORWARD), self._card_forward)
         # A lock that came with a security domain goes with that domain's only: domains first.
-        unlocked_items = [item for item in items if isinstance(item, Unlocked)]
-        for opened in sorted(unlocked_items, key=lambda item: not item.everything):
-            self._unlocked(opened)
+        _each(sorted(_of(Unlocked, items), key=lambda item: not item.everything), self._unlocked)
         self._absent(items)
-        for domain in _parents_first(items):
-            self._security_domain(domain)
-        applications = [item for item in items if isinstance(item, ApplicationPresent)]
-        for application in applications:
-            self._application(application)
-        for application in applications:
-            self._contactless(application)
-        for item in items:
-            if isinstance(item, Locked):
-                self._locked(item)
-        for state in cards:
-            if state not in _FORWARD:
-                self._card_lock_or_end(state)
+        _each(parents_first(items), self._security_domain)
+        _each(imports_first(items), self._package)
+        _each(_of(ApplicationPresent, items), self._application)
+        _each(_of(ApplicationPresent, items), self._contactless)
+        _each(_of(KeySetsPresent, items), self._key_sets)
+        _each(_of(Locked, items), self._locked)
+        _each((item.state for item in cards if item.state not in _FORWARD), self._card_lock_or_end)
 
-    def _step(self, target: Aid, via: Aid, command: PlannedCommand) -> None:
+    def _step(self, target: Aid, via: Aid, command: PlannedCommand, *, token: bool = False) -> None:
         """Add a command, and see what it does."""
         if not self.ended:
-            self.steps.append((target, via, command))
+            self.steps.append(_Step(target, via, command, self.opened_with.get(via), token))
         self.registry = apply(self.registry, target, command)
         if not self.registry.complete:
             # What follows is checked all the same, as if everything were unlocked, but left to the next plan.
             self.ended = True
             self.registry = replace(self.registry, complete=True)
 
-    def _do(self, name: CommandName, command: PlannedCommand, subject: Aid | None = None) -> None:
+    def _do(
+        self, name: CommandName, command: PlannedCommand, subject: Aid | None = None, first: Aid | None = None
+    ) -> None:
         """Add a command, run by whichever security domain may."""
-        target, via = self.authority.runner(name, subject)
-        self._step(target, via, command)
+        target, via = self.authority.runner(name, subject, first)
+        self._step(target, via, command, token=self.authority.needs_token(target, name))
 
     def _card_forward(self, wanted: CardState) -> None:
         """Unlock the card, or bring a new one on its way."""
@@ -142,7 +175,7 @@ class _Planner:
             self._do_card(wanted)
             return
         if state not in _FORWARD or _FORWARD.index(CardState(state)) > _FORWARD.index(wanted):
-            raise _no_way(state, wanted)
+            raise no_way(state, wanted)
         for following in _FORWARD[_FORWARD.index(CardState(state)) + 1 : _FORWARD.index(wanted) + 1]:
             self._do_card(following)
 
@@ -151,7 +184,7 @@ class _Planner:
         if state == wanted:
             return
         if wanted is CardState.CARD_LOCKED and state != CardState.SECURED:
-            raise _no_way(state, wanted)
+            raise no_way(state, wanted)
         self._do_card(wanted)
 
     def _do_card(self, state: CardState) -> None:
@@ -200,69 +233,133 @@ class _Planner:
     def _absent(self, items: tuple[WantedItem, ...]) -> None:
         going = deletions((item for item in items if isinstance(item, Absent)), self.registry)
         gone = {entry.aid for entry in going}
+        replaced = self._replaced(items)
         for item in items:
             needed: set[Aid | None] = set()
             if isinstance(item, SecurityDomainPresent):
                 needed = {item.aid, item.parent}
             elif isinstance(item, ApplicationPresent):
                 needed = {item.aid, item.associated_sd, item.package}
-            elif isinstance(item, Locked | Unlocked):
+            elif isinstance(item, PackagePresent):
+                needed = {item.aid, item.security_domain, *item.imports}
+            elif isinstance(item, Locked | Unlocked | KeySetsPresent):
                 needed = {item.aid}
             for aid in needed & gone:
                 raise PlanError(Refusal.CONTRADICTION, "it is to go, and is wanted or needed otherwise", aid=aid)
-        for entry in going:
+        for entry in dict.fromkeys((*going, *replaced)):
             file = entry.kind is Kind.LOAD_FILE
             name = CommandName.DELETE_LOAD_FILE if file else CommandName.DELETE_APPLICATION
             self._do(name, DeleteObject(entry.aid), entry.aid)
+
+    def _replaced(self, items: tuple[WantedItem, ...]) -> tuple[RegistryEntry, ...]:
+        """Return what goes so that packages can be loaded in another version: their instances, then they."""
+        old = [
+            Absent(item.aid)
+            for item in _of(PackagePresent, items)
+            if item.replace and is_other_version(self.registry.find(item.aid), item)
+        ]
+        packages = {item.aid for item in old}
+        anew = [Absent(item.aid) for item in items if isinstance(item, ApplicationPresent) and item.package in packages]
+        gone = [item for item in items if isinstance(item, Absent)]
+        instances = [item for item in anew if self.registry.find(item.aid) is not None]
+        return deletions((*gone, *old, *instances), self.registry) if old else ()
+
+    def _package(self, item: PackagePresent) -> None:
+        entry = self.registry.find(item.aid)
+        if entry is None and item.aid in self.element.packages:
+            return  # there, though the security domain that was asked does not list it
+        if entry is None:
+            self._load(item)
+        else:
+            of_kind(entry, Kind.LOAD_FILE)
+            if is_other_version(entry, item):
+                found, wanted = (".".join(map(str, version)) for version in (entry.version, item.version))
+                why = (
+                    f"version {found} is there, {wanted} is wanted: to replace it with its instances must be asked for"
+                )
+                raise PlanError(Refusal.DIFFERENT, why, aid=item.aid)
+        self._owned_by(item.aid, item.security_domain)
+
+    def _load(self, item: PackagePresent) -> None:
+        name, owner = CommandName.INSTALL_FOR_LOAD, item.security_domain
+        target, via = self.authority.runner(name, item.aid, owner)
+        # The load file can go to another security domain at once, if that is ready to own it.
+        other = None if owner in {None, target} else owner
+        if other is not None and not self.authority.is_ready(other):
+            why = "it can own nothing: it is not there, has no keys of its own yet, or is locked"
+            raise PlanError(Refusal.LIFE_CYCLE, why, command=name, security_domain=other, aid=item.aid)
+        command = LoadPackage(item.aid, item.version, item.modules, item.size_bytes, item.hash, other)
+        self._step(target, via, command, token=self.authority.needs_token(target, name))
+
+    def _key_sets(self, item: KeySetsPresent) -> None:
+        """Put what is missing; before anything is deleted, the last one proves itself by opening the next channel."""
+        there = self.key_versions.get(item.aid)
+        if there is None:
+            why = "its key information was not read"
+            raise PlanError(Refusal.INCOMPLETE_REGISTRY, why, command=CommandName.PUT_KEY_NEW, aid=item.aid)
+        for version in item.versions:
+            if version not in there:
+                via = self.authority.opened_by(item.aid, CommandName.PUT_KEY_NEW)
+                self._step(item.aid, via, PutKeySet(version))
+                there.add(version)
+        if not item.only:
+            return
+        last = item.versions[-1]
+        for version in sorted(there - set(item.versions)):
+            via = self.authority.opened_by(item.aid, CommandName.DELETE_KEY)
+            if self.element.keys.get(via) != last:
+                self.opened_with[via] = last
+            self._step(item.aid, via, DeleteKey(version))
+            there.discard(version)
 
     def _security_domain(self, item: SecurityDomainPresent) -> None:
         table = self.element.configuration.domains[Role.PROVIDER]
         privileges = table.privilege_bits if item.privileges is None else item.privileges
         entry = self.registry.find(item.aid)
         if entry is None:
-            _may_have(item.aid, privileges, table.privilege_bits)
+            may_have(item.aid, privileges, self.authority.domain_privileges)
             if not privileges & Privilege.SECURITY_DOMAIN:
                 raise PlanError(
                     Refusal.PRIVILEGE, "a security domain needs the privilege SECURITY_DOMAIN", aid=item.aid
                 )
             package, module = self.element.sd_package, self.element.sd_module
-            self._install(InstallForInstall(package, module, item.aid, privileges, item.parameters))
-        elif entry.kind is not Kind.SECURITY_DOMAIN:
-            raise PlanError(Refusal.DIFFERENT, f"there is another thing of this AID: {entry.kind.value}", aid=item.aid)
+            self._install(InstallForInstall(package, module, item.aid, privileges, item.parameters), item.parent)
         else:
-            _same_package(entry, self.element.sd_package)
+            of_kind(entry, Kind.SECURITY_DOMAIN)
+            same_package(entry, self.element.sd_package)
         self._owned_by(item.aid, item.parent)
         if item.privileges is not None:
-            self._privileges(item.aid, item.privileges, table.privilege_bits)
+            self._privileges(item.aid, item.privileges, self.authority.domain_privileges)
         self._selectable(item.aid)
         if item.key_version is not None and unlocked(self._entry(item.aid).state) < SecurityDomainState.PERSONALIZED:
             via = self.authority.opened_by(item.aid, CommandName.PUT_KEY_NEW)
             self._step(item.aid, via, PutTemporaryKeys(item.key_version))
+            self.key_versions.setdefault(item.aid, set()).add(item.key_version)
 
     def _application(self, item: ApplicationPresent) -> None:
-        allowed = self.element.configuration.application_privilege_bits
+        allowed = self.authority.application_privileges
         entry = self.registry.find(item.aid)
         if entry is None:
-            _may_have(item.aid, item.privileges, allowed)
+            may_have(item.aid, item.privileges, allowed)
             command = InstallForInstall(
                 item.package, item.module, item.aid, item.privileges, item.parameters, make_selectable=item.selectable
             )
-            self._install(command)
-        elif entry.kind is not Kind.APPLICATION:
-            raise PlanError(Refusal.DIFFERENT, f"there is another thing of this AID: {entry.kind.value}", aid=item.aid)
+            self._install(command, item.associated_sd)
         else:
-            _same_package(entry, item.package)
+            of_kind(entry, Kind.APPLICATION)
+            same_package(entry, item.package)
         self._owned_by(item.aid, item.associated_sd)
         self._privileges(item.aid, item.privileges, allowed)
         if item.selectable:
             self._selectable(item.aid)
 
-    def _install(self, command: InstallForInstall) -> None:
+    def _install(self, command: InstallForInstall, owner: Aid | None) -> None:
         package = command.load_file
         assert package is not None
         if package not in {self.element.sd_package, *self.element.packages} and not self.registry.find(package):
-            self._do(CommandName.INSTALL_FOR_LOAD, LoadPackage(package), package)
-        self._do(CommandName.INSTALL_FOR_INSTALL, command)
+            why = f"package {package}, which it is made from, is not on the card, and no file of it was given"
+            raise PlanError(Refusal.MISSING, why, command=CommandName.INSTALL_FOR_LOAD, aid=command.application)
+        self._do(CommandName.INSTALL_FOR_INSTALL, command, first=owner)
 
     def _owned_by(self, aid: Aid, wanted: Aid | None) -> None:
         owner = wanted or self.element.central_sd
@@ -273,22 +370,22 @@ class _Planner:
             why = "it can own nothing: it is not there, has no keys of its own yet, or is locked"
             name = CommandName.INSTALL_FOR_EXTRADITION
             raise PlanError(Refusal.LIFE_CYCLE, why, command=name, security_domain=owner, aid=aid)
-        target, via = self.authority.runner(CommandName.INSTALL_FOR_EXTRADITION, aid)
+        name = CommandName.INSTALL_FOR_EXTRADITION
+        target, via = self.authority.runner(name, aid)
         if owner != target and target not in self.authority.owners(owner):
             why = f"{owner}, which it should belong to, is not under the security domain that would hand it over"
-            name = CommandName.INSTALL_FOR_EXTRADITION
             raise PlanError(Refusal.OUT_OF_REACH, why, command=name, security_domain=target, aid=aid)
-        self._step(target, via, InstallForExtradition(owner, aid))
+        self._step(target, via, InstallForExtradition(owner, aid), token=self.authority.needs_token(target, name))
 
     def _privileges(self, aid: Aid, wanted: Privilege, allowed: Privilege) -> None:
         if self._entry(aid).privileges == wanted:
             return
-        _may_have(aid, wanted, allowed, CommandName.INSTALL_FOR_REGISTRY_UPDATE)
+        may_have(aid, wanted, allowed, CommandName.INSTALL_FOR_REGISTRY_UPDATE)
         command = InstallForRegistryUpdate(aid, privileges=wanted)
         self._do(CommandName.INSTALL_FOR_REGISTRY_UPDATE, command, aid)
 
     def _selectable(self, aid: Aid) -> None:
-        if _is_selectable(self._entry(aid)):
+        if is_selectable(self._entry(aid)):
             return
         self._do(CommandName.INSTALL_FOR_MAKE_SELECTABLE, InstallForMakeSelectable(aid), aid)
 
@@ -297,7 +394,7 @@ class _Planner:
         if item.contactless is None or (entry.contactless is ContactlessState.ACTIVATED) == item.contactless:
             return
         may = entry.contactless is not ContactlessState.NON_ACTIVATABLE
-        if item.contactless and not (may and _is_selectable(entry) and not entry.locked):
+        if item.contactless and not (may and is_selectable(entry) and not entry.locked):
             why = "it can't be activated: it is locked, not SELECTABLE, or NON_ACTIVATABLE"
             raise PlanError(Refusal.LIFE_CYCLE, why, command=CommandName.SET_STATUS_CONTACTLESS, aid=item.aid)
         command = SetStatus.contactless(item.aid, activated=item.contactless)
@@ -309,40 +406,10 @@ class _Planner:
         return entry
 
 
-def _parents_first(items: tuple[WantedItem, ...]) -> list[SecurityDomainPresent]:
-    """Return the wanted security domains, each behind the one it is to be under."""
-    waiting = [item for item in items if isinstance(item, SecurityDomainPresent)]
-    ordered: list[SecurityDomainPresent] = []
-    while waiting:
-        missing = {item.aid for item in waiting}
-        free = [item for item in waiting if item.parent not in missing]
-        if not free:
-            raise PlanError(Refusal.CONTRADICTION, "security domains are wanted under each other", aid=waiting[0].aid)
-        ordered += free
-        waiting = [item for item in waiting if item not in free]
-    return ordered
+def _of(kind: type[_Item], items: tuple[WantedItem, ...]) -> list[_Item]:
+    return [item for item in items if isinstance(item, kind)]
 
 
-def _is_selectable(entry: RegistryEntry) -> bool:
-    # An application's own states keep these bits; so does LOCKED.
-    return entry.state & ApplicationState.SELECTABLE == ApplicationState.SELECTABLE
-
-
-def _may_have(
-    aid: Aid, privileges: Privilege, allowed: Privilege, name: CommandName = CommandName.INSTALL_FOR_INSTALL
-) -> None:
-    excess = privileges & ~allowed
-    if excess:
-        names = ", ".join(privilege.name or "" for privilege in excess)
-        why = f"this configuration does not give it {names}"
-        raise PlanError(Refusal.PRIVILEGE, why, command=name, aid=aid)
-
-
-def _same_package(entry: RegistryEntry, package: Aid) -> None:
-    if entry.load_file is not None and entry.load_file != package:
-        raise PlanError(Refusal.DIFFERENT, f"it is there, made from {entry.load_file}, not {package}", aid=entry.aid)
-
-
-def _no_way(state: int, wanted: CardState) -> PlanError:
-    why = f"there is no way from {CardState(state).name} to {wanted.name}"
-    return PlanError(Refusal.LIFE_CYCLE, why, command=set_status_card(wanted) or "")
+def _each(items: Iterable[_Item], do: Callable[[_Item], None]) -> None:
+    for item in items:
+        do(item)

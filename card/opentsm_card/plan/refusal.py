@@ -25,6 +25,7 @@ class Refusal(StrEnum):
     MISSING = "missing"
     DIFFERENT = "different"
     IN_USE = "in-use"
+    ROOM = "room"
 
 
 class PlanError(OpenTsmError):

@@ -19,7 +19,9 @@ __all__ = [
     "Absent",
     "ApplicationPresent",
     "CardIn",
+    "KeySetsPresent",
     "Locked",
+    "PackagePresent",
     "SecurityDomainPresent",
     "Unlocked",
     "Wanted",
@@ -46,6 +48,46 @@ class SecurityDomainPresent:
     parameters: bytes = b"\xc9\x00"
     parent: Aid | None = None
     key_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeySetsPresent:
+    """A security domain has these key sets. Which keys a version stands for can't be read, so what is there is kept.
+
+    Args:
+        aid: the security domain's, the issuer's too.
+        versions: of the key sets, 1..127, in the order in which they are put; the last one opens it from then on.
+        only: other key sets are deleted, after the last of `versions` has opened a secure channel.
+    """
+
+    aid: Aid
+    versions: tuple[int, ...]
+    only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PackagePresent:
+    """A package is on the card, loaded from a file that the caller has.
+
+    Args:
+        aid: the load file's AID.
+        version: as the registry gives it (major, minor); empty to take any that is there.
+        modules: AIDs of its modules; empty when not known, which ends a plan behind the loading.
+        size_bytes: of the load file data block, for the estimate of room.
+        hash: of the load file data block; empty for none.
+        security_domain: which one it belongs to; None for the central security domain.
+        imports: AIDs of the packages that have to be there before.
+        replace: another version that is there goes, with its instances; those that are wanted are installed anew.
+    """
+
+    aid: Aid
+    version: bytes = b""
+    modules: tuple[Aid, ...] = ()
+    size_bytes: int = 0
+    hash: bytes = b""
+    security_domain: Aid | None = None
+    imports: frozenset[Aid] = frozenset()
+    replace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +162,9 @@ class CardIn:
     state: CardState
 
 
-WantedItem = SecurityDomainPresent | ApplicationPresent | Absent | Locked | Unlocked | CardIn
+WantedItem = (
+    SecurityDomainPresent | KeySetsPresent | PackagePresent | ApplicationPresent | Absent | Locked | Unlocked | CardIn
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +182,16 @@ class Wanted:
         present: dict[Aid, WantedItem] = {}
         absent: set[Aid] = set()
         locks: dict[Aid, type[Locked | Unlocked]] = {}
+        keys: dict[Aid, KeySetsPresent] = {}
         card: set[CardState] = set()
         for item in self.items:
             match item:
-                case SecurityDomainPresent() | ApplicationPresent():
+                case SecurityDomainPresent() | PackagePresent() | ApplicationPresent():
                     if present.setdefault(item.aid, item) != item:
                         raise _contradiction(item.aid, "it is wanted in two ways")
+                case KeySetsPresent():
+                    if keys.setdefault(item.aid, item) != item or not item.versions:
+                        raise _contradiction(item.aid, "its key sets are wanted in two ways, or none is")
                 case Absent():
                     absent.add(item.aid)
                 case Locked() | Unlocked():
@@ -151,7 +199,7 @@ class Wanted:
                         raise _contradiction(item.aid, "it is wanted both locked and unlocked")
                 case CardIn():
                     card.add(item.state)
-        for aid in absent & (present.keys() | locks.keys()):
+        for aid in absent & (present.keys() | locks.keys() | keys.keys()):
             raise _contradiction(aid, "it is wanted absent, and otherwise too")
         if len(card) > 1:
             raise PlanError(Refusal.CONTRADICTION, "the card is wanted in more than one life cycle")
