@@ -61,6 +61,8 @@ class Instance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: str | None = None
     scp_i: Annotated[int, msgspec.Meta(ge=0, le=0xFF)] = 0x70
     parameters: _Hex = ""
+    # Value of EF of the install parameters: implicit selection, contactless parameters.
+    system_parameters: _Hex = ""
 
     @property
     def is_security_domain(self) -> bool:

@@ -182,6 +182,7 @@ def _identity(profile: Profile, se_id: str) -> dict[int, bytes]:
 
 def _install(provisioner: Any, instance: Instance, key_sets: Mapping[str, KeySet]) -> None:  # noqa: ANN401 - Java
     parameters = bytes.fromhex(instance.parameters)
+    system = bytes.fromhex(instance.system_parameters)
     if instance.is_security_domain:
         # GP Card 2.3.1, 11.5.2.3.7: tag 81 names the secure channel protocol. D8 (ours) brings the first key set; a
         # security domain takes it while the card is being made only.
@@ -197,7 +198,7 @@ def _install(provisioner: Any, instance: Instance, key_sets: Mapping[str, KeySet
             bytes.fromhex(instance.module),
             bytes.fromhex(instance.aid),
             bytes.fromhex(instance.privileges),
-            bytes((0xC9, len(parameters))) + parameters,
+            bytes((0xC9, len(parameters))) + parameters + (bytes((0xEF, len(system))) + system if system else b""),
             instance.state_value,
             instance.contactless_value,
         )

@@ -394,10 +394,18 @@ final class Contactless {
         return order;
     }
 
-    /** Returns an application's place in partial selection on the contactless interface, from 0. */
+    /** Returns an application's place in partial selection among the contactless applications, from 0 to 127. */
     byte priorityOf(ApplicationEntry entry) {
-        int place = selectionOrder(card.interfaces[1]).indexOf(entry);
-        return (byte) Math.min(place, Byte.MAX_VALUE);
+        byte place = 0;
+        for (ApplicationEntry other : selectionOrder(card.interfaces[1])) {
+            if (other == entry || place == Byte.MAX_VALUE) {
+                break;
+            }
+            if (!other.isDomain() && other.mayUse(ContactlessParameters.ACCESS_PROXIMITY)) {
+                place++;
+            }
+        }
+        return place;
     }
 
     // The interface.
