@@ -23,6 +23,7 @@ from sd_host import (
     CARD_1,
     CARD_2,
     CENTRAL,
+    CRS,
     ISD,
     ISD_KEYS,
     OWN,
@@ -211,7 +212,7 @@ def test_delete_a_package_with_its_instances(isd: Host) -> None:
     isd.new_payment(CARD_2)
     assert isd.delete(PAYMENT_PACKAGE, related=True) == 0x9000
     registry = isd.registry()
-    assert [entry.aid for entry in registry.applications] == [PPSE]
+    assert [entry.aid for entry in registry.applications] == [PPSE, CRS]
     assert registry.find(PAYMENT_PACKAGE) is None
 
 

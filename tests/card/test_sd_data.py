@@ -14,7 +14,7 @@ from opentsm_card.get_data import DataTag, GetData
 from opentsm_card.privileges import Privilege
 from opentsm_card.scp03 import SecurityLevel
 from opentsm_card.store_data import DataEncryption, DataStructure, Dgi, StoreData, encode_dgis, store_data_chain
-from sd_host import BANK, CARD_1, CARD_2, ISD, ISD_KEYS, OWN, PPSE, TRANSIT, Host, keys, service_provider
+from sd_host import BANK, CARD_1, CARD_2, CRS, ISD, ISD_KEYS, OWN, PPSE, TRANSIT, Host, keys, service_provider
 
 if TYPE_CHECKING:
     from opentsm_simulator import VirtualSe
@@ -107,12 +107,12 @@ class TestResources:
             return int.from_bytes(count, "big"), int.from_bytes(persistent, "big"), int.from_bytes(volatile, "big")
 
         before = read()
-        assert before[0] == 2  # the issuer's domain and the PPSE
+        assert before[0] == 3  # the issuer's domain, the PPSE, the CRS application
         isd.new_payment(CARD_1)
         with_one = read()
         isd.new_domain(TRANSIT)
         with_two = read()
-        assert [with_one[0], with_two[0]] == [3, 4]
+        assert [with_one[0], with_two[0]] == [4, 5]
         assert before[1] > with_one[1] > with_two[1] > 0
         assert before[2] > with_two[2] > 0
         assert isd.delete(TRANSIT) == isd.delete(CARD_1) == 0x9000
@@ -124,8 +124,8 @@ class TestListOfApplications:
         isd.new_payment(CARD_1)
         for data in (b"\x5c\x00", b""):
             for iso in (True, False):
-                assert applications(isd.send(GetData(0x2F00, data, iso)).data) == [ISD, PPSE, CARD_1]
-        assert applications(isd.plain(GetData(0x2F00, b"\x5c\x00")).data) == [ISD, PPSE, CARD_1]
+                assert applications(isd.send(GetData(0x2F00, data, iso)).data) == [ISD, PPSE, CRS, CARD_1]
+        assert applications(isd.plain(GetData(0x2F00, b"\x5c\x00")).data) == [ISD, PPSE, CRS, CARD_1]
         assert isd.sw(GetData(0x2F00, b"\x5c\x01\x4f")) == 0x6A80
 
     def test_its_own_without(self, bank: Host) -> None:
@@ -147,7 +147,7 @@ class TestListOfApplications:
             last = isd.raw(bytes((0x00, 0xC0, 0, 0, last.sw & 0xFF)))
             data += last.data
         assert last.sw == 0x9000
-        assert applications(data) == [ISD, PPSE, *aids]
+        assert applications(data) == [ISD, PPSE, CRS, *aids]
         assert isd.raw(bytes.fromhex("00C0000000")).sw in {0x6D00, 0x6E00, 0x6985, 0x6982}  # nothing is left
         extended = isd.raw(bytes.fromhex("80CA2F000000025C000000"))
         assert (extended.data, extended.sw) == (data, 0x9000)

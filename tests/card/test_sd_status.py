@@ -19,6 +19,8 @@ from sd_host import (
     BANK,
     CARD_1,
     CARD_2,
+    CRS,
+    CRS_PACKAGE,
     ISD,
     ISD_KEYS,
     OWN,
@@ -49,8 +51,9 @@ def test_scopes(isd: Host) -> None:
     assert registry.isd is not None
     assert registry.isd.aid == ISD
     assert registry.isd.state == 0x0F
-    assert [entry.aid for entry in registry.applications] == [PPSE]
-    assert {entry.aid for entry in registry.load_files} == {SD_PACKAGE, PAYMENT_PACKAGE, PPSE_PACKAGE}
+    assert [entry.aid for entry in registry.applications] == [PPSE, CRS]
+    packages = {SD_PACKAGE, PAYMENT_PACKAGE, PPSE_PACKAGE, CRS_PACKAGE}
+    assert {entry.aid for entry in registry.load_files} == packages
     assert registry.complete
 
 
@@ -70,8 +73,8 @@ def test_default_members_of_an_entry(isd: Host) -> None:
 def test_tag_list_says_which_members_there_are(isd: Host) -> None:
     for tags in ((0x4F,), (0x4F, 0x9F70), (0xCC, 0x84), (0xCE, 0x4F, 0xC5)):
         answer = isd.send(GetStatus(Scope.APPLICATIONS, tags=tags))
-        (entry,) = tlv.parse_all(answer.data)
-        assert set(members(entry.value)) == set(tags)
+        for entry in tlv.parse_all(answer.data):
+            assert set(members(entry.value)) == set(tags)
 
 
 def test_load_files_with_and_without_modules(isd: Host) -> None:
@@ -93,13 +96,14 @@ def test_several_scopes_at_once(isd: Host) -> None:
     isd.new_payment(CARD_1)
     answer = isd.send(CommandApdu(0x80, 0xF2, 0xC0, 0x02, b"\x4f\x00\x5c\x01\x4f", 256))
     listed = [members(item.value)[0x4F] for item in tlv.parse_all(answer.data)]
-    assert listed == [bytes(ISD), bytes(PPSE), bytes(CARD_1)]
+    assert listed == [bytes(ISD), bytes(PPSE), bytes(CRS), bytes(CARD_1)]
 
 
 def test_form_of_version_2_1(isd: Host) -> None:
     isd.new_payment(CARD_1)
     answer = isd.send(CommandApdu(0x80, 0xF2, 0x40, 0x00, b"\x4f\x00", 256))
-    assert answer.data == b"\x0e" + PPSE + b"\x07\x00" + b"\x0c" + CARD_1 + b"\x07\x00"
+    ended = b"\x07\x00"
+    assert answer.data == b"\x0e" + PPSE + ended + b"\x09" + CRS + ended + b"\x0c" + CARD_1 + ended
     answer = isd.send(CommandApdu(0x80, 0xF2, 0x80, 0x00, b"\x4f\x00", 256))
     assert answer.data == b"\x08" + ISD + b"\x0f\x9e"
     answer = isd.send(CommandApdu(0x80, 0xF2, 0x10, 0x00, b"\x4f\x0a" + PAYMENT_PACKAGE, 256))
@@ -118,15 +122,15 @@ def test_search_by_the_beginning_of_an_aid(isd: Host) -> None:
 @pytest.mark.parametrize(
     ("criterion", "found"),
     [
-        ((0x9F70, b"\x07"), [PPSE, CARD_1, BANK]),  # SELECTABLE
+        ((0x9F70, b"\x07"), [PPSE, CRS, CARD_1, BANK]),  # SELECTABLE
         ((0x9F70, b"\x87"), [CARD_2]),  # LOCKED
         ((0x9F70, b"\x07\x01"), [PPSE]),  # activated too
         ((0xC5, b"\x80"), [BANK]),  # Security Domain
-        ((0xC5, b"\x00\x04\x00"), [PPSE]),  # Global Registry
+        ((0xC5, b"\x00\x04\x00"), [PPSE, CRS]),  # Global Registry
         ((0xC4, bytes(PAYMENT_PACKAGE)), [CARD_1, CARD_2]),
-        ((0xCC, bytes(ISD)), [PPSE, CARD_1, CARD_2, BANK]),
+        ((0xCC, bytes(ISD)), [PPSE, CRS, CARD_1, CARD_2, BANK]),
         ((0xCC, bytes(BANK)), None),
-        ((0xDF01, b"\x01"), [PPSE, CARD_1, CARD_2, BANK]),  # unknown: no criterion
+        ((0xDF01, b"\x01"), [PPSE, CRS, CARD_1, CARD_2, BANK]),  # unknown: no criterion
     ],
 )
 def test_search_criteria(isd: Host, criterion: tuple[int, bytes], found: list[Aid] | None) -> None:
@@ -189,7 +193,7 @@ def test_long_lists_go_on_where_they_stopped(isd: Host) -> None:
     assert answers[-1].sw == 0x9000
     registry = Registry.parse(answers, isd.listed(Scope.LOAD_FILES_AND_MODULES))
     assert registry.complete
-    assert [entry.aid for entry in registry.applications] == [PPSE, *instances]
+    assert [entry.aid for entry in registry.applications] == [PPSE, CRS, *instances]
     assert isd.sw(GetStatus(Scope.APPLICATIONS, next=True)) == 0x6985  # the list is over
 
 
@@ -210,7 +214,7 @@ def test_full_responses_at_each_level_fit_a_short_apdu(host: Host, level: int) -
     host = Host(VirtualSe.create("embedded", keys={"isd": own}).link()).into(ISD, own, SecurityLevel(level))
     for number in range(8):
         host.new_payment(Aid(OWN + bytes([0x0B, number]) + bytes(6)))
-    assert len(host.registry().applications) == 9
+    assert len(host.registry().applications) == 10
 
 
 def test_nothing_to_list_is_an_answer_with_a_mac(se: VirtualSe) -> None:

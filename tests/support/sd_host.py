@@ -42,6 +42,8 @@ PAYMENT_PACKAGE: Final = Aid(OWN + bytes.fromhex("0101"))
 PAYMENT_MODULE: Final = Aid(OWN + bytes.fromhex("010101"))
 PPSE_PACKAGE: Final = Aid(OWN + bytes.fromhex("0102"))
 PPSE: Final = Aid(b"2PAY.SYS.DDF01")
+CRS_PACKAGE: Final = Aid(OWN + bytes.fromhex("0103"))
+CRS: Final = Aid.from_text("A00000015143525300")
 CARD_1: Final = Aid(OWN + bytes.fromhex("0B000101"))
 CARD_2: Final = Aid(OWN + bytes.fromhex("0B000201"))
 
