@@ -41,6 +41,7 @@ def test_the_profiles_of_the_package() -> None:
     assert [instance.aid for instance in embedded.instances] == [
         "A000000151000000",
         "325041592E5359532E4444463031",
+        "A00000015143525300",
     ]
     central = uicc.instances[1]
     assert Privilege.parse(bytes.fromhex(central.privileges)) == (
