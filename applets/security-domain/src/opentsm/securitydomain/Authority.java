@@ -47,11 +47,28 @@ final class Authority {
     /** Returns this domain's entry, refusing one that manages no content (clauses 9.1.3, 6.6.2.4). */
     static Entry manager() {
         Entry self = ready();
-        if (!self.isPrivileged(GPRegistryEntry.PRIVILEGE_AUTHORIZED_MANAGEMENT)) {
-            // Delegated management, by tokens, is not known here yet.
+        if (!self.isPrivileged(GPRegistryEntry.PRIVILEGE_AUTHORIZED_MANAGEMENT) && !needsToken(self)) {
             ISOException.throwIt(Gp.SW_CONDITIONS);
         }
         return self;
+    }
+
+    /** Tells whether a domain manages content by tokens, each for one change (clause 9.1.3.3). */
+    static boolean needsToken(Entry self) {
+        return self.isPrivileged(GPRegistryEntry.PRIVILEGE_DELEGATED_MANAGEMENT);
+    }
+
+    /**
+     * Returns the domain under which this one may bring content: itself; with tokens, the one on whose authority they are
+     * given, the first above with Authorized Management.
+     */
+    static Entry reach(Entry self) {
+        Entry reach = self;
+        while (needsToken(self) && !reach.isPrivileged(GPRegistryEntry.PRIVILEGE_AUTHORIZED_MANAGEMENT)
+                && reach.domain() != reach) {
+            reach = reach.domain();
+        }
+        return reach;
     }
 
     /** Finds an application, domain or load file by the AID in an LV. */

@@ -44,7 +44,9 @@ final class Gp {
 
     static final short TAG_AID = 0x004F;
     static final short TAG_TAG_LIST = 0x005C;
+    static final short TAG_TOKEN_IDENTIFIER = 0x0093;
     static final short TAG_IIN = 0x0042;
+
     static final short TAG_CIN = 0x0045;
     static final short TAG_CARD_DATA = 0x0066;
     static final short TAG_CAPABILITIES = 0x0067;
@@ -52,6 +54,7 @@ final class Gp {
     static final short TAG_LOAD_FILE = 0x00C4;
     static final short TAG_PRIVILEGES = 0x00C5;
     static final short TAG_DOMAIN = 0x00CC;
+    static final short TAG_CONFIRMATION_COUNTER = 0x00C2;
     static final short TAG_DIVERSIFICATION = 0x00CF;
     static final short TAG_KEY_INFORMATION = 0x00E0;
     static final short TAG_STATUS_ENTRY = 0x00E3;

@@ -10,6 +10,7 @@ import javacard.framework.MultiSelectable;
 import javacard.framework.Shareable;
 import javacard.framework.Util;
 import javacardx.apdu.ExtendedLength;
+import opentsm.open.ContentAuthority;
 import opentsm.open.Entry;
 import opentsm.open.Open;
 import org.globalplatform.GPSystem;
@@ -51,6 +52,7 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
     private final StatusReport report;
     private final CardData cardData;
     private final StoreData storeData;
+    private final ContentAuthorityService authority;
     private final Personalization personalization;
 
     /** The response being built; cleared at deselect, since none outlives its command. */
@@ -67,9 +69,11 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         content = new ContentManagement(personalization);
         lifeCycle = new LifeCycleControl();
         report = new StatusReport();
-        DataHolder[] holders = {new OwnData()};
+        ConfirmationCounter confirmations = new ConfirmationCounter();
+        DataHolder[] holders = {new OwnData(), confirmations};
         cardData = new CardData(keys, channel, new Capabilities(channel, content), holders);
         storeData = new StoreData(holders, channel);
+        authority = new ContentAuthorityService(keys, new PublicKeys(), holders[0], confirmations);
         takeKeySets(array, parameters, end);
     }
 
@@ -103,9 +107,15 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         }
     }
 
-    /** Gives the secure channel to whoever the OPEN asks for (GPSystem.getSecureChannel of an associated application). */
+    /**
+     * Gives the secure channel to whoever the OPEN asks for (GPSystem.getSecureChannel of an associated application), and
+     * to the OPEN alone what it needs of this domain when card content changes.
+     */
     @Override
     public Shareable getShareableInterfaceObject(AID client, byte parameter) {
+        if (client == null && parameter == ContentAuthority.PARAMETER) {
+            return authority;
+        }
         return channel;
     }
 
@@ -146,6 +156,7 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         }
         if (ins == Gp.INS_INITIALIZE_UPDATE || ins == Gp.INS_EXTERNAL_AUTHENTICATE) {
             personalization.end();
+            Open.abortLoad();
             requireNotTerminated();
             short length = channel.processSecurity(apdu);
             apdu.setOutgoingAndSend(ISO7816.OFFSET_CDATA, length);
@@ -234,6 +245,9 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
             personalization.end();
             storeData.end();
         }
+        if (!ContentManagement.continuesLoad(ins, p1, p2)) {
+            Open.abortLoad();
+        }
         switch (ins) {
             case Gp.INS_GET_DATA:
                 return cardData.run(
@@ -253,9 +267,7 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
             case Gp.INS_INSTALL:
                 return content.install(buffer, p1, p2, data, end, response);
             case Gp.INS_LOAD:
-                // Without an INSTALL [for load] before it, which this card does not take yet (clause 11.6).
-                ISOException.throwIt(Gp.SW_CONDITIONS);
-                return 0;
+                return content.load(buffer, p1, p2, data, end, response);
             default:
                 ISOException.throwIt(Gp.SW_INS_NOT_SUPPORTED);
                 return 0;

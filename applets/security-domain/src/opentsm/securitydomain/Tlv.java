@@ -68,6 +68,11 @@ final class Tlv {
         return (short) (lengthOffset + (first == (short) 0x81 ? 2 : 3));
     }
 
+    /** Returns the offset of the value behind a length field, or 0 where there is none (ABSENT). */
+    static short valueOrStart(byte[] buffer, short lengthOffset) {
+        return lengthOffset == ABSENT ? 0 : valueOffset(buffer, lengthOffset);
+    }
+
     /** Returns the offset behind the TLV at an offset. */
     static short next(byte[] buffer, short offset, short end) {
         short lengthOffset = lengthOffset(buffer, offset, end);
@@ -96,6 +101,37 @@ final class Tlv {
             ISOException.throwIt(Gp.SW_WRONG_DATA);
         }
         return after;
+    }
+
+    /** Returns the length of an LV whose length field has one to three bytes; the single byte 80 says 128. */
+    static short longLvLength(byte[] buffer, short lv) {
+        short first = (short) (buffer[lv] & 0xFF);
+        if (first == (short) 0x81) {
+            return (short) (buffer[(short) (lv + 1)] & 0xFF);
+        }
+        return first == (short) 0x82 ? Util.getShort(buffer, (short) (lv + 1)) : first;
+    }
+
+    /** Returns where the value of an LV whose length field has one to three bytes begins. */
+    static short longLvValue(byte[] buffer, short lv) {
+        short first = (short) (buffer[lv] & 0xFF);
+        return (short) (lv + (first == (short) 0x81 ? 2 : first == (short) 0x82 ? 3 : 1));
+    }
+
+    /** Returns the offset behind an LV whose length field has one to three bytes. */
+    static short afterLongLv(byte[] buffer, short lv, short end) {
+        if (lv >= end || (short) (buffer[lv] & 0xFF) > (short) 0x82) {
+            ISOException.throwIt(Gp.SW_WRONG_DATA);
+        }
+        short value = longLvValue(buffer, lv);
+        if (value > end) {
+            ISOException.throwIt(Gp.SW_WRONG_DATA);
+        }
+        short length = longLvLength(buffer, lv);
+        if (length < 0 || length > (short) (end - value)) {
+            ISOException.throwIt(Gp.SW_WRONG_DATA);
+        }
+        return (short) (value + length);
     }
 
     /** Writes a tag of one or two bytes and returns the offset behind it. */

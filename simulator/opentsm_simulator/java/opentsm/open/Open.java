@@ -122,8 +122,9 @@ public final class Open {
      * @param moduleLv the module's AID
      * @param instanceLv the instance's AID
      * @param privilegesLv 1 or 3 bytes
-     * @param parametersLv install parameters: C9 (given to the applet), EF system parameters (CF implicit selection, A0
-     *     contactless parameters of Amendment C); others are ignored
+     * @param parametersLv install parameters: C9 (given to the applet), EF system parameters (CF implicit selection, CB
+     *     global services, memory, A0 contactless parameters of Amendment C), B6 (5F20); others are ignored. Its length
+     *     has one to three bytes
      * @param makeSelectable whether the instance becomes SELECTABLE at once (INSTALL P1 0C)
      * @return the new entry
      * <p>Spec: GP Card 2.3.1 clauses 9.3.5, 11.5.2.3.2, 11.5.2.3.7.
@@ -156,12 +157,101 @@ public final class Open {
     }
 
     /**
-     * Updates an application's registry entry: privileges (when the LV is not empty) and parameters (EF: CF, A0).
+     * Updates an application's registry entry: its domain (unless null), privileges (when the LV is not empty) and
+     * parameters (EF: CF, CB, D9, A0); all or nothing.
      *
      * <p>Spec: GP Card 2.3.1 clauses 9.4.2, 11.5.2.3.5.
      */
-    public static void updateRegistry(Entry application, byte[] buffer, short privilegesLv, short parametersLv) {
-        CardRuntime.current().services().updateRegistry(application, buffer, privilegesLv, parametersLv);
+    public static void updateRegistry(Entry application, Entry newDomain, byte[] buffer, short privilegesLv,
+            short parametersLv) {
+        CardRuntime.current().services().updateRegistry(application, newDomain, buffer, privilegesLv, parametersLv);
+    }
+
+    /**
+     * Takes functions of card content management from the whole card, for ever (parameter D9); the caller must have the
+     * Global Lock privilege.
+     *
+     * <p>Spec: GP Card 2.3.1 clauses 9.4.2.1, 11.5.2.3.7.
+     */
+    public static void restrict(byte[] buffer, short parametersLv) {
+        CardRuntime.current().services().restrict(buffer, parametersLv);
+    }
+
+    /**
+     * Has the token of the running command verified by the domain with the Token Verification privilege in the caller's
+     * sub-hierarchy; with it the caller's Delegated Management allows what the command asks. 6982 when the token is
+     * wrong or was used before; 6985 when there is no domain or no key to verify it, or none for the receipt.
+     *
+     * @param buffer what follows are offsets and lengths in it
+     * @param offset what is signed: P1, P2, the length of the fields (1 byte up to 255, else 00 and 2), the fields
+     * @param templateOffset value of the control reference template (B6); its length is 0 when there is none
+     * @param tokenOffset the token
+     * <p>Spec: GP Card 2.3.1 clause 9.1.3, annex C.4.
+     */
+    public static void authorize(byte[] buffer, short offset, short length, short templateOffset, short templateLength,
+            short tokenOffset, short tokenLength) {
+        CardRuntime.current().management().authorize(buffer, offset, length, templateOffset, templateLength,
+                tokenOffset, tokenLength);
+    }
+
+    /**
+     * Writes the confirmation of what the running command did, when it took a token and the caller's sub-hierarchy has a
+     * domain with the Receipt Generation privilege.
+     *
+     * @return the offset behind it; the same offset when there is none
+     * <p>Spec: GP Card 2.3.1 clause 11.1.6, annex C.5.
+     */
+    public static short confirm(byte[] buffer, short offset) {
+        return CardRuntime.current().management().confirm(buffer, offset);
+    }
+
+    /**
+     * Begins to load a load file for the caller; it belongs to the current selection, and there is one at a time.
+     *
+     * @param loadFileLv the load file's AID
+     * @param domainLv the domain it is to be associated with; empty for the caller
+     * @param hashLv the load file data block's hash; empty when there is none
+     * @param parametersLv load parameters
+     * @param combined whether {@link #installLoaded} ends it
+     * @param commandOffset of a combined process: what its token signs of this command, as for {@link #authorize}
+     * <p>Spec: GP Card 2.3.1 clauses 9.3.5, 9.3.8, 11.5.2.3.1.
+     */
+    public static void beginLoad(byte[] buffer, short loadFileLv, short domainLv, short hashLv, short parametersLv,
+            boolean combined, short commandOffset, short commandLength) {
+        CardRuntime.current().management().beginLoad(buffer, loadFileLv, domainLv, hashLv, parametersLv, combined,
+                commandOffset, commandLength);
+    }
+
+    /** Tells whether the caller is loading something in the current selection. */
+    public static boolean isLoading() {
+        return CardRuntime.current().management().isLoading();
+    }
+
+    /**
+     * Takes a part of the load file; the last one has the whole verified and, unless the process is a combined one,
+     * registered. Whatever is wrong ends the load.
+     *
+     * <p>Spec: GP Card 2.3.1 clauses 9.3.5, 11.6.
+     */
+    public static void load(byte[] buffer, short offset, short length, boolean last) {
+        CardRuntime.current().management().load(buffer, offset, length, last);
+    }
+
+    /** Gives up what the caller is loading in the current selection; nothing of it stays. */
+    public static void abortLoad() {
+        CardRuntime.current().management().abortLoad();
+    }
+
+    /**
+     * Ends a combined process: registers what was loaded and installs an instance of it, or does neither.
+     *
+     * @param loadFileLv empty, or the AID that the process began with
+     * <p>Spec: GP Card 2.3.1 clauses 9.3.8, 11.5.2.3.2.
+     */
+    public static Entry installLoaded(byte[] buffer, short loadFileLv, short moduleLv, short instanceLv,
+            short privilegesLv, short parametersLv) {
+        return CardRuntime.current().management().installLoaded(buffer, loadFileLv, moduleLv, instanceLv, privilegesLv,
+                parametersLv);
     }
 
     /**

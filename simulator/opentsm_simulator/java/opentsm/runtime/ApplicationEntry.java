@@ -1,5 +1,7 @@
 package opentsm.runtime;
 
+import java.util.Map;
+import java.util.TreeMap;
 import javacard.framework.AID;
 import javacard.framework.Applet;
 import javacard.framework.ISOException;
@@ -40,6 +42,18 @@ final class ApplicationEntry extends RegistryEntry implements GPCLRegistryEntry 
 
     /** Values of tag CF of the system parameters. */
     byte[] implicitSelection = {};
+
+    /** Value of tag CB of the install parameters: global services that it may register. */
+    byte[] globalServices = {};
+
+    /** The application provider's identifier (5F20); null when none was given. */
+    byte[] provider;
+
+    /** Amounts of memory in bytes, by the tags C7, C8, D7 and D8 of the system parameters. */
+    final Map<Integer, Long> memoryResources = new TreeMap<>();
+
+    /** What this Security Domain will never do again (Restrictions). */
+    int restrictions;
 
     /** How many logical channels it is selected on. */
     int selections;

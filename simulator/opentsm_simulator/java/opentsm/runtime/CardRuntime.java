@@ -42,6 +42,12 @@ public final class CardRuntime extends SimulatorRuntime {
     byte secureElementType;
     byte[] historicalBytes = {};
 
+    /** Reads what LOAD brings; null when this card takes none. */
+    PackageReader packages;
+
+    /** What no domain of this card will ever do again (Restrictions). */
+    int restrictions;
+
     /** Set while the card is being made (Provisioner), false from then on. */
     boolean manufacturing = true;
 
@@ -54,6 +60,7 @@ public final class CardRuntime extends SimulatorRuntime {
     private final Services services;
     private final ApplicationServices applicationServices;
     private final ContactlessServices contactlessServices;
+    private final ManagementServices management;
     private final CommandForm form = new CommandForm();
 
     /** The channel of the command that runs. */
@@ -71,6 +78,7 @@ public final class CardRuntime extends SimulatorRuntime {
         applicationServices = new ApplicationServices(this);
         contactlessServices = new ContactlessServices(this);
         services = new Services(this);
+        management = new ManagementServices(this);
     }
 
     /** Returns the card that the calling thread is running. */
@@ -80,6 +88,10 @@ public final class CardRuntime extends SimulatorRuntime {
 
     public Services services() {
         return services;
+    }
+
+    public ManagementServices management() {
+        return management;
     }
 
     public ApplicationServices applicationServices() {
@@ -286,6 +298,7 @@ public final class CardRuntime extends SimulatorRuntime {
             contexts.current = null;
             selecting = false;
             ApduAccess.close(apdu);
+            management.endCommand();
         }
         if (transactionDepth != 0) {
             abortOpenTransaction();

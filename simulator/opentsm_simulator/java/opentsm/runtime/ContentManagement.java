@@ -23,13 +23,18 @@ final class ContentManagement {
         this.registry = card.registry;
     }
 
-    /** Refuses callers without Authorized and Delegated Management, and all on a card that is locked (clause 5.1.1). */
-    static void requireManager(ApplicationEntry caller) {
-        Sw.require(caller.has(Privileges.AUTHORIZED_MANAGEMENT | Privileges.DELEGATED_MANAGEMENT),
-                Sw.CONDITIONS_NOT_SATISFIED);
+    /** Refuses callers without Authorized Management, or Delegated Management and a token. */
+    void requireManager(ApplicationEntry caller) {
+        card.management().requireAuthority(caller);
     }
 
-    private void requireOpenCard() {
+    /** Refuses what the card, or the caller, was restricted from doing (table 11-53). */
+    void requireUnrestricted(ApplicationEntry caller, int restriction) {
+        Sw.require(((card.restrictions | caller.restrictions) & restriction) == 0, Sw.CONDITIONS_NOT_SATISFIED);
+    }
+
+    /** Refuses all on a card that is locked (clause 9.1.2). */
+    void requireOpenCard() {
         byte state = card.state();
         Sw.require(state != LifeCycle.CARD_LOCKED && state != LifeCycle.CARD_TERMINATED, Sw.CONDITIONS_NOT_SATISFIED);
     }
@@ -40,33 +45,56 @@ final class ContentManagement {
         Sw.require(entry.isUnder(caller), Sw.CONDITIONS_NOT_SATISFIED);
     }
 
-    /** An LV in a buffer, checked against the buffer's end. */
-    private static int lengthAt(byte[] buffer, short lv) {
-        Sw.require(lv >= 0 && lv < buffer.length, Sw.WRONG_DATA);
-        int length = buffer[lv] & 0xFF;
-        Sw.require(lv + 1 + length <= buffer.length, Sw.WRONG_DATA);
-        return length;
-    }
-
     ApplicationEntry install(ApplicationEntry domain, byte[] buffer, short loadFileLv, short moduleLv,
             short instanceLv, short privilegesLv, short parametersLv, boolean makeSelectable) {
+        Lv loadFile = Lv.at(buffer, loadFileLv);
+        RegistryEntry found = null;
+        if (loadFile.length != 0) {
+            found = registry.find(buffer, loadFile.offset, loadFile.length);
+            Sw.require(found instanceof LoadFileEntry, Sw.REFERENCED_DATA_NOT_FOUND);
+        }
+        ApplicationEntry entry = install(domain, (LoadFileEntry) found, buffer, moduleLv, instanceLv, privilegesLv,
+                parametersLv, makeSelectable);
+        card.management().done(entry.module().loadFile().name, entry.name);
+        return entry;
+    }
+
+    /**
+     * Installs an instance of a module.
+     *
+     * @param domain who installs it; null for the Issuer Security Domain itself
+     * @param loadFile the module's load file; null when the module's AID says it
+     */
+    ApplicationEntry install(ApplicationEntry domain, LoadFileEntry loadFile, byte[] buffer, short moduleLv,
+            short instanceLv, short privilegesLv, short parametersLv, boolean makeSelectable) {
         requireOpenCard();
-        ModuleEntry module = module(buffer, loadFileLv, moduleLv);
-        // An SD uses load files of its own and of the domains above it.
-        Sw.require(domain == null || domain.isUnder(module.loadFile().domain()), Sw.CONDITIONS_NOT_SATISFIED);
-        int privileges = Privileges.parseNew(buffer, privilegesLv + 1, lengthAt(buffer, privilegesLv));
+        if (domain != null) {
+            requireUnrestricted(domain,
+                    makeSelectable ? Restrictions.INSTALL | Restrictions.MAKE_SELECTABLE : Restrictions.INSTALL);
+        }
+        ModuleEntry module = module(loadFile, Lv.at(buffer, moduleLv));
+        ApplicationEntry fileDomain = module.loadFile().domain();
+        // An SD uses load files of its own, of the domains above it, and of those under it.
+        Sw.require(domain == null || domain.isUnder(fileDomain) || fileDomain.isUnder(domain),
+                Sw.CONDITIONS_NOT_SATISFIED);
+        Lv privilegesField = Lv.at(buffer, privilegesLv);
+        int privileges = Privileges.parseNew(buffer, privilegesField.offset, privilegesField.length);
         // Card Reset comes with being selectable (clause 11.5.2.3.2).
         Sw.require(makeSelectable || card.manufacturing || (privileges & Privileges.CARD_RESET) == 0, Sw.WRONG_DATA);
         Privileges.check(privileges, 0, domain == null || domain.isIssuerDomain() || card.manufacturing);
         requireFree(privileges, null);
-        int parametersLength = lengthAt(buffer, parametersLv);
-        InstallParameters parameters = InstallParameters.parse(buffer, parametersLv + 1, parametersLength);
-        byte[] name = aid(buffer, instanceLv);
-        Sw.require(registry.find(name, 0, name.length) == null, Sw.CONDITIONS_NOT_SATISFIED);
+        InstallParameters parameters = InstallParameters.parse(Lv.longAt(buffer, parametersLv));
+        byte[] name = Lv.at(buffer, instanceLv).value();
+        Sw.require(name.length >= 5 && name.length <= 16, Sw.WRONG_DATA);
+        ManagementServices.requireFree(registry, name);
+        requireCode(module);
 
         boolean isDomain = (privileges & Privileges.SECURITY_DOMAIN) != 0;
         byte kind = !isDomain ? Entry.KIND_APPLICATION : domain == null ? Entry.KIND_ISSUER_DOMAIN : Entry.KIND_DOMAIN;
-        ApplicationEntry entry = new ApplicationEntry(card, kind, name, domain, module);
+        // Clause 9.3.3: a domain is its installer's, an application its load file's domain's; but what is made of a
+        // load file that belongs to a domain above is its installer's too, who could not manage it otherwise.
+        boolean fromBelow = domain != null && !isDomain && fileDomain.isUnder(domain);
+        ApplicationEntry entry = new ApplicationEntry(card, kind, name, fromBelow ? fileDomain : domain, module);
         if (domain == null) {
             entry.associate(entry);
         }
@@ -95,23 +123,21 @@ final class ContentManagement {
         return entry;
     }
 
-    private ModuleEntry module(byte[] buffer, short loadFileLv, short moduleLv) {
-        int loadFileLength = lengthAt(buffer, loadFileLv);
-        LoadFileEntry loadFile = null;
-        if (loadFileLength != 0) {
-            RegistryEntry found = registry.find(buffer, loadFileLv + 1, loadFileLength);
-            Sw.require(found instanceof LoadFileEntry, Sw.REFERENCED_DATA_NOT_FOUND);
-            loadFile = (LoadFileEntry) found;
+    private ModuleEntry module(LoadFileEntry loadFile, Lv aid) {
+        if (aid.length == 0 && loadFile != null && loadFile.modules.size() == 1) {
+            return loadFile.modules.get(0);
         }
-        ModuleEntry module = registry.findModule(loadFile, buffer, moduleLv + 1, lengthAt(buffer, moduleLv));
+        ModuleEntry module = registry.findModule(loadFile, aid.buffer, aid.offset, aid.length);
         Sw.require(module != null, Sw.REFERENCED_DATA_NOT_FOUND);
         return module;
     }
 
-    private static byte[] aid(byte[] buffer, short lv) {
-        int length = lengthAt(buffer, lv);
-        Sw.require(length >= 5 && length <= 16, Sw.WRONG_DATA);
-        return Arrays.copyOfRange(buffer, lv + 1, lv + 1 + length);
+    /** Refuses modules that were loaded by command: they are verified and kept, but don't run yet. */
+    private void requireCode(ModuleEntry module) {
+        if (module.install == null) {
+            card.packages.cannotRun(module.loadFile().name, module.name);
+        }
+        Sw.require(module.install != null, Sw.FUNCTION_NOT_SUPPORTED);
     }
 
     /** Refuses a second default selected or final application (clauses 6.6.2.3, 6.6.2.10); the ISD gives them up. */
@@ -128,42 +154,80 @@ final class ContentManagement {
             entry.implicitSelection = parameters.implicitSelection;
         }
         card.contactless.take(parameters.contactless, entry);
+        if (parameters.globalServices != null) {
+            entry.globalServices = parameters.globalServices;
+        }
+        if (parameters.provider != null) {
+            entry.provider = parameters.provider;
+        }
+        entry.memoryResources.putAll(parameters.memory);
     }
 
     void makeSelectable(ApplicationEntry caller, ApplicationEntry entry, byte[] buffer, short privilegesLv,
             short parametersLv) {
         requireOpenCard();
+        requireUnrestricted(caller, Restrictions.MAKE_SELECTABLE);
         Sw.require(entry.unlockedState == LifeCycle.INSTALLED, Sw.CONDITIONS_NOT_SATISFIED);
         int privileges = newPrivileges(caller, entry, buffer, privilegesLv);
-        InstallParameters parameters =
-                InstallParameters.parse(buffer, parametersLv + 1, lengthAt(buffer, parametersLv));
+        InstallParameters parameters = InstallParameters.parse(Lv.longAt(buffer, parametersLv));
         card.contactless.check(parameters.contactless, entry);
         entry.privileges = privileges;
         take(parameters, entry);
         entry.unlockedState = LifeCycle.SELECTABLE;
         record("make-selectable " + entry);
         card.contactless.became(entry, true);
+        card.management().done(entry.loadFile().name, entry.name);
     }
 
-    void updateRegistry(ApplicationEntry caller, ApplicationEntry entry, byte[] buffer, short privilegesLv,
-            short parametersLv) {
+    /** Updates an entry, and extradites it when a new domain is given: both or nothing (clause 11.5.2.3.5). */
+    void updateRegistry(ApplicationEntry caller, ApplicationEntry entry, ApplicationEntry newDomain, byte[] buffer,
+            short privilegesLv, short parametersLv) {
         requireOpenCard();
+        requireUnrestricted(caller, Restrictions.REGISTRY_UPDATE);
         int privileges = newPrivileges(caller, entry, buffer, privilegesLv);
-        InstallParameters parameters =
-                InstallParameters.parse(buffer, parametersLv + 1, lengthAt(buffer, parametersLv));
+        Lv field = Lv.longAt(buffer, parametersLv);
+        InstallParameters parameters = InstallParameters.parse(field);
         card.contactless.check(parameters.contactless, entry);
+        // Only Security Domains manage anything that they could be restricted from.
+        Sw.require(parameters.restrictions == 0 || entry.isDomain(), Sw.CONDITIONS_NOT_SATISFIED);
+        byte[] oldDomain = newDomain == null ? new byte[0] : entry.domain().name;
+        if (newDomain != null) {
+            requireUnrestricted(caller, Restrictions.EXTRADITION);
+            requireExtraditable(entry, newDomain);
+            entry.associate(newDomain);
+        }
         entry.privileges = privileges;
+        entry.restrictions |= parameters.restrictions;
         take(parameters, entry);
         card.reviewSelections();
+        if (newDomain != null) {
+            record("extradite " + entry + " " + newDomain);
+        }
         record("registry-update " + entry);
+        card.management().done(oldDomain, entry.name, newDomain == null ? new byte[0] : newDomain.name,
+                Lv.at(buffer, privilegesLv).value(), field.value());
+    }
+
+    /** Takes functions from the whole card, for ever: registry update without an application (clause 11.5.2.3.7). */
+    void restrict(ApplicationEntry caller, byte[] buffer, short parametersLv) {
+        requireOpenCard();
+        requireUnrestricted(caller, Restrictions.REGISTRY_UPDATE);
+        Sw.require(caller.has(Privileges.GLOBAL_LOCK), Sw.CONDITIONS_NOT_SATISFIED);
+        Lv field = Lv.longAt(buffer, parametersLv);
+        InstallParameters parameters = InstallParameters.parse(field);
+        Sw.require(parameters.restrictions != 0, Sw.WRONG_DATA);
+        card.restrictions |= parameters.restrictions;
+        record("restrict " + Hex.encode(new byte[] {(byte) parameters.restrictions}, 0, 1));
+        byte[] none = {};
+        card.management().done(none, none, none, none, field.value());
     }
 
     private int newPrivileges(ApplicationEntry caller, ApplicationEntry entry, byte[] buffer, short privilegesLv) {
-        int length = lengthAt(buffer, privilegesLv);
-        if (length == 0) {
+        Lv field = Lv.at(buffer, privilegesLv);
+        if (field.length == 0) {
             return entry.privileges;
         }
-        int privileges = Privileges.parse(buffer, privilegesLv + 1, length);
+        int privileges = Privileges.parse(buffer, field.offset, field.length);
         Privileges.check(privileges, entry.privileges, caller.isIssuerDomain());
         // What is installed as a Security Domain stays one, and nothing becomes one (clause 6.6.2).
         Sw.require(((privileges ^ entry.privileges) & Privileges.SECURITY_DOMAIN) == 0, Sw.CONDITIONS_NOT_SATISFIED);
@@ -171,14 +235,11 @@ final class ContentManagement {
         return privileges;
     }
 
-    void extradite(RegistryEntry entry, ApplicationEntry newDomain) {
+    void extradite(ApplicationEntry caller, RegistryEntry entry, ApplicationEntry newDomain) {
         requireOpenCard();
-        Sw.require(!(entry instanceof ModuleEntry) && entry != registry.issuerDomain(), Sw.CONDITIONS_NOT_SATISFIED);
-        Sw.require(newDomain.isDomain() && newDomain.isSelectable() || newDomain.isIssuerDomain(),
-                Sw.CONDITIONS_NOT_SATISFIED);
-        // A domain may be extradited to itself, never to one under it: nothing would be above both.
-        Sw.require(newDomain == entry || !(entry instanceof ApplicationEntry) || !newDomain.isUnder(entry),
-                Sw.CONDITIONS_NOT_SATISFIED);
+        requireUnrestricted(caller, Restrictions.EXTRADITION);
+        requireExtraditable(entry, newDomain);
+        byte[] oldDomain = entry.domain().name;
         entry.associate(newDomain);
         if (entry instanceof LoadFileEntry) {
             for (ModuleEntry module : ((LoadFileEntry) entry).modules) {
@@ -187,14 +248,30 @@ final class ContentManagement {
         }
         card.reviewSelections();
         record("extradite " + entry + " " + newDomain);
+        card.management().done(oldDomain, entry.name, newDomain.name);
+    }
+
+    private void requireExtraditable(RegistryEntry entry, ApplicationEntry newDomain) {
+        Sw.require(!(entry instanceof ModuleEntry) && entry != registry.issuerDomain(), Sw.CONDITIONS_NOT_SATISFIED);
+        Sw.require(newDomain.isDomain() && newDomain.isSelectable() || newDomain.isIssuerDomain(),
+                Sw.CONDITIONS_NOT_SATISFIED);
+        // A domain may be extradited to itself, never to one under it: nothing would be above both.
+        Sw.require(newDomain == entry || !(entry instanceof ApplicationEntry) || !newDomain.isUnder(entry),
+                Sw.CONDITIONS_NOT_SATISFIED);
+        // Clause 9.4.1: a load file comes to a domain that verifies DAPs by being loaded with one, not by extradition.
+        Sw.require(!(entry instanceof LoadFileEntry) || !newDomain.has(Privileges.DAP_VERIFICATION),
+                Sw.CONDITIONS_NOT_SATISFIED);
     }
 
     void delete(ApplicationEntry caller, RegistryEntry entry, boolean related) {
         requireOpenCard();
+        requireUnrestricted(caller, Restrictions.DELETE);
+        byte[] name = entry.name;
         if (entry instanceof LoadFileEntry) {
             LoadFileEntry loadFile = (LoadFileEntry) entry;
             List<ApplicationEntry> instances = registry.instancesOf(loadFile);
             Sw.require(related || instances.isEmpty(), Sw.CONDITIONS_NOT_SATISFIED);
+            Sw.require(!registry.isImported(loadFile), Sw.CONDITIONS_NOT_SATISFIED);
             for (ApplicationEntry instance : instances) {
                 requireDeletable(caller, instance);
             }
@@ -203,12 +280,14 @@ final class ContentManagement {
             }
             registry.remove(loadFile);
             record("delete " + loadFile);
+            card.management().done(name);
             return;
         }
         // Modules are deleted with their load file only.
         Sw.require(entry instanceof ApplicationEntry, Sw.REFERENCED_DATA_NOT_FOUND);
         requireDeletable(caller, (ApplicationEntry) entry);
         remove((ApplicationEntry) entry);
+        card.management().done(name);
     }
 
     private void requireDeletable(ApplicationEntry caller, ApplicationEntry entry) {
@@ -233,7 +312,7 @@ final class ContentManagement {
         record("delete " + entry);
     }
 
-    private void record(String effect) {
+    void record(String effect) {
         if (!card.manufacturing) {
             card.effects.record(effect);
         }

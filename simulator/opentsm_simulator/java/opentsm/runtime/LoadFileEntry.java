@@ -2,6 +2,8 @@ package opentsm.runtime;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 import javacard.framework.Util;
 import opentsm.open.Entry;
 
@@ -17,9 +19,23 @@ final class LoadFileEntry extends RegistryEntry {
 
     final List<ModuleEntry> modules = new ArrayList<>();
 
+    /** The load files that this one was linked to: they stay as long as it does. */
+    final List<LoadFileEntry> imports = new ArrayList<>();
+
+    /** Minimum memory in bytes, by the tags C6, C7 and C8 of INSTALL [for load]. */
+    final Map<Integer, Long> memory = new TreeMap<>();
+
+    /** The application provider's identifier (5F20); null when none was given. */
+    byte[] provider;
+
     LoadFileEntry(byte[] name, byte[] version, ApplicationEntry domain) {
         super(KIND_LOAD_FILE, name, domain);
         this.version = version.clone();
+    }
+
+    /** Tells whether what was compiled against a version can use this one (JC VM 4.5.2: same major, minor not older). */
+    boolean isCompatible(byte major, byte minor) {
+        return version[0] == major && (version[1] & 0xFF) >= (minor & 0xFF);
     }
 
     @Override
@@ -55,4 +71,5 @@ final class LoadFileEntry extends RegistryEntry {
         live();
         return Util.arrayCopyNonAtomic(version, (short) 0, buffer, offset, (short) version.length);
     }
+
 }

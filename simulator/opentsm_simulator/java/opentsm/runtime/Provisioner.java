@@ -35,6 +35,12 @@ public final class Provisioner {
         card.historicalBytes = historicalBytes.clone();
     }
 
+    /** Says who reads what LOAD brings. */
+    public void setPackageReader(PackageReader reader) {
+        requireUnfinished();
+        card.packages = reader;
+    }
+
     /** Registers a load file; it is associated with the Issuer Security Domain. */
     public void addLoadFile(byte[] aid, byte[] version) {
         requireUnfinished();
@@ -71,6 +77,9 @@ public final class Provisioner {
         byte[][] values = {loadFileAid, moduleAid, aid, privileges, parameters};
         for (int i = 0; i < values.length; i++) {
             at[i] = (short) fields.size();
+            if (values[i].length > 0x80) {
+                fields.write(0x81);
+            }
             fields.write(values[i].length);
             fields.write(values[i]);
         }

@@ -133,6 +133,16 @@ final class Registry {
         return false;
     }
 
+    /** Tells whether another load file was linked to this one. */
+    boolean isImported(LoadFileEntry loadFile) {
+        for (LoadFileEntry other : loadFiles()) {
+            if (other.imports.contains(loadFile)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     /** Returns the instances of a load file. */
     List<ApplicationEntry> instancesOf(LoadFileEntry loadFile) {
         List<ApplicationEntry> found = new ArrayList<>();

@@ -73,7 +73,10 @@ public final class Services {
 
     public boolean isSelectionInForce(byte[] buffer, short offset) {
         caller();
-        int selection = Util.getShort(buffer, offset) << 16 | Util.getShort(buffer, (short) (offset + 2)) & 0xFFFF;
+        return isInForce(Util.getShort(buffer, offset) << 16 | Util.getShort(buffer, (short) (offset + 2)) & 0xFFFF);
+    }
+
+    boolean isInForce(int selection) {
         for (CardInterface side : card.interfaces) {
             for (Channel channel : side.channels) {
                 if (channel.selected != null && channel.selection == selection) {
@@ -107,7 +110,7 @@ public final class Services {
     public Entry install(byte[] buffer, short loadFileLv, short moduleLv, short instanceLv, short privilegesLv,
             short parametersLv, boolean makeSelectable) {
         ApplicationEntry caller = caller();
-        ContentManagement.requireManager(caller);
+        content.requireManager(caller);
         return content.install(caller, buffer, loadFileLv, moduleLv, instanceLv, privilegesLv, parametersLv,
                 makeSelectable);
     }
@@ -121,20 +124,29 @@ public final class Services {
     public void extradite(Entry entry, Entry newDomain) {
         RegistryEntry target = own(entry);
         content.requireManages(caller(), target);
-        content.extradite(target, application(newDomain));
+        content.extradite(caller(), target, application(newDomain));
     }
 
-    public void updateRegistry(Entry entry, byte[] buffer, short privilegesLv, short parametersLv) {
+    public void updateRegistry(Entry entry, Entry newDomain, byte[] buffer, short privilegesLv, short parametersLv) {
         ApplicationEntry target = application(entry);
         content.requireManages(caller(), target);
-        content.updateRegistry(caller(), target, buffer, privilegesLv, parametersLv);
+        content.updateRegistry(caller(), target, newDomain == null ? null : application(newDomain), buffer,
+                privilegesLv, parametersLv);
+    }
+
+    public void restrict(byte[] buffer, short parametersLv) {
+        content.requireManager(caller());
+        content.restrict(caller(), buffer, parametersLv);
     }
 
     public void delete(Entry entry, boolean related) {
         RegistryEntry target = own(entry);
         ApplicationEntry caller = caller();
+        boolean delegated = caller.has(Privileges.DELEGATED_MANAGEMENT);
         if (!caller.has(Privileges.GLOBAL_DELETE)) {
             content.requireManages(caller, target);
+        } else if (delegated) {
+            content.requireManager(caller);
         }
         content.delete(caller, target, related);
     }
@@ -167,6 +179,7 @@ public final class Services {
     }
 
     public boolean isPersonalizable(Entry entry) {
+        content.requireUnrestricted(caller(), Restrictions.PERSONALIZATION);
         return personalizer(application(entry), caller()) != null;
     }
 

@@ -13,10 +13,12 @@ final class Sw {
     static final short WARNING_CHANNEL_CLOSED = 0x6200;
     static final short WRONG_LENGTH = 0x6700;
     static final short CHANNEL_NOT_SUPPORTED = 0x6881;
+    static final short SECURITY_STATUS_NOT_SATISFIED = 0x6982;
     static final short CONDITIONS_NOT_SATISFIED = 0x6985;
     static final short NO_APPLICATION = 0x6999;
     static final short WRONG_DATA = 0x6A80;
     static final short FUNCTION_NOT_SUPPORTED = 0x6A81;
+    static final short NOT_ENOUGH_MEMORY = 0x6A84;
     static final short NOT_FOUND = 0x6A82;
     static final short INCORRECT_P1_P2 = 0x6A86;
     static final short RECORD_NOT_FOUND = 0x6A83;
