@@ -19,6 +19,7 @@ import msgspec
 from opentsm_build import artifacts, compiler, java
 from opentsm_card.aid import Aid
 from opentsm_card.errors import OpenTsmError, ProtocolError
+from opentsm_simulator.load_files import package_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +107,7 @@ class CardMaker:
         jar, runtime, loader = _card_runtime()
         applets = compiler.compile_sources([package.folder / "src" for package in packages], [runtime, jar])
         self._provisioner: Callable[..., Any] = jpype.JClass("opentsm.runtime.Provisioner", loader=loader)
+        self._reader = package_reader(jpype.JClass("opentsm.runtime.PackageReader", loader=loader))
         self._class_files = jpype.JClass("java.util.HashMap")()
         for path in applets.rglob("*.class"):
             name = ".".join(path.relative_to(applets).with_suffix("").parts)
@@ -114,6 +116,7 @@ class CardMaker:
     def begin(self) -> Any:  # noqa: ANN401 - Java objects have no Python types
         """Return a Provisioner for a new card, with the packages on it."""
         provisioner = self._provisioner(self._class_files)
+        provisioner.setPackageReader(self._reader)
         for package in self.packages:
             provisioner.addLoadFile(bytes(package.aid), package.version)
             for aid, class_name in package.modules:

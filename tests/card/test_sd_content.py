@@ -130,7 +130,7 @@ def test_malformed_install_changes_nothing(se: VirtualSe, isd: Host, data: str) 
 def test_token_and_unknown_forms_are_refused(isd: Host) -> None:
     command = InstallForInstall(PAYMENT_PACKAGE, PAYMENT_MODULE, CARD_1, token=bytes(16))
     assert isd.sw(command) == 0x6985
-    assert isd.sw(InstallForLoad(UNKNOWN)) == 0x6A81
+    assert isd.sw(InstallForLoad(UNKNOWN, token=bytes(16))) == 0x6985
     assert isd.sw(CommandApdu(0x80, 0xE8, 0x80, 0x00, bytes(8))) == 0x6985
     data = InstallForInstall(PAYMENT_PACKAGE, PAYMENT_MODULE, CARD_1).apdu().data
     assert isd.sw(CommandApdu(0x80, 0xE6, 0x8C, 0x00, data)) == 0x6A86

@@ -27,7 +27,7 @@ from opentsm_card.install import (
     InstallForRegistryUpdate,
 )
 from opentsm_card.lifecycle import CardState, SecurityDomainState, is_locked, unlocked
-from opentsm_card.load import Load
+from opentsm_card.load import load_blocks, load_file
 from opentsm_card.manage_channel import OpenChannel
 from opentsm_card.privileges import Privilege
 from opentsm_card.put_key import put_key_set
@@ -53,6 +53,7 @@ from sd_host import (
     keys,
     payment_parameters,
 )
+from small_cap import small_cap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -292,7 +293,7 @@ class Stage:
                 StoreData(0, block(1, _DELETE_ALL_ACCOUNTS), True),
             ],
             CommandName.INSTALL_FOR_LOAD: [InstallForLoad(NEW)],
-            CommandName.LOAD: [InstallForLoad(NEW), Load(0, b"\xc4\x01\x00", last=True)],
+            CommandName.LOAD: [InstallForLoad(NEW), *load_blocks(load_file(small_cap(NEW)), 200)],
             CommandName.INSTALL_FOR_INSTALL: [
                 InstallForInstall(PAYMENT_PACKAGE, PAYMENT_MODULE, NEW, parameters=b"\xc9\x00", make_selectable=False)
             ],

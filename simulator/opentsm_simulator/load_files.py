@@ -1,0 +1,115 @@
+"""What becomes of load files that LOAD brings to a virtual SE: each is read as a CAP file and checked.
+
+The card runtime (Java) asks, through a `PackageReader`, for what a load file data block holds; it checks hash, DAPs and
+token itself. Imports of the platform are checked here; others are left to the card, which knows what it has.
+
+Spec: GP Card Specification 2.3.1, 9.3.5; Java Card VM Specification 3.0.5, 4.5.2 (which versions go together), 6.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import jpype
+
+from opentsm_build import api
+from opentsm_build.cap import CapFile
+from opentsm_card.aid import Aid
+from opentsm_card.errors import CapError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["PackageReader", "package_reader"]
+
+_log: Final = logging.getLogger("opentsm.simulator")
+
+# The APIs that the card runtime offers: Java Card's, and GlobalPlatform's in these versions.
+_JAVA_CARD: Final = "3.0.5"
+_GLOBALPLATFORM: Final = ("org/globalplatform", "org/globalplatform/contactless")
+
+
+@functools.cache
+def _platform() -> Mapping[Aid, tuple[str, tuple[int, int]]]:
+    """Return the packages of the platform: by AID their names, dotted, and versions."""
+    packages = list(api.java_card(_JAVA_CARD).values())
+    packages += [api.package(name, api.versions(name)[-1]) for name in _GLOBALPLATFORM]
+    return {package.aid: (package.name.replace("/", "."), package.version) for package in packages}
+
+
+class PackageReader:
+    """The Python side of the card runtime's interface of this name; one serves all cards."""
+
+    def read(self, block: Any, into: Any) -> bool:  # noqa: ANN401 - Java objects have no Python types
+        """Describe a package to the card.
+
+        Args:
+            block: the load file data block, a Java byte array.
+            into: a `LoadedPackage` of the card runtime.
+
+        Returns:
+            Whether it is one that the card can take; why not is logged.
+        """
+        try:
+            return self._describe(CapFile.parse_load_file(bytes(block)), into)
+        except CapError as error:
+            _log.warning("load file refused: %s", error)
+            return False
+
+    @staticmethod
+    def _describe(cap: CapFile, into: Any) -> bool:  # noqa: ANN401 - a Java object
+        _parse_all(cap)
+        major, minor = cap.package_version
+        into.setPackage(bytes(cap.package_aid), major, minor)
+        for applet in cap.applets:
+            into.addModule(bytes(applet.aid))
+        for imported in cap.imports:
+            known = _platform().get(imported.aid)
+            if known is None:
+                into.addImport(bytes(imported.aid), *imported.version)
+            elif known[1][0] != imported.version[0] or known[1][1] < imported.version[1]:
+                wanted = ".".join(map(str, imported.version))
+                offered = ".".join(map(str, known[1]))
+                reason = f"package {cap.package_aid} needs {known[0]} {wanted}, this card has {offered}"
+                raise CapError(reason, component="Import")
+        return True
+
+    def missing(self, package: Any, imported: Any, major: int, minor: int) -> None:  # noqa: ANN401 - Java arrays
+        """Log that a package can't be linked."""
+        _log.warning(
+            "load file %s refused: it needs package %s %d.%d, which is not on the card; load that one first",
+            Aid(bytes(package)),
+            Aid(bytes(imported)),
+            major,
+            minor,
+        )
+
+    def cannotRun(self, package: Any, module: Any) -> None:  # noqa: ANN401, N802 - Java's name and arrays
+        """Log that an instance was asked for of a module that was loaded by command."""
+        _log.warning(
+            "INSTALL refused: module %s came in load file %s, and a virtual SE does not run loaded packages yet; "
+            "it runs those of its profile",
+            Aid(bytes(module)),
+            Aid(bytes(package)),
+        )
+
+
+def _parse_all(cap: CapFile) -> None:
+    """Parse every component, so that a malformed one is refused now.
+
+    Raises:
+        CapError: one is malformed.
+    """
+    _ = cap.constant_pool, cap.classes, cap.methods, cap.static_fields, cap.reference_location, cap.exports
+    _ = cap.descriptor
+
+
+def package_reader(interface: Any) -> Any:  # noqa: ANN401 - Java objects have no Python types
+    """Return a Java object of the card runtime's interface `PackageReader`.
+
+    Args:
+        interface: that interface, of the class loader of the card runtime.
+    """
+    return jpype.JProxy(interface, inst=PackageReader())
