@@ -88,7 +88,7 @@ class Cplc:
         None where the card left batch and serial number empty.
         """
         batch, serial = self.field("ic_batch_identifier"), self.field("ic_serial_number")
-        if not any(batch + serial):
+        if set(batch + serial) in ({0x00}, {0xFF}):
             return None
         return self.field("ic_fabricator") + self.field("ic_type") + batch + serial
 

@@ -12,6 +12,7 @@ __all__ = ["card"]
 
 _HERE: Final = "opentsm_tools.card"
 _COMMANDS: Final = {
+    "info": (f"{_HERE}.info:info", "Show what a card says of itself: ATR, production, protocols, keys, memory."),
     "list": (f"{_HERE}.listing:list_", "Show security domains, load files and applications."),
     "forget-failure": (
         f"{_HERE}.forgetting:forget_failure",
