@@ -6,6 +6,8 @@ One `Desk` serves one command, or a whole shell: there the card stays open, and 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
@@ -18,7 +20,7 @@ from opentsm_tools.card.channels import check_level
 from opentsm_tools.card.key_sources import Material, combine, from_environment
 from opentsm_tools.card.manager import CardManager
 from opentsm_tools.card.options import Given, given, number
-from opentsm_tools.card.safety import Caution
+from opentsm_tools.card.safety import Caution, SafetyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +59,8 @@ class Desk:
         if shell is None:
             return cls(options)
         changed = {name: getattr(options, name) for name in Given.__dataclass_fields__ if getattr(options, name)}
-        changed.pop("link" if options.link == shell.options.link else "", None)
+        if options.link in {shell.options.link, os.environ.get("OPENTSM_CARD_LINK")}:
+            changed.pop("link", None)
         if other := sorted(_OF_THE_SESSION & set(changed)):
             raise click.UsageError(f"--{other[0].replace('_', '-')} belongs to the shell: leave it, and start it so")
         merged = replace(shell.options, **changed)
@@ -74,6 +77,26 @@ class Desk:
     def emit(self, document: dict[str, Any], text: str) -> None:
         """Print the result: the document with --json, the text without."""
         click.echo(json.dumps(document) if self.options.as_json else text)
+
+    def confirm(self, card: CardManager, doing: str) -> None:
+        """Have a person confirm that this card is meant, by its identifier: with --yes-card, or typed now.
+
+        Args:
+            card: the card.
+            doing: what is about to happen, such as `TERMINATE the card, for ever`.
+
+        Raises:
+            SafetyError: not confirmed, or for another card.
+        """
+        identifier = card.identity.identifier
+        answer = self.options.yes_card
+        if answer is None:
+            if not sys.stdin.isatty():
+                raise SafetyError(f"this would {doing}: if card {identifier} is meant, add --yes-card={identifier}")
+            self.note(f"This would {doing}.")
+            answer = str(click.prompt(f"Type the identifier of the card to go on ({identifier})", err=True))
+        if answer.strip().upper() != identifier:
+            raise SafetyError(f"not done: this is card {identifier}, and {answer.strip()!r} was confirmed")
 
     # The card.
 
@@ -130,8 +153,8 @@ class Desk:
             card.identify()
             if wanted is not None and wanted != card.selected:
                 card.select(wanted)
-        elif wanted is not None and wanted != card.selected and secure:
-            card.select(wanted)
+        elif secure and (card.selected is None or (wanted is not None and wanted != card.selected)):
+            card.select(wanted or b"")
         if secure and not card.authenticated:
             source = source or self._keys()
             if isinstance(source, Material) and source.test_card:

@@ -18,6 +18,7 @@ from opentsm_card.cplc import Cplc
 from opentsm_card.errors import CardError, ProtocolError, SecureChannelError, TransportError
 from opentsm_card.get_data import DataTag, GetData
 from opentsm_card.initialize_update import InitializeUpdate
+from opentsm_card.install import split_install
 from opentsm_card.select import Select
 from opentsm_card.status import StatusWord, meaning
 from opentsm_card.tlv import find, parse_all, parse_one
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from opentsm_card.apdu import Command
     from opentsm_card.external_authenticate import SecurityLevel
+    from opentsm_card.install import InstallForm
     from opentsm_card.key_information import KeyInformation
     from opentsm_card.keys import KeySet
     from opentsm_card.link import Link
@@ -118,6 +120,9 @@ class CardManager:
             ProtocolError: the link can't carry the command, or the answer is no R-APDU.
         """
         apdu = command if isinstance(command, CommandApdu) else command.apdu()
+        if apdu.ins == Select.INS and apdu.channel == 0:
+            self._end()
+            self.selected = None
         try:
             return self._collect(apdu)
         except TransportError as error:
@@ -165,6 +170,17 @@ class CardManager:
         """
         response = self.send(command)
         return self._data(response, command, what, ok)
+
+    def install(self, command: InstallForm, what: str = "") -> bytes:
+        """Send an INSTALL of any form, in as many commands as its data needs.
+
+        Raises:
+            RefusedError: the card refused.
+        """
+        answer = b""
+        for part in split_install(command, self.max_data_bytes):
+            answer = self.require(part, what or str(getattr(command, "NAME", "INSTALL")))
+        return answer
 
     def _data(self, response: ResponseApdu, command: Command | CommandApdu, what: str, ok: tuple[int, ...]) -> bytes:
         if response.sw not in ok:

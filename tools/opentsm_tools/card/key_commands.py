@@ -1,0 +1,316 @@
+"""`opentsm card keys`: list, check, put, rotate and delete the keys of a security domain."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from opentsm_card.delete import DeleteKey
+from opentsm_card.errors import ProtocolError, SecureChannelError, StorageError
+from opentsm_card.keys import KeySet
+from opentsm_card.put_key import PutKeyAnswer, put_key_set
+from opentsm_tools.card.desk import Desk
+from opentsm_tools.card.info_words import key_words
+from opentsm_tools.card.key_sources import DIVERSIFICATIONS, Material, combine, material_of
+from opentsm_tools.card.options import CardCommand, CardGroup, number
+from opentsm_tools.card.words import hexed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentsm_tools.card.channels import Offer
+    from opentsm_tools.card.manager import CardManager
+
+__all__ = ["check", "delete_keys", "keys", "list_keys", "put", "rotate"]
+
+_HERE: Final = "opentsm_tools.card.key_commands"
+_COMMANDS: Final = {
+    "list": (f"{_HERE}:list_keys", "Show which keys the security domain holds."),
+    "check": (f"{_HERE}:check", "Prove that the card holds the keys given: one authentication."),
+    "put": (f"{_HERE}:put", "Add a key set, or replace one."),
+    "rotate": (f"{_HERE}:rotate", "Add new keys, prove them, then delete the old ones."),
+    "delete": (f"{_HERE}:delete_keys", "Delete the keys of a version."),
+}
+
+
+@click.group(cls=CardGroup, lazy=_COMMANDS)
+def keys() -> None:
+    """List, check, put, rotate and delete the keys of a security domain (--sd).
+
+    Changing the issuer security domain's keys, or deleting the last ones, needs the card's identifier: typed, or given
+    with --yes-card.
+
+    \b
+    opentsm card keys list
+    opentsm card keys rotate --generate --save bank-31.toml --new-version 0x31 --sd F06F70656E74736D0A0001
+    """  # noqa: D301 - click's mark for text that is not to be wrapped
+
+
+@click.command("list", cls=CardCommand)
+@click.pass_context
+def list_keys(ctx: click.Context) -> None:
+    """Show which keys the security domain holds: version, identifier, type and length. No key is needed.
+
+    \b
+    opentsm card keys list
+    """  # noqa: D301 - click's mark for text that is not to be wrapped
+    desk = Desk.of(ctx)
+    with desk.card(secure=False) as card:
+        known = card.key_information()
+    if known is None:
+        raise ProtocolError("the security domain does not say which keys it holds (GET DATA E0)")
+    document = [
+        {
+            "version": key.version,
+            "id": key.key_id,
+            "types": [part.name for part in key.components],
+            "length_bytes": [part.length_bytes for part in key.components],
+        }
+        for key in known
+    ]
+    lines = [
+        f"version {key.version:02X} id {key.key_id:02X}: "
+        + " + ".join(f"{part.name}, {part.length_bytes} bytes" for part in key.components)
+        + (f" ({words})" if (words := key_words(key.version, key.key_id)) else "")
+        for key in known
+    ]
+    desk.emit({"keys": document}, "\n".join(lines) or "no keys")
+
+
+@click.command(cls=CardCommand)
+@click.pass_context
+def check(ctx: click.Context) -> None:
+    """Prove that the card holds the keys given, by opening a secure channel with them.
+
+    It costs one authentication, and, when the keys are wrong, one of the card's tries.
+
+    \b
+    opentsm card keys check --key-file card.toml
+    """  # noqa: D301 - click's mark for text that is not to be wrapped
+    desk = Desk.of(ctx)
+    with desk.card() as card:
+        assert card.keys is not None
+        assert card.offer is not None
+        values = [hexed(value) for value in card.keys.check_values]
+        document = {
+            "key_version": card.offer.key_version,
+            "scp": card.offer.scp,
+            "i": card.offer.i,
+            "algorithm": card.keys.algorithm,
+            "check_values": dict(zip(("enc", "mac", "dek"), values, strict=True)),
+        }
+        desk.emit(
+            document,
+            f"the card holds them: version {card.offer.key_version:02X}, {card.offer.name}, {card.keys.algorithm}, "
+            f"check values ENC {values[0]}, MAC {values[1]}, DEK {values[2]} (DEK is not proved by a session)",
+        )
+
+
+def _new_key_options(command: Callable[..., None]) -> Callable[..., None]:
+    options = (
+        click.option("--new-version", metavar="N", required=True, help="Key version of the new keys, 1 to 127."),
+        click.option("--new-key", metavar="HEX", help="One new key for ENC, MAC and DEK; prefer --new-key-file."),
+        click.option("--new-key-file", type=click.Path(path_type=Path), help="TOML or JSON file with the new keys."),
+        click.option(
+            "--new-diversification", type=click.Choice(DIVERSIFICATIONS), help="How they derive.  [default: none]"
+        ),
+        click.option("--generate", is_flag=True, help="Make new random keys, with --save."),
+        click.option("--save", type=click.Path(path_type=Path), help="Where to keep generated keys; written first."),
+        click.option(
+            "--new-size", type=click.Choice(["16", "24", "32"]), default="16", help="Bytes of a generated key."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _new_material(
+    *,
+    new_version: str,
+    new_key: str | None,
+    new_key_file: Path | None,
+    new_diversification: str | None,
+    generate: bool,
+    save: Path | None,
+    new_size: str,
+) -> Material:
+    """Return the new keys; generated ones are on disk before the card hears of them.
+
+    Raises:
+        click.UsageError: none or several sources.
+        ProtocolError, StorageError: they can't be had or kept.
+    """
+    version = number(new_version, "--new-version")
+    if version == 0:
+        raise click.BadParameter("--new-version: want 1 to 127")
+    if [new_key is not None, new_key_file is not None, generate].count(True) != 1:
+        raise click.UsageError("which new keys? Give one of --new-key-file, --new-key and --generate")
+    if new_key_file is not None:
+        from opentsm_tools.card.key_files import from_file  # noqa: PLC0415 - needed for this source only
+
+        return from_file(new_key_file, version=version, diversification=new_diversification)
+    if new_key is not None:
+        given = combine({"key": new_key}, {"key": "--new-key"}, version=version, diversification=new_diversification)
+        assert given is not None
+        return given
+    if save is None:
+        raise click.UsageError("--generate needs --save FILE: keys that nobody keeps lock everybody out")
+    size = int(new_size)
+    made = secrets.token_bytes(3 * size)
+    _keep(save, version, made)
+    return material_of(made, str(save), version=version, diversification=None)
+
+
+def _keep(path: Path, version: int, made: bytes) -> None:
+    """Write generated keys to a new file, synced, readable by its owner only."""
+    size = len(made) // 3
+    parts = {name: made[index * size : (index + 1) * size].hex() for index, name in enumerate(("enc", "mac", "dek"))}
+    lines = [f"version = {version}", *(f'{name} = "{value}"' for name, value in parts.items())]
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write("\n".join(lines) + "\n")
+            file.flush()
+            os.fsync(handle)
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from error
+
+
+def _send_keys(card: CardManager, material: Material, replaces: int) -> KeySet:
+    """Send PUT KEY for a whole set and check what the card answers.
+
+    Raises:
+        RefusedError: the card refused.
+        SecureChannelError: it answers other check values than the new keys have.
+    """
+    assert card.keys is not None
+    assert card.offer is not None
+    derived = material.key_set(card.offer)
+    new = KeySet(material.version, derived.enc, derived.mac, derived.dek, derived.des)
+    command = put_key_set(new, card.keys.dek, replaces=replaces)
+    answer = PutKeyAnswer.parse(card.require(command, f"PUT KEY, version {new.version:02X}"))
+    wanted = b"".join(new.check_values)
+    if answer.check_values and not hmac.compare_digest(b"".join(answer.check_values), wanted):
+        raise SecureChannelError(
+            f"PUT KEY: the card answers check values {hexed(b''.join(answer.check_values))}, the new keys have "
+            f"{hexed(wanted)}: don't count on version {new.version:02X} before `opentsm card keys check` says so"
+        )
+    return new
+
+
+def _is_issuer(card: CardManager) -> bool:
+    """Tell whether the selected security domain is the issuer's: it lists itself as such (GET STATUS, P1 80)."""
+    isd = card.registry().isd
+    return isd is not None and (card.selected is None or isd.aid == card.selected)
+
+
+@click.command(cls=CardCommand)
+@_new_key_options
+@click.option("--replace", metavar="N", help="Replace the keys of this version.  [default: add]")
+@click.pass_context
+def put(ctx: click.Context, /, *, replace: str | None, **options: Any) -> None:  # noqa: ANN401 - see _new_key_options
+    """Add a key set to the security domain, or replace one; the card's check values are compared.
+
+    \b
+    opentsm card keys put --new-version 0x31 --new-key-file new.toml --sd F06F70656E74736D0A0001
+    """  # noqa: D301 - click's mark for text that is not to be wrapped
+    desk = Desk.of(ctx)
+    replaces = 0 if replace is None else number(replace, "--replace")
+    with desk.card() as card:
+        if _is_issuer(card):
+            desk.confirm(card, "change the keys of the issuer security domain")
+        new = _send_keys(card, _new_material(**options), replaces)
+    values = [hexed(value) for value in new.check_values]
+    desk.emit(
+        {"key_version": new.version, "replaces": replaces, "algorithm": new.algorithm, "check_values": values},
+        f"key version {new.version:02X} is on the card: {new.algorithm}, check values {' '.join(values)}",
+    )
+
+
+@click.command(cls=CardCommand)
+@_new_key_options
+@click.pass_context
+def rotate(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - see _new_key_options
+    """Replace the keys that are in use: add the new ones, prove them by a session, then delete the old ones.
+
+    Should it break off, nothing is lost: both sets are on the card, and each can be tried.
+
+    \b
+    opentsm card keys rotate --generate --save bank-31.toml --new-version 0x31 --sd F06F70656E74736D0A0001
+    """  # noqa: D301 - click's mark for text that is not to be wrapped
+    desk = Desk.of(ctx)
+    with desk.card() as card:
+        assert card.offer is not None
+        old = card.offer.key_version
+        if number(options["new_version"], "--new-version") == old:
+            raise click.BadParameter(f"--new-version: {old} is the version in use; rotate to another")
+        if _is_issuer(card):
+            desk.confirm(card, "change the keys of the issuer security domain")
+        material = _new_material(**options)
+        new = _send_keys(card, material, 0)
+        if card.selected is not None:
+            card.select(card.selected)
+        card.authenticate(Known(new, material.origin))
+        if old == 0xFF:
+            desk.note("the initial keys (FF) went away with the first PUT KEY")
+        else:
+            card.require(DeleteKey(old), f"DELETE keys of version {old:02X}")
+    desk.emit(
+        {"old_version": old, "new_version": new.version, "check_values": [hexed(v) for v in new.check_values]},
+        f"version {new.version:02X} is proved, version {old:02X} is gone",
+    )
+
+
+class Known:
+    """Keys that need no derivation any more: a `KeySource`.
+
+    Args:
+        keys: the card's own.
+        origin: where they come from.
+    """
+
+    public = False
+
+    def __init__(self, keys: KeySet, origin: str) -> None:
+        self._keys = keys
+        self.version = keys.version
+        self.origin = origin
+
+    def __repr__(self) -> str:
+        """Show no key."""
+        return f"Known({self._keys!r})"
+
+    def key_set(self, offer: Offer) -> KeySet:
+        """Return them, whatever the card says of itself."""
+        del offer
+        return self._keys
+
+
+@click.command("delete", cls=CardCommand)
+@click.option("--version", "version_text", metavar="N", required=True, help="Key version.")
+@click.option("--id", "id_text", metavar="N", help="Key identifier.  [default: all of the version]")
+@click.pass_context
+def delete_keys(ctx: click.Context, version_text: str, id_text: str | None) -> None:
+    """Delete the keys of a version from the security domain.
+
+    \b
+    opentsm card keys delete --version 0x30 --sd F06F70656E74736D0A0001
+    """  # noqa: D301 - click's mark for text that is not to be wrapped
+    desk = Desk.of(ctx)
+    version = number(version_text, "--version", 0xFF)
+    key_id = None if id_text is None else number(id_text, "--id")
+    with desk.card() as card:
+        known = card.key_information()
+        others = {key.version for key in known or ()} - {version}
+        if known is not None and not others:
+            desk.confirm(card, "delete the last keys of the security domain: nobody can open it afterwards")
+        elif known is None or _is_issuer(card):
+            desk.confirm(card, "delete keys of the issuer security domain")
+        card.require(DeleteKey(version, key_id), f"DELETE keys of version {version:02X}")
+    desk.emit({"deleted_version": version, "id": key_id}, f"keys of version {version:02X} are gone")
