@@ -22,6 +22,7 @@ _TAG_SCP: Final = 0x64
 _TAG_CONFIGURATION: Final = 0x65
 _TAG_CHIP: Final = 0x66
 _GLOBALPLATFORM: Final = (1, 2, 840, 114283)
+_ARC: Final = bytes.fromhex("2A864886FC6B")
 
 
 class Oid(tuple[int, ...]):
@@ -112,12 +113,7 @@ class CardData:
             raise ProtocolError("card data: no card recognition data (73)")
         parts = tlv.parse_all(recognition)
         scheme = _oids(parts, _TAG_IDENTIFICATION)
-        protocols = []
-        for oid in _oids(parts, _TAG_SCP):
-            arc = oid.globalplatform
-            if arc is None or len(arc) != 3 or arc[0] != 4 or arc[1] > 0xFF or arc[2] > 0xFF:
-                raise ProtocolError(f"card data: {oid} (in 64) is no secure channel protocol")
-            protocols.append(SecureChannelOid(arc[1], arc[2]))
+        protocols = [_protocol(value) for value in _values(parts, _TAG_SCP)]
         versions = [oid.globalplatform for oid in _oids(parts, _TAG_VERSION)]
         version = next((".".join(map(str, arc[1:])) for arc in versions if arc is not None and arc[:1] == (2,)), "")
         return cls(
@@ -129,9 +125,26 @@ class CardData:
         )
 
 
+def _values(objects: tuple[tlv.Tlv, ...], tag: int) -> list[bytes]:
+    """Return the values of the object identifiers in all templates with this tag."""
+    templates = tlv.find_all(objects, tag)
+    return [item.value for value in templates for item in tlv.parse_all(value) if item.tag == _TAG_OID]
+
+
 def _oids(objects: tuple[tlv.Tlv, ...], tag: int) -> tuple[Oid, ...]:
     """Return the object identifiers in all templates with this tag."""
-    found: list[Oid] = []
-    for value in tlv.find_all(objects, tag):
-        found += [Oid.parse(item.value) for item in tlv.parse_all(value) if item.tag == _TAG_OID]
-    return tuple(found)
+    return tuple(Oid.parse(value) for value in _values(objects, tag))
+
+
+def _protocol(value: bytes) -> SecureChannelOid:
+    """Parse {globalPlatform 4 scp i}.
+
+    Cards write protocol and parameter as one byte each, also from 80 on, where an object identifier needs two.
+    """
+    if len(value) == len(_ARC) + 3 and value.startswith(_ARC) and value[-3] == 4:
+        return SecureChannelOid(value[-2], value[-1])
+    oid = Oid.parse(value)
+    arc = oid.globalplatform
+    if arc is None or len(arc) != 3 or arc[0] != 4 or arc[1] > 0xFF or arc[2] > 0xFF:
+        raise ProtocolError(f"card data: {oid} (in 64) is no secure channel protocol")
+    return SecureChannelOid(arc[1], arc[2])

@@ -17,6 +17,7 @@ __all__ = ["FIELDS", "Cplc", "possible_dates"]
 
 _TAG: Final = 0x9F7F
 _BYTES: Final = 42
+_HEAD: Final = b"\x9f\x7f\x2a"
 
 FIELDS: Final[tuple[tuple[str, int, bool], ...]] = (
     ("ic_fabricator", 2, False),
@@ -59,7 +60,7 @@ class Cplc:
             ProtocolError: not 42 bytes, or another tag.
         """
         value = encoded
-        if len(encoded) != _BYTES:
+        if len(encoded) != _BYTES or encoded[:3] == _HEAD:
             item = tlv.parse_one(encoded)
             if item.tag != _TAG:
                 raise ProtocolError(f"CPLC: tag {item.tag:02X} instead of 9F7F")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from opentsm_card.errors import CardError
 from opentsm_card.external_authenticate import SecurityLevel
 from opentsm_tools.card import links
 from opentsm_tools.card.channels import check_level
@@ -149,7 +150,13 @@ class Desk:
     ) -> None:
         wanted = sd or self.options.sd
         if fresh:
-            card.select()
+            try:
+                card.select()
+            except CardError:
+                # A card may hide its issuer security domain; then the one that is named must tell who the card is.
+                if wanted is None:
+                    raise
+                card.select(wanted)
             card.identify()
             if wanted is not None and wanted != card.selected:
                 card.select(wanted)
