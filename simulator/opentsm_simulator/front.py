@@ -11,7 +11,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Final
 
-from opentsm_card.errors import TransportError
+from opentsm_card.errors import CardRemovedError, TransportError
 
 if TYPE_CHECKING:
     from opentsm_simulator.virtual_se import Interface, VirtualSe
@@ -91,8 +91,8 @@ class _Front:
 
     def _serve(self, connection: socket.socket) -> None:
         self._connection = connection
-        # A peer that goes away in the middle of anything only ends its connection.
-        with connection, contextlib.suppress(OSError):
+        # A peer that goes away in the middle of anything only ends its connection; so does an interface switched off.
+        with connection, contextlib.suppress(OSError, CardRemovedError):
             if not self._stopped.is_set():
                 serve_connection(connection, self._se, self._interface)
         self._connection = None

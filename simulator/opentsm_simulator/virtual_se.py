@@ -56,9 +56,12 @@ class VirtualLink:
         """Run one C-APDU and return its R-APDU; a malformed one is answered by a status word like any other.
 
         Raises:
-            CardRemovedError: the link is closed.
+            CardRemovedError: the link is closed, or the SE's contactless interface is switched off.
         """
-        return bytes(self._run(command))
+        answer = bytes(self._run(command))
+        if not answer:
+            raise CardRemovedError("the contactless interface of the virtual SE is switched off")
+        return answer
 
     def reset(self) -> bytes:
         """Reset this interface and return the ATR."""

@@ -15,6 +15,7 @@ from sd_host import (
     CARD_1,
     CARD_2,
     CENTRAL,
+    CRS,
     ISD,
     ISD_KEYS,
     OWN,
@@ -115,3 +116,14 @@ def test_it_knows_no_command(se: VirtualSe) -> None:
     reader = Host(se.link("contactless"))
     reader.select(PPSE)
     assert reader.plain(CommandApdu(0x80, 0xCA, 0x00, 0x66, ne=256)).sw == 0x6D00
+
+
+def test_what_the_user_has_chosen_for_now_comes_first(se: VirtualSe, manager: Host) -> None:
+    manager.activate(CARD_1)
+    manager.activate(CARD_2)
+    user = Host(manager.link)
+    user.select(CRS)
+    assert user.raw(bytes.fromhex("80F00202") + bytes((14, 0x4F, 12)) + CARD_1).sw == 0x9000
+    assert [aid for aid, _, _ in directory(se)] == [CARD_1, CARD_2]
+    manager.link.reset()
+    assert [aid for aid, _, _ in directory(se)] == [CARD_2, CARD_1]

@@ -14,7 +14,7 @@ import org.globalplatform.contactless.GPCLSystem;
  * The Proximity Payment System Environment, 2PAY.SYS.DDF01.
  *
  * <p>SELECT answers with the directory of the applications that are activated on the contactless interface and can be
- * selected, by priority. It is read from the registry each time, so it is never out of date. The instance needs the
+ * selected, by priority; what has the volatile priority comes first. It is read from the registry each time, so it is never out of date. The instance needs the
  * Global Registry privilege. Label (50) and priority (87) are in the applications' discretionary data.
  *
  * <p>Spec: EMV Contactless Book B clause 3.3.1 (FCI and directory entries); GP Amendment C clause 3.
@@ -33,6 +33,9 @@ public final class Ppse extends Applet implements MultiSelectable {
     private static final byte LOWEST = 15;
 
     private static final byte NO_PRIORITY = 0;
+
+    /** Before all priorities: what has the volatile priority. */
+    private static final byte PREFERRED = -1;
 
     /** The entries of one FCI: with the templates around them, at most 256 bytes. */
     private static final short ENTRIES_LIMIT = 220;
@@ -110,7 +113,7 @@ public final class Ppse extends Applet implements MultiSelectable {
     }
 
     private short entries() {
-        short length = 0;
+        short length = entries(PREFERRED, (short) 0);
         for (byte priority = 1; priority <= LOWEST; priority++) {
             length = entries(priority, length);
         }
@@ -123,8 +126,9 @@ public final class Ppse extends Applet implements MultiSelectable {
         GPCLRegistryEntry entry = GPCLSystem.getNextGPCLRegistryEntry(null, GPCLSystem.AFI_ANY);
         while (entry != null) {
             if (entry != self && isActive(entry)) {
+                boolean preferred = isPreferred(entry);
                 short end = directoryData(entry);
-                if (priorityOf(end) == priority) {
+                if ((preferred ? PREFERRED : priorityOf(end)) == priority) {
                     short after = put(entry, end, length);
                     length = after <= ENTRIES_LIMIT ? after : length;
                 }
@@ -132,6 +136,12 @@ public final class Ppse extends Applet implements MultiSelectable {
             entry = GPCLSystem.getNextGPCLRegistryEntry(entry, GPCLSystem.AFI_ANY);
         }
         return length;
+    }
+
+    /** Tells whether an application has the volatile priority (GP Amendment C): the user has chosen it for now. */
+    private boolean isPreferred(GPCLRegistryEntry entry) {
+        entry.getInfo(parameters, (short) 0, GPCLRegistryEntry.INFO_SELECTION_PRIORITY);
+        return parameters[0] == 0;
     }
 
     /** Reads an application's label and priority, its discretionary data in the registry; returns their end. */

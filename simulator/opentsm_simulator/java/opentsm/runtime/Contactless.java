@@ -394,10 +394,13 @@ final class Contactless {
         return order;
     }
 
-    /** Returns an application's place in partial selection among the contactless applications, from 0 to 127. */
+    /** Returns an application's place in partial selection among the contactless ones: 1 to 127; 0: volatile priority. */
     byte priorityOf(ApplicationEntry entry) {
-        byte place = 0;
-        for (ApplicationEntry other : selectionOrder(card.interfaces[1])) {
+        if (volatilePriority != null && (entry == volatilePriority || entry.contactless.head == volatilePriority)) {
+            return 0;
+        }
+        byte place = 1;
+        for (ApplicationEntry other : card.registry.applications()) {
             if (other == entry || place == Byte.MAX_VALUE) {
                 break;
             }
