@@ -36,6 +36,7 @@ class CommandName(StrEnum):
     STORE_DATA_APPLICATION = "store-data-application"
     INSTALL_FOR_LOAD = "install-for-load"
     LOAD = "load"
+    INSTALL_FOR_LOAD_AND_INSTALL = "install-for-load-and-install"
     INSTALL_FOR_INSTALL = "install-for-install"
     INSTALL_AND_MAKE_SELECTABLE = "install-and-make-selectable"
     INSTALL_FOR_MAKE_SELECTABLE = "install-for-make-selectable"

@@ -36,6 +36,7 @@ from sd_host import (
     payment_parameters,
 )
 from se_stage import AIDS, NEW, NEW_KEYS, OWN_KEYS, Case, cases, observe
+from token_keys import give_token_keys, is_receipt, with_token
 
 MANAGER: Final = {name: AIDS[configuration(name).central_role] for name in configuration_names()}
 # Where the profiles have them; an SP's security domain is made when there is an SP.
@@ -121,3 +122,25 @@ def test_authority_ends_at_what_is_under_a_domain(name: str) -> None:
         assert central.sw(InstallForExtradition(BANK, stranger)) != 0x9000
     assert se.effects() == before, "what was refused had no effect"
     central.done(SetStatus.lock(CARD_1), DeleteObject(CARD_2))
+
+
+@pytest.mark.parametrize("name", [name for name in configuration_names() if "third" in name])
+def test_what_a_third_party_does_with_a_token_comes_with_a_receipt(name: str) -> None:
+    """Authorized by the central TSM, and confirmed to it; the other third party needs neither."""
+    se = VirtualSe.create(name)
+    give_token_keys(Host(se.link()).into(MANAGER[name], ISD_KEYS))
+    tenant = Host(se.link()).into(TENANT, ISD_KEYS)
+    install = InstallForInstall(PAYMENT_PACKAGE, PAYMENT_MODULE, CARD_1, parameters=payment_parameters())
+    assert tenant.sw(install) == 0x6985
+    answer = tenant.send(with_token(install))
+    assert answer.sw == 0x9000
+    assert is_receipt(answer.data, PAYMENT_PACKAGE, CARD_1)
+    assert not is_receipt(answer.data, PAYMENT_PACKAGE, CARD_2)
+    entry = Host(se.link()).into(ISD, ISD_KEYS).entry(CARD_1)
+    assert entry is not None
+    assert entry.associated_sd == TENANT
+    owner = Host(se.link()).into(OWNER, ISD_KEYS)
+    other = InstallForInstall(PAYMENT_PACKAGE, PAYMENT_MODULE, CARD_2, parameters=payment_parameters())
+    assert owner.send(other).data == b"\x00", "no receipt"
+    for stranger in (DeleteObject(CARD_1), SetStatus.lock(CARD_1)):
+        assert owner.sw(stranger) != 0x9000

@@ -5,6 +5,7 @@ What is sent to it then is one cell of the configuration's command table.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -54,6 +55,7 @@ from sd_host import (
     payment_parameters,
 )
 from small_cap import small_cap
+from token_keys import give_token_keys, with_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -66,6 +68,7 @@ CENTRAL_KEYS: Final = keys(0x32, 33)
 SPARE_KEYS: Final = keys(0x3E, 77)
 NEW_KEYS: Final = keys(0x3F, 99)
 NEW: Final = Aid.from_text("F06F70656E74736D0B000199")
+SMALL: Final = small_cap(NEW)
 AIDS: Final = {Role.ISSUER: ISD, Role.CENTRAL: CENTRAL}
 KEYS: Final = {ISD: ISD_KEYS, CENTRAL: CENTRAL_KEYS}
 # SELECT on a locked card warns, GET STATUS has more to tell (GP Card Specification 2.3.1, 11.9.3.2, 11.4.3.2).
@@ -147,13 +150,11 @@ class Stage:
         central = {"central": CENTRAL_KEYS} if Role.CENTRAL in table.domains else {}
         self.se = VirtualSe.create(_profile(case.name, case.card), keys=central)
         self.above = AIDS[table.domains[case.role].parent]
-        manager = Host(self.se.link("contactless")).into(self.above, KEYS[self.above])
         if case.role not in AIDS:
-            selectable = unlocked(case.domain) != SecurityDomainState.INSTALLED
-            privileges = table.domains[case.role].privilege_bits
-            manager.done(InstallForInstall(SD_PACKAGE, SD_MODULE, BANK, privileges, make_selectable=selectable))
-            if not case.new:
-                manager.into(BANK, KEYS[self.above]).put_keys(OWN_KEYS).require("PUT KEY")
+            self._make_domain(table.domains[case.role].privilege_bits)
+        if case.role is Role.DELEGATED:
+            centre = AIDS[table.central_role]
+            give_token_keys(Host(self.se.link("contactless")).into(centre, KEYS[centre]))
         self._furnish()
         # A session from before: it must not outlive what the life cycle takes away.
         self.host = Host(self.se.link("contact"))
@@ -163,6 +164,18 @@ class Stage:
                 self.host.put_keys(SPARE_KEYS).require("PUT KEY")
             self.earlier = self.host.session
         self._bring_about()
+
+    def _make_domain(self, privileges: Privilege) -> None:
+        """Make the security domain under test; what manages content is for the issuer to make, and to hand over."""
+        case = self.case
+        maker = ISD if case.role in {Role.AUTHORIZED, Role.DELEGATED} else self.above
+        manager = Host(self.se.link("contactless")).into(maker, KEYS[maker])
+        selectable = unlocked(case.domain) != SecurityDomainState.INSTALLED
+        manager.done(InstallForInstall(SD_PACKAGE, SD_MODULE, BANK, privileges, make_selectable=selectable))
+        if maker != self.above:
+            manager.done(InstallForExtradition(self.above, BANK))
+        if not case.new:
+            manager.into(BANK, KEYS[self.above]).put_keys(OWN_KEYS).require("PUT KEY")
 
     def _furnish(self) -> None:
         """Have things made by whoever may, and handed over; a new security domain can own nothing."""
@@ -250,12 +263,17 @@ class Stage:
             session = before.host.begin(self.opening_keys, challenge)
         return self.host.plain(session.external_authenticate(SecurityLevel.parse(0x33))).sw
 
-    def secured(self, command: CommandName) -> int:
+    def secured(self, command: CommandName, *, tokens: bool = False) -> int:
         """Send a command in a secure channel: a new one where it can be had, else in the one from before."""
         session = self.host.open(self.opening_keys) if self.can_select() else self.earlier
         if session is None:
             return 0x6A82
-        return self._send(lambda each: self.host.raw(session.wrap(each.apdu()).encode()), command)
+
+        def send(each: Command) -> ResponseApdu:
+            apdu = (with_token(each) if tokens else each).apdu()
+            return self.host.raw(session.wrap(apdu).encode())
+
+        return self._send(send, command)
 
     def prepare(self, command: CommandName) -> bool:
         """Take away what would refuse a command in any life cycle; True when anything was done."""
@@ -268,6 +286,7 @@ class Stage:
     def commands(self, command: CommandName) -> Sequence[Command]:
         """Return what a row stands for: the command, behind those that it needs before it."""
         installs = InstallForInstall(PAYMENT_PACKAGE, PAYMENT_MODULE, NEW, parameters=payment_parameters())
+        loading = InstallForLoad(NEW, hash=hashlib.sha1(SMALL).digest())  # noqa: S324 - what a 1024-bit RSA token takes
         matching: dict[CommandName, Sequence[Command]] = {
             CommandName.MANAGE_CHANNEL: [OpenChannel()],
             CommandName.GET_DATA: [GetData(DataTag.KEY_INFORMATION)],
@@ -292,8 +311,9 @@ class Stage:
                 InstallForPersonalization(CARD_1),
                 StoreData(0, block(1, _DELETE_ALL_ACCOUNTS), True),
             ],
-            CommandName.INSTALL_FOR_LOAD: [InstallForLoad(NEW)],
-            CommandName.LOAD: [InstallForLoad(NEW), *load_blocks(load_file(small_cap(NEW)), 200)],
+            CommandName.INSTALL_FOR_LOAD: [loading],
+            CommandName.LOAD: [loading, *load_blocks(load_file(SMALL), 200)],
+            CommandName.INSTALL_FOR_LOAD_AND_INSTALL: [InstallForLoad(NEW, combined=True)],
             CommandName.INSTALL_FOR_INSTALL: [
                 InstallForInstall(PAYMENT_PACKAGE, PAYMENT_MODULE, NEW, parameters=b"\xc9\x00", make_selectable=False)
             ],
@@ -334,7 +354,12 @@ def _cell(stage: Stage, command: CommandName, before: list[str]) -> Acceptance:
     if stage.plainly(command) in ACCEPTED:
         return Acceptance.OPEN
     assert stage.se.effects() == before, f"{command} was refused, and had an effect"
-    if command not in WITHOUT_SESSION and stage.secured(command) in ACCEPTED:
+    if command in WITHOUT_SESSION:
+        return Acceptance.REFUSED
+    if stage.secured(command) in ACCEPTED:
         return Acceptance.SESSION
     assert stage.se.effects() == before, f"{command} was refused in a session, and had an effect"
+    if stage.case.role is Role.DELEGATED and stage.secured(command, tokens=True) in ACCEPTED:
+        return Acceptance.TOKEN
+    assert stage.se.effects() == before, f"{command} was refused with a token too, and had an effect"
     return Acceptance.REFUSED
