@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "registry-update": (f"{_HERE}.content:registry_update", "Change privileges, owner or implicit selection."),
     "send": (f"{_HERE}.scripts:send", "Send APDUs, or a script with expectations."),
     "shell": (f"{_HERE}.shell:shell", "Work at one card with every subcommand."),
+    "profiles": (f"{_HERE}.profiles:profiles", "Show what is publicly known of real cards."),
     "forget-failure": (
         f"{_HERE}.forgetting:forget_failure",
         "Let a card be tried again after a failed authentication.",

@@ -140,10 +140,28 @@ class Desk:
     def _manager(self, link: Link, atr: bytes) -> CardManager:
         scheme = (self.options.link or "").partition(":")[0]
         declared = caution(self.options, scheme in links.SELF_DECLARED)
-        card = CardManager(link, atr, caution=declared, note=self.note, challenge=links.challenges(link))
+        issuer, parameters = self._known()
+        card = CardManager(
+            link,
+            atr,
+            caution=declared,
+            note=self.note,
+            issuer=issuer,
+            parameters=parameters,
+            challenge=links.challenges(link),
+        )
         if isinstance(link, links.TracedLink):
             link.encrypted = lambda: bool((card.level or 0) & SecurityLevel.C_DECRYPTION)
         return card
+
+    def _known(self) -> tuple[Aid | None, dict[int, int]]:
+        """Return what the card profile knows: the issuer security domain's AID, and i by protocol."""
+        if self.options.card_profile is None:
+            return None, {}
+        from opentsm_card.card_profiles import load_card_profile  # noqa: PLC0415 - rarely needed
+
+        profile = load_card_profile(self.options.card_profile)
+        return profile.issuer_aid, profile.parameters()
 
     def _prepare(
         self, card: CardManager, *, secure: bool, sd: Aid | None, fresh: bool, source: KeySource | None = None

@@ -10,6 +10,7 @@ import click
 from opentsm_card.atr import Atr
 from opentsm_card.capabilities import CardCapabilities
 from opentsm_card.card_data import CardData
+from opentsm_card.card_profiles import recognize
 from opentsm_card.card_resources import CardResources
 from opentsm_card.cplc import FIELDS, possible_dates
 from opentsm_card.errors import ProtocolError
@@ -44,8 +45,14 @@ def info(ctx: click.Context, *, authenticate: bool) -> None:
     """  # noqa: D301 - click's mark for text that is not to be wrapped
     desk = Desk.of(ctx)
     with desk.card(secure=authenticate) as card:
-        document: dict[str, Any] = {"card": card.identity.identifier}
-        lines = [f"card {card.identity.identifier}", ""]
+        known = [(profile.name, name) for profile, name in recognize(card.identity.atr)]
+        document: dict[str, Any] = {
+            "card": card.identity.identifier,
+            "recognized": [{"profile": profile, "card": name} for profile, name in known],
+        }
+        lines = [f"card {card.identity.identifier}"]
+        lines += [f"by its ATR: {name} (opentsm card profiles {profile})" for profile, name in known]
+        lines.append("")
         for section in (_atr, _production, _numbers, _card_data, _capabilities, _keys, _resources):
             found, said = section(card)
             document |= found
@@ -219,14 +226,14 @@ def _keys(card: CardManager) -> _Section:
             ],
             "usage": hexed(key.usage),
             "access": hexed(key.access),
-            "means": key_words(key.version, key.key_id),
+            "means": key_words(key),
         }
         for key in keys
     ]
     lines = ["", "keys (E0)"]
     for key in keys:
         parts = " + ".join(f"{part.name}, {part.length_bytes} bytes" for part in key.components)
-        words = key_words(key.version, key.key_id)
+        words = key_words(key)
         lines.append(f"  version {key.version:02X} id {key.key_id:02X}: {parts}" + (f" ({words})" if words else ""))
     return {"keys": document}, lines
 

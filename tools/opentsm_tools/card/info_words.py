@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from opentsm_card.card_data import Oid
+    from opentsm_card.key_information import KeyInformation
 
 __all__ = ["key_words", "oid_words", "scp_words"]
 
@@ -29,6 +30,23 @@ _SCP03: Final = (
     (0x40, "R-ENC", "no R-ENC"),
 )
 _SCP11: Final = ((0x01, "SCP11a", ""), (0x02, "SCP11b", ""), (0x04, "SCP11c", ""))
+_VERSIONS: Final = (
+    (range(0x01, 0x10), "OTA (SCP80)"),
+    (range(0x20, 0x30), "SCP02"),
+    (range(0x30, 0x40), "SCP03"),
+    (range(0x40, 0x50), "TLS (SCP81)"),
+)
+_PUBLIC: Final = (
+    (range(0x70, 0x71), "token verification"),
+    (range(0x73, 0x74), "DAP verification"),
+    (range(0x74, 0x75), "CASD"),
+)
+_SYMMETRIC: Final = (
+    (range(0x11, 0x12), "DAP verification (TS 102 226)"),
+    (range(0x71, 0x72), "receipt generation"),
+    (range(0x73, 0x74), "DAP verification"),
+    (range(0x75, 0x76), "ciphered load file data block"),
+)
 _CHIP: Final = {
     (1, 3, 6, 1, 4, 1, 42, 2, 110, 1): "Java Card",
     (1, 3, 656, 840, 100, 2, 1): "OP2.x/VOP configuration",
@@ -41,24 +59,17 @@ def scp_words(scp: int, i: int) -> list[str]:
     return [text for mask, one, zero in bits if (text := one if i & mask else zero)]
 
 
-def key_words(version: int, key_id: int) -> str:
-    """Return what keys of this version are for, where GP or ETSI reserve it."""
-    ranges = (
-        (range(0x01, 0x10), "SCP80 (OTA)"),
-        (range(0x11, 0x12), "DAP (TS 102 226)"),
-        (range(0x20, 0x30), "SCP02"),
-        (range(0x30, 0x40), "SCP03"),
-        (range(0x40, 0x50), "SCP81 (TLS)"),
-        (range(0x70, 0x71), "token verification"),
-        (range(0x71, 0x72), "receipt generation"),
-        (range(0x73, 0x74), "DAP verification"),
-        (range(0x74, 0x75), "CASD"),
-        (range(0x75, 0x76), "ciphered load file data block"),
-    )
-    known = next((words for numbers, words in ranges if version in numbers), "")
-    if version == 0xFF:
+def key_words(key: KeyInformation) -> str:
+    """Return what keys of this version are for, where GP or ETSI reserve it; empty where they don't.
+
+    Cards use the versions of tokens, receipts and DAPs (70 to 75) for other keys too: a 3DES key 70 is no token key.
+    """
+    if key.version == 0xFF:
         return "initial keys, to be replaced"
-    part = {1: "ENC", 2: "MAC", 3: "DEK"}.get(key_id, "") if known in {"SCP02", "SCP03"} or not known else ""
+    public = key.components[0].key_type & 0xF0 in {0xA0, 0xB0}
+    ranges = (*_VERSIONS, *(_PUBLIC if public else _SYMMETRIC))
+    known = next((words for numbers, words in ranges if key.version in numbers), "")
+    part = {1: "ENC", 2: "MAC", 3: "DEK"}.get(key.key_id, "") if known in {"SCP02", "SCP03"} else ""
     return f"{known} {part}".strip()
 
 

@@ -76,7 +76,7 @@ def list_keys(ctx: click.Context) -> None:
     lines = [
         f"version {key.version:02X} id {key.key_id:02X}: "
         + " + ".join(f"{part.name}, {part.length_bytes} bytes" for part in key.components)
-        + (f" ({words})" if (words := key_words(key.version, key.key_id)) else "")
+        + (f" ({words})" if (words := key_words(key)) else "")
         for key in known
     ]
     desk.emit({"keys": document}, "\n".join(lines) or "no keys")

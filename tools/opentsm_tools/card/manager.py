@@ -71,6 +71,7 @@ class CardManager:
         caution: what the user declared about the card.
         note: told what happens, a line at a time.
         issuer: AID of the issuer security domain where it is known; None to ask the card's default.
+        parameters: i by secure channel protocol, as known of such cards, for a card that does not say.
         challenge: gives a host challenge of so many bytes; random unless a trace is replayed.
     """
 
@@ -82,6 +83,7 @@ class CardManager:
         caution: Caution | None = None,
         note: Callable[[str], None] = lambda _line: None,
         issuer: Aid | None = None,
+        parameters: dict[int, int] | None = None,
         challenge: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.link = link
@@ -94,6 +96,7 @@ class CardManager:
         self._issuer = issuer
         self._note = note
         self._challenge = challenge
+        self._parameters = parameters or {}
         self._session: SecureSession | None = None
 
     def __repr__(self) -> str:
@@ -277,14 +280,15 @@ class CardManager:
         return None if raw is None else parse_key_information(raw)
 
     def recognized(self) -> dict[int, int]:
-        """Return i by secure channel protocol, as card data (66) says; empty where the card does not say."""
+        """Return i by secure channel protocol: as card data (66) says, else as is known of such cards."""
         from opentsm_card.card_data import CardData  # noqa: PLC0415 - not needed to relay
 
         raw = self.get_data(DataTag.CARD_DATA)
         try:
-            return CardData.parse(raw).parameters() if raw is not None else {}
+            said = CardData.parse(raw).parameters() if raw is not None else {}
         except ProtocolError:
-            return {}
+            said = {}
+        return self._parameters | said
 
     def registry(self) -> Registry:
         """Read the registry as the selected security domain shows it, every list to its end.

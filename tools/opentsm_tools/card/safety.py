@@ -50,7 +50,7 @@ class CardIdentity:
         A card with none of these is known by its ATR, which it shares with others of its kind.
         """
         chip = self.cplc.chip_id if self.cplc is not None else None
-        found = chip or (self.cin and self.iin + self.cin)
+        found = chip or (self.iin + self.cin if any(self.cin) else b"")
         if not found and any(self.diversification_data):
             found = self.diversification_data
         return (found or self.atr).hex().upper()
