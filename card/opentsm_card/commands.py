@@ -17,6 +17,7 @@ from opentsm_card.install import parse_install
 from opentsm_card.load import Load
 from opentsm_card.manage_channel import parse_manage_channel
 from opentsm_card.put_key import PutKey
+from opentsm_card.r_mac_session import BeginRMacSession, EndRMacSession
 from opentsm_card.select import Select
 from opentsm_card.set_status import SetStatus
 from opentsm_card.store_data import StoreData
@@ -31,6 +32,8 @@ __all__ = ["command_name", "parse_command"]
 _PARSERS: dict[int, Callable[[CommandApdu], Command]] = {
     0x50: InitializeUpdate.parse,
     0x70: parse_manage_channel,
+    0x78: EndRMacSession.parse,
+    0x7A: BeginRMacSession.parse,
     0x82: ExternalAuthenticate.parse,
     0xA4: Select.parse,
     0xCA: GetData.parse,
@@ -46,6 +49,8 @@ _PARSERS: dict[int, Callable[[CommandApdu], Command]] = {
 _NAMES: dict[int, str] = {
     0x50: "INITIALIZE UPDATE",
     0x70: "MANAGE CHANNEL",
+    0x78: "END R-MAC SESSION",
+    0x7A: "BEGIN R-MAC SESSION",
     0x82: "EXTERNAL AUTHENTICATE",
     0xA4: "SELECT",
     0xC0: "GET RESPONSE",

@@ -1,6 +1,6 @@
-"""EXTERNAL AUTHENTICATE for SCP03.
+"""EXTERNAL AUTHENTICATE for SCP02 and SCP03.
 
-Spec: GP Card Specification 2.3.1, D.4.2; Amendment D 1.2, 7.1.2 and table 7-3 (security levels).
+Spec: GP Card Specification 2.3.1, E.5.2; Amendment D 1.2, 7.1.2 and table 7-3 (security levels).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["ExternalAuthenticate", "SecurityLevel"]
 
 
 class SecurityLevel(IntFlag):
-    """Security level of a session; table 7-3 allows 00, 01, 03, 11, 13 and 33."""
+    """Security level of a session: 00, 01, 03, 11, 13 and 33 with SCP03 (table 7-3); SCP02 has 10 and no 33."""
 
     NONE = 0x00
     C_MAC = 0x01
@@ -76,4 +76,5 @@ class ExternalAuthenticate:
         size, odd = divmod(len(apdu.data), 2)
         if apdu.p2 or odd or size not in {8, 16}:
             raise ProtocolError(f"{cls.NAME}: P2 {apdu.p2:02X}, {len(apdu.data)} bytes")
-        return cls(SecurityLevel.parse(apdu.p1), apdu.data[:size], apdu.data[size:])
+        level = SecurityLevel(apdu.p1) if apdu.p1 == SecurityLevel.R_MAC else SecurityLevel.parse(apdu.p1)
+        return cls(level, apdu.data[:size], apdu.data[size:])

@@ -18,6 +18,7 @@ from opentsm_card.errors import ProtocolError
 __all__ = ["KeySet", "des_ecb_encrypt", "key_check_value"]
 
 _AES_KEY_BYTES = (16, 24, 32)
+_INITIAL_VERSION = 0xFF
 
 
 def des_ecb_encrypt(key: bytes, data: bytes) -> bytes:
@@ -56,7 +57,7 @@ class KeySet:
     """The static keys of one version of a security domain: ENC, MAC and DEK, all of one length.
 
     Args:
-        version: key version number, 1..127; 0 for a set that stands for the card's default.
+        version: key version number, 1..127; 0 for a set that stands for the card's default, 255 for initial keys.
         enc: 16, 24 or 32 bytes, identifier 1.
         mac: as long, identifier 2.
         dek: as long, identifier 3.
@@ -74,8 +75,8 @@ class KeySet:
 
     def __post_init__(self) -> None:
         """Check version and lengths."""
-        if not 0 <= self.version <= 0x7F:
-            raise ProtocolError(f"key version {self.version} is not in 0..127")
+        if not 0 <= self.version <= 0x7F and self.version != _INITIAL_VERSION:
+            raise ProtocolError(f"key version {self.version} is not in 0..127, nor 255")
         if len({len(self.enc), len(self.mac), len(self.dek)}) != 1:
             raise ProtocolError("the keys of a set have one length")
         if len(self.enc) not in (_AES_KEY_BYTES[:2] if self.des else _AES_KEY_BYTES):

@@ -136,6 +136,7 @@ class Scp03Card:
         if session is None or session.level is not None:
             raise SecureChannelError("EXTERNAL AUTHENTICATE without INITIALIZE UPDATE before")
         command = ExternalAuthenticate.parse(apdu)
+        SecurityLevel.parse(command.level)
         size = self._i.size_bytes
         head = bytes((0x84, apdu.ins, apdu.p1, apdu.p2)) + apdu.lc()
         mac = session.messaging.c_mac(session.chaining_value + head + command.host_cryptogram)

@@ -34,10 +34,11 @@ _SE_TYPES: Final = {"uicc": 1, "embedded": 2, "sd-card": 3}
 class KeyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One key set, keys in hex."""
 
-    version: Annotated[int, msgspec.Meta(ge=1, le=0x7F)]
+    version: Annotated[int, msgspec.Meta(ge=1, le=0xFF)]  # 1..127, or 255 for initial keys
     enc: _Hex
     mac: _Hex
     dek: _Hex
+    type: Literal["aes", "des"] = "aes"
 
     def __repr__(self) -> str:
         """Show the version only."""
@@ -45,7 +46,8 @@ class KeyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def key_set(self) -> KeySet:
         """Return it as keys."""
-        return KeySet(self.version, bytes.fromhex(self.enc), bytes.fromhex(self.mac), bytes.fromhex(self.dek))
+        enc, mac, dek = bytes.fromhex(self.enc), bytes.fromhex(self.mac), bytes.fromhex(self.dek)
+        return KeySet(self.version, enc, mac, dek, self.type == "des")
 
 
 class Instance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,11 +60,27 @@ class Instance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     domain: _HexAid | None = None
     state: Literal["INSTALLED", "SELECTABLE", "PERSONALIZED"] = "SELECTABLE"
     contactless: Literal["deactivated", "activated", "non-activatable"] | None = None
-    keys: str | None = None
+    # One key set, or several, by name.
+    keys: str | tuple[str, ...] | None = None
+    # SCP03's i; or, in `scp`, each secure channel protocol with its i, such as "0370", "0255", "1113".
     scp_i: Annotated[int, msgspec.Meta(ge=0, le=0xFF)] = 0x70
+    scp: tuple[Annotated[str, msgspec.Meta(pattern="^([0-9A-Fa-f]{2}){2}$")], ...] = ()
+    # Failed authentications in a row that block a key set, 0 for none; whether initial keys (255) are exempt.
+    failure_limit: Annotated[int, msgspec.Meta(ge=0, le=0x7F)] = 10
+    initial_keys_exempt: bool = False
     parameters: _Hex = ""
     # Value of EF of the install parameters: implicit selection, contactless parameters.
     system_parameters: _Hex = ""
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """Names of its key sets."""
+        return (self.keys,) if isinstance(self.keys, str) else self.keys or ()
+
+    @property
+    def protocols(self) -> tuple[bytes, ...]:
+        """Its secure channel protocols: identifier and i, 2 bytes each."""
+        return tuple(bytes.fromhex(pair) for pair in self.scp) or (bytes((0x03, self.scp_i)),)
 
     @property
     def is_security_domain(self) -> bool:
@@ -160,8 +178,9 @@ def _check(profile: Profile, path: Path) -> None:
             raise ProtocolError(f"{place}: the issuer security domain is the first instance, and alone has no domain")
         if instance.domain is not None and Aid.from_text(instance.domain) not in known:
             raise ProtocolError(f"{place}: its domain {instance.domain} comes later, or not at all")
-        if instance.keys is not None and instance.keys not in profile.keys:
-            raise ProtocolError(f"{place}: there are no keys.{instance.keys}")
+        for name in instance.key_names:
+            if name not in profile.keys:
+                raise ProtocolError(f"{place}: there are no keys.{name}")
         known.add(Aid.from_text(instance.aid))
     if not profile.instances[0].is_security_domain:
         raise ProtocolError(f"{path}: instances[0]: the issuer security domain has the Security Domain privilege")

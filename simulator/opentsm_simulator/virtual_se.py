@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import jpype
 
+from opentsm_card import tlv
 from opentsm_card.errors import CardRemovedError, OpenTsmError, ProtocolError
 from opentsm_simulator.profile import Instance, Profile, load_profile
 from opentsm_simulator.runtime import AppletPackage, built_in_packages, card_maker
@@ -183,17 +184,23 @@ def _identity(profile: Profile, se_id: str) -> dict[int, bytes]:
     return identity
 
 
+def _domain_parameters(instance: Instance, key_sets: Mapping[str, KeySet]) -> bytes:
+    # GP Card 2.3.1, 11.5.2.3.7: tag 81 names a secure channel protocol. D9 (ours) is its limit of failures; D8 and D7
+    # (ours) bring key sets of AES and DES, which a security domain takes while the card is being made only.
+    parameters = b"".join(tlv.encode(0x81, pair) for pair in instance.protocols)
+    parameters += tlv.encode(0xD9, bytes((instance.failure_limit, instance.initial_keys_exempt)))
+    for name in instance.key_names:
+        keys = key_sets[name]
+        material = bytes((keys.version, len(keys.enc))) + keys.enc + keys.mac + keys.dek
+        parameters += tlv.encode(0xD7 if keys.des else 0xD8, material)
+    return parameters
+
+
 def _install(provisioner: Any, instance: Instance, key_sets: Mapping[str, KeySet]) -> None:  # noqa: ANN401 - Java
     parameters = bytes.fromhex(instance.parameters)
     system = bytes.fromhex(instance.system_parameters)
     if instance.is_security_domain:
-        # GP Card 2.3.1, 11.5.2.3.7: tag 81 names the secure channel protocol. D8 (ours) brings the first key set; a
-        # security domain takes it while the card is being made only.
-        parameters += bytes((0x81, 2, 0x03, instance.scp_i))
-        if instance.keys is not None:
-            keys = key_sets[instance.keys]
-            material = bytes((keys.version, len(keys.enc))) + keys.enc + keys.mac + keys.dek
-            parameters += bytes((0xD8, len(material))) + material
+        parameters += _domain_parameters(instance, key_sets)
     try:
         provisioner.addInstance(
             bytes.fromhex(instance.domain or ""),
@@ -201,7 +208,7 @@ def _install(provisioner: Any, instance: Instance, key_sets: Mapping[str, KeySet
             bytes.fromhex(instance.module),
             bytes.fromhex(instance.aid),
             bytes.fromhex(instance.privileges),
-            bytes((0xC9, len(parameters))) + parameters + (bytes((0xEF, len(system))) + system if system else b""),
+            tlv.encode(0xC9, parameters) + (tlv.encode(0xEF, system) if system else b""),
             instance.state_value,
             instance.contactless_value,
         )

@@ -63,8 +63,8 @@ def virtual_keys(uri: str) -> KeySet | None:
     from opentsm_simulator.profile import load_profile  # noqa: PLC0415 - as above
 
     chosen = load_profile(profile)
-    name = chosen.instances[0].keys
-    return None if name is None else chosen.key_sets()[name]
+    names = chosen.instances[0].key_names
+    return chosen.key_sets()[names[0]] if names else None
 
 
 def challenges(link: Link) -> Callable[[int], bytes]:

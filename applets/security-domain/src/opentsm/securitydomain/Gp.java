@@ -6,8 +6,12 @@ package opentsm.securitydomain;
  * <p>Spec: GP Card 2.3.1 clause 11 and annex H; GP Amendment D for SCP03.
  */
 final class Gp {
+    static final byte INS_PERFORM_SECURITY_OPERATION = 0x2A;
     static final byte INS_INITIALIZE_UPDATE = 0x50;
+    static final byte INS_END_R_MAC_SESSION = 0x78;
+    static final byte INS_BEGIN_R_MAC_SESSION = 0x7A;
     static final byte INS_EXTERNAL_AUTHENTICATE = (byte) 0x82;
+    static final byte INS_INTERNAL_AUTHENTICATE = (byte) 0x88;
     static final byte INS_SELECT = (byte) 0xA4;
     static final byte INS_GET_DATA = (byte) 0xCA;
 

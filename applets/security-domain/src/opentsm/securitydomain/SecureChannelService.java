@@ -4,7 +4,6 @@ import javacard.framework.APDU;
 import javacard.framework.ISO7816;
 import javacard.framework.ISOException;
 import javacard.framework.JCSystem;
-import javacard.framework.Util;
 import javacardx.crypto.Cipher;
 import opentsm.open.Open;
 import org.globalplatform.GPSystem;
@@ -13,50 +12,51 @@ import org.globalplatform.SecureChannel;
 /**
  * The secure channel of a Security Domain: for itself, for its applications, and for domains under it without keys.
  *
- * <p>It is the shareable object behind GPSystem.getSecureChannel(). There are two sessions, so that one on the contact
- * interface and one on the contactless interface can run at a time. A domain that has no key set of its own hands every
- * call on to the Security Domain it is associated with; whose session it is, is told by the selection it belongs to.
+ * <p>It is the shareable object behind GPSystem.getSecureChannel(). Several sessions run at a time, one for a selection on
+ * a channel of an interface. A domain that has no key set of its own hands every call on to the Security Domain it is
+ * associated with; whose session it is, is told by the selection it belongs to.
  *
- * <p>Spec: GP Card 2.3.1 clauses 7.1, 10; GP Amendment D clauses 5, 6, 7.1; GP Card API SecureChannel.
+ * <p>Which protocol a session is of, the key set says that INITIALIZE UPDATE names (SCP02, SCP03), or the command that
+ * agrees on keys (SCP11).
+ *
+ * <p>Spec: GP Card 2.3.1 clauses 7.1, 10, E.5; GP Amendments D and F; GP Card API SecureChannel.
  */
 final class SecureChannelService implements SecureChannel {
-    private static final short SESSIONS = 2;
+    /** More than one channel of each interface is seldom in a session at a time. */
+    private static final short SESSIONS = 4;
 
-    private static final byte SCP03 = 3;
+    /** P1 and P2 of BEGIN and END R-MAC SESSION. */
+    private static final byte BEGIN = 0x01;
 
-    private static final short DIVERSIFICATION_SIZE = 10;
-    private static final short S8 = 8;
-    private static final short S16 = 16;
+    private static final byte END = 0x03;
+    private static final byte RETURN = 0x01;
 
-    /** Layout of the scratch memory: current selection, challenges, the challenge's context. */
-    private static final short SELECTION = 0;
-
-    private static final short CHALLENGES = 4;
-    private static final short CONTEXT = 36;
-    private static final short SCRATCH_SIZE = 56;
+    private static final short MOST_CHALLENGE = 24;
 
     private final KeyStore keys;
-    private final Scp03Crypto crypto;
-    private final Scp03Session[] sessions;
-
     private final Protocols protocols;
+    private final Session[] sessions;
+    private final Initiation initiation;
+    private final Scp02Initiation scp02Initiation;
+    private final Scp02Messaging scp02Messaging;
+    private final Scp03Messaging scp03Messaging;
 
-    /** The i parameter of SCP03. */
-    private final byte options;
-
-    /** Used within one call only; cleared at reset. */
-    private final byte[] scratch;
+    /** The current selection; cleared at reset. */
+    private final byte[] selection;
 
     SecureChannelService(KeyStore keys, Scp03Crypto crypto, Protocols protocols) {
         this.keys = keys;
-        this.crypto = crypto;
         this.protocols = protocols;
-        options = protocols.scp03();
-        sessions = new Scp03Session[SESSIONS];
+        sessions = new Session[SESSIONS];
         for (short i = 0; i < SESSIONS; i++) {
-            sessions[i] = new Scp03Session(crypto);
+            sessions[i] = new Session();
         }
-        scratch = JCSystem.makeTransientByteArray(SCRATCH_SIZE, JCSystem.CLEAR_ON_RESET);
+        selection = JCSystem.makeTransientByteArray(Selections.SIZE, JCSystem.CLEAR_ON_RESET);
+        Scp02Crypto des = new Scp02Crypto();
+        scp02Initiation = new Scp02Initiation(keys, protocols, des, crypto);
+        scp02Messaging = new Scp02Messaging(des, protocols.scp02());
+        scp03Messaging = new Scp03Messaging(crypto);
+        initiation = new Initiation(keys, protocols, crypto, scp02Initiation);
     }
 
     /** Writes the scheme OIDs (64) of recognition data (annex H.2). */
@@ -69,12 +69,15 @@ final class SecureChannelService implements SecureChannel {
         return protocols.putCapabilities(response, at);
     }
 
+    private Messaging messaging(Session session) {
+        return session.protocol() == Protocols.SCP02 ? scp02Messaging : scp03Messaging;
+    }
 
     /** Returns the session of the current selection, or null. */
-    private Scp03Session current() {
-        Open.getSelection(scratch, SELECTION);
+    private Session current() {
+        Open.getSelection(selection, (short) 0);
         for (short i = 0; i < SESSIONS; i++) {
-            if (sessions[i].isCurrent(scratch, SELECTION)) {
+            if (sessions[i].isCurrent(selection, (short) 0)) {
                 return sessions[i];
             }
         }
@@ -83,16 +86,22 @@ final class SecureChannelService implements SecureChannel {
 
     /** Tells whether the current session is one of this domain's own keys, not of those of a domain above. */
     boolean isOwn() {
-        return authenticated() != null;
+        return established() != null;
     }
 
-    private Scp03Session authenticated() {
-        Scp03Session session = current();
-        return session != null && session.isAuthenticated() ? session : null;
+    /** Tells whether the current session protects responses to unprotected commands: none may pass it by then. */
+    boolean isForResponsesAlone() {
+        Session session = established();
+        return session != null && session.isForResponsesAlone();
+    }
+
+    private Session established() {
+        Session session = current();
+        return session != null && session.isEstablished() ? session : null;
     }
 
     /** Returns room for a session: a free one, else one that never came to authentication. */
-    private Scp03Session room() {
+    private Session room() {
         for (short i = 0; i < SESSIONS; i++) {
             if (sessions[i].isFree()) {
                 return sessions[i];
@@ -135,9 +144,11 @@ final class SecureChannelService implements SecureChannel {
             }
             return initializeUpdate(apdu);
         }
-        Scp03Session session = current();
+        Session session = current();
         if (session != null) {
-            return externalAuthenticate(apdu, session);
+            short lc = apdu.setIncomingAndReceive();
+            initiation.authenticate(session, messaging(session), apdu.getBuffer(), apdu.getOffsetCdata(), lc);
+            return 0;
         }
         SecureChannel above = keys.hasSet() ? null : above();
         if (above == null) {
@@ -153,131 +164,64 @@ final class SecureChannelService implements SecureChannel {
         }
     }
 
-    /** Spec: Amendment D clause 7.1.1. */
     private short initializeUpdate(APDU apdu) {
         byte[] buffer = apdu.getBuffer();
         short size = apdu.setIncomingAndReceive();
-        short data = apdu.getOffsetCdata();
-        if (Apdus.isSecured(buffer[ISO7816.OFFSET_CLA])) {
-            ISOException.throwIt(Gp.SW_CLA_NOT_SUPPORTED);
-        }
-        if (buffer[ISO7816.OFFSET_P2] != 0) {
-            ISOException.throwIt(Gp.SW_INCORRECT_P1P2);
-        }
-        if (size != S8 && !(size == S16 && (options & Protocols.I03_S16) != 0)) {
-            ISOException.throwIt(Gp.SW_WRONG_LENGTH);
-        }
-        byte version = buffer[ISO7816.OFFSET_P1];
-        if (version == 0) {
-            version = keys.defaultVersion();
-        } else if (keys.protocol(version) == 0) {
-            ISOException.throwIt(Gp.SW_NOT_FOUND);
-        }
-        KeySlot enc = keys.find(version, KeyStore.ID_ENC);
-        if (protocols.isBlocked(enc)) {
-            ISOException.throwIt(Gp.SW_KEY_BLOCKED);
-        }
-        Scp03Session session = room();
-        Util.arrayCopyNonAtomic(buffer, data, scratch, CHALLENGES, size);
-        return answer(buffer, session, enc, size);
-    }
-
-    /** Writes diversification data, key information, card challenge, card cryptogram and sequence counter. */
-    private short answer(byte[] buffer, Scp03Session session, KeySlot enc, short size) {
-        short at = ISO7816.OFFSET_CDATA;
-        short after = Open.getCardData(Gp.TAG_DIVERSIFICATION, buffer, at);
-        if (after < 0) {
-            Util.arrayFillNonAtomic(buffer, at, DIVERSIFICATION_SIZE, (byte) 0);
-        }
-        at += DIVERSIFICATION_SIZE;
-        buffer[at++] = enc.version;
-        buffer[at++] = SCP03;
-        buffer[at++] = (byte) ((options & ~Protocols.I03_S16) | (size == S16 ? Protocols.I03_S16 : 0));
-        short challenge = (short) (CHALLENGES + size);
-        boolean pseudoRandom = (options & Protocols.I03_PSEUDO_RANDOM) != 0;
-        if (pseudoRandom) {
-            pseudoRandomChallenge(enc, size, challenge);
-        } else {
-            crypto.random(scratch, challenge, size);
-        }
-        Util.arrayCopyNonAtomic(scratch, challenge, buffer, at, size);
-        at += size;
-        Open.getSelection(scratch, SELECTION);
-        session.begin(keys, enc, size, scratch, SELECTION, scratch, CHALLENGES, buffer, at);
-        at += size;
-        if (pseudoRandom) {
-            at = Util.arrayCopyNonAtomic(enc.counter, (short) 0, buffer, at, KeySlot.COUNTER_SIZE);
-        }
-        return (short) (at - ISO7816.OFFSET_CDATA);
+        KeySlot enc = initiation.keySet(buffer, size);
+        Session session = room();
+        Open.getSelection(selection, (short) 0);
+        return initiation.begin(buffer, apdu.getOffsetCdata(), size, session, enc, selection, (short) 0);
     }
 
     /**
-     * Derives the card challenge from the next value of the sequence counter and the AID that the host selected, with the
-     * static Key-ENC: a host that knows the keys can compute a session ahead, and no challenge comes twice.
+     * Runs BEGIN R-MAC SESSION: responses are protected from the next command on.
      *
-     * <p>Spec: Amendment D clause 6.2.2.1.
+     * <p>Spec: GP Card 2.3.1 clause E.5.3; GP Amendment D clause 7.1.3.
      */
-    private void pseudoRandomChallenge(KeySlot enc, short size, short challenge) {
-        if (enc.isCounterExhausted()) {
+    short beginResponses(byte[] buffer, byte p1, byte p2, short data, short end) {
+        Session session = established();
+        if (session == null || !hasResponses(session)
+                || session.isResponseSession() || (session.level() & Session.R_MAC) != 0) {
             ISOException.throwIt(Gp.SW_CONDITIONS);
         }
-        enc.incrementCounter(scratch, CONTEXT);
-        short end = Open.getSelectedAid(scratch, (short) (CONTEXT + KeySlot.COUNTER_SIZE));
-        crypto.derive(keys.values(), enc.offset, enc.length, Scp03Crypto.DERIVE_CARD_CHALLENGE, size, scratch, CONTEXT,
-                (short) (end - CONTEXT), scratch, challenge);
-    }
-
-    /** Spec: Amendment D clause 7.1.2. Whatever is wrong ends the session; wrong cryptograms and MACs are counted. */
-    private short externalAuthenticate(APDU apdu, Scp03Session session) {
-        byte[] buffer = apdu.getBuffer();
-        short lc = apdu.setIncomingAndReceive();
-        short data = apdu.getOffsetCdata();
-        byte level = buffer[ISO7816.OFFSET_P1];
-        short status = 0;
-        if (!session.isInitialized()) {
-            status = Gp.SW_CONDITIONS;
-        } else if (!Apdus.isSecured(buffer[ISO7816.OFFSET_CLA])) {
-            status = Gp.SW_CLA_NOT_SUPPORTED;
-        } else if (buffer[ISO7816.OFFSET_P2] != 0 || !isLevel(level)) {
-            status = Gp.SW_INCORRECT_P1P2;
-        } else if (lc != (short) (session.size() << 1)) {
-            status = Gp.SW_WRONG_LENGTH;
+        boolean isScp02 = session.protocol() == Protocols.SCP02;
+        boolean known = p1 == Session.R_MAC || p1 == 0 && isScp02
+                || p1 == (Session.R_MAC | Session.R_ENCRYPTION) && !isScp02
+                        && (protocols.scp03() & Protocols.I03_R_ENCRYPTION) != 0
+                        && (session.level() & Session.C_DECRYPTION) != 0;
+        if (!known || p2 != BEGIN) {
+            ISOException.throwIt(Gp.SW_INCORRECT_P1P2);
         }
-        if (status != 0) {
-            session.end();
-            ISOException.throwIt(status);
+        if (data != end && ((short) (end - data) != (short) (1 + (short) (buffer[data] & 0xFF))
+                || (short) (end - data) > (short) (1 + MOST_CHALLENGE))) {
+            ISOException.throwIt(Gp.SW_WRONG_DATA);
         }
-        KeySlot enc = session.keySet();
-        // Counted before the comparison, so that cutting the power saves no attempt.
-        Protocols.countFailure(enc);
-        if (!session.isHostCryptogram(buffer, data)) {
-            session.end();
-            ISOException.throwIt(Gp.SW_AUTHENTICATION_FAILED);
-        }
-        if (!session.isFirstMac(buffer, data, (short) (data + lc))) {
-            session.end();
-            ISOException.throwIt(Gp.SW_SECURITY_STATUS);
-        }
-        enc.failures = 0;
-        session.authenticated(level);
+        messaging(session).beginResponses(session, p1);
         return 0;
     }
 
-    /** Tells whether a session may have a security level: one of Amendment D table 7-3, within the i parameter. */
-    private boolean isLevel(byte level) {
-        switch (level) {
-            case 0:
-            case Scp03Session.C_MAC:
-            case Scp03Session.C_MAC | Scp03Session.C_DECRYPTION:
-                return true;
-            case Scp03Session.C_MAC | Scp03Session.R_MAC:
-            case Scp03Session.C_MAC | Scp03Session.C_DECRYPTION | Scp03Session.R_MAC:
-                return (options & Protocols.I03_R_MAC) != 0;
-            case Scp03Session.C_MAC | Scp03Session.C_DECRYPTION | Scp03Session.R_MAC | Scp03Session.R_ENCRYPTION:
-                return (options & Protocols.I03_R_ENCRYPTION) != 0;
+    private boolean hasResponses(Session session) {
+        switch (session.protocol()) {
+            case Protocols.SCP02:
+                return (protocols.scp02() & Protocols.I02_R_MAC) != 0;
+            case Protocols.SCP03:
+                return (protocols.scp03() & Protocols.I03_R_MAC) != 0;
             default:
-                return false;
+                return false; // SCP11's level is agreed upon with its keys
         }
+    }
+
+    /** Runs END R-MAC SESSION: its response is protected, and with P2 03 it is the last. Spec: clause E.5.4. */
+    short endResponses(byte p1, byte p2) {
+        Session session = established();
+        if (session == null || !session.isResponseSession()) {
+            ISOException.throwIt(Gp.SW_CONDITIONS);
+        }
+        if (p1 != 0 || p2 != RETURN && p2 != END) {
+            ISOException.throwIt(Gp.SW_INCORRECT_P1P2);
+        }
+        messaging(session).endResponses(session, p2 == END);
+        return 0;
     }
 
     /** Returns the secure channel that has a session for the current selection when this one has none, or null. */
@@ -289,36 +233,43 @@ final class SecureChannelService implements SecureChannel {
     /** {@inheritDoc} The status word belongs to the response and ends it, in and out. */
     @Override
     public short wrap(byte[] buffer, short offset, short length) {
-        Scp03Session session = authenticated();
+        Session session = established();
         if (session != null) {
-            return session.wrap(buffer, offset, length);
+            return messaging(session).wrap(session, buffer, offset, length);
         }
         SecureChannel other = other();
         return other == null ? length : other.wrap(buffer, offset, length);
     }
 
-    /** {@inheritDoc} Without a session every secured command is refused: 6982. */
+    /** {@inheritDoc} Without a session every secured command is refused: 6982; but it may begin one of SCP02. */
     @Override
     public short unwrap(byte[] buffer, short offset, short length) {
-        Scp03Session session = authenticated();
+        Session session = established();
         if (session != null) {
-            return session.unwrap(buffer, offset, length);
+            return messaging(session).unwrap(session, buffer, offset, length);
         }
         SecureChannel other = other();
-        if (other == null) {
-            if (Apdus.isSecured(buffer[offset])) {
-                ISOException.throwIt(Gp.SW_SECURITY_STATUS);
-            }
+        if (other != null) {
+            return other.unwrap(buffer, offset, length);
+        }
+        if (!Apdus.isSecured(buffer[offset])) {
             return length;
         }
-        return other.unwrap(buffer, offset, length);
+        if (!scp02Initiation.isImplicit()) {
+            ISOException.throwIt(Gp.SW_SECURITY_STATUS);
+        }
+        requireUnlocked();
+        resetSecurity();
+        session = room();
+        Open.getSelection(selection, (short) 0);
+        return scp02Initiation.begin(session, scp02Messaging, selection, (short) 0, buffer, offset, length);
     }
 
     @Override
     public short decryptData(byte[] buffer, short offset, short length) {
-        Scp03Session session = authenticated();
+        Session session = established();
         if (session != null) {
-            return session.sensitive(Cipher.MODE_DECRYPT, buffer, offset, length);
+            return messaging(session).sensitive(session, Cipher.MODE_DECRYPT, buffer, offset, length);
         }
         SecureChannel other = other();
         if (other == null) {
@@ -329,9 +280,9 @@ final class SecureChannelService implements SecureChannel {
 
     @Override
     public short encryptData(byte[] buffer, short offset, short length) {
-        Scp03Session session = authenticated();
+        Session session = established();
         if (session != null) {
-            return session.sensitive(Cipher.MODE_ENCRYPT, buffer, offset, length);
+            return messaging(session).sensitive(session, Cipher.MODE_ENCRYPT, buffer, offset, length);
         }
         SecureChannel other = other();
         if (other == null) {
@@ -343,7 +294,7 @@ final class SecureChannelService implements SecureChannel {
     /** Ends the session of the current selection, here or in the domain above. */
     @Override
     public void resetSecurity() {
-        Scp03Session session = current();
+        Session session = current();
         if (session != null) {
             session.end();
         }
@@ -355,9 +306,9 @@ final class SecureChannelService implements SecureChannel {
 
     @Override
     public byte getSecurityLevel() {
-        Scp03Session session = authenticated();
+        Session session = established();
         if (session != null) {
-            return (byte) (AUTHENTICATED | session.level());
+            return (byte) (session.authentication() | session.level());
         }
         SecureChannel above = above();
         return above == null ? NO_SECURITY_LEVEL : above.getSecurityLevel();

@@ -201,17 +201,34 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
             at += apdu.receiveBytes(at);
         }
         boolean secured = Apdus.isSecured(buffer[ISO7816.OFFSET_CLA]);
-        // What GET DATA tells is public: unsecured it is answered in and out of a session, and leaves one alone.
-        if (secured || ins != Gp.INS_GET_DATA) {
+        // What GET DATA tells is public: unsecured it is answered in and out of a session, and leaves one alone, unless
+        // that one protects responses to unsecured commands.
+        boolean isProtected = secured || channel.isForResponsesAlone();
+        if (isProtected || ins != Gp.INS_GET_DATA) {
             length = channel.unwrap(buffer, (short) 0, length);
-            if (!secured || (channel.getSecurityLevel() & SecureChannel.C_MAC) == 0) {
-                ISOException.throwIt(Gp.SW_SECURITY_STATUS);
-            }
+            requireSession(ins, secured);
         }
         requireCardState(ins, buffer[ISO7816.OFFSET_P1]);
         requireOwnSession(ins);
         length = dispatch(buffer, ins, data, (short) (length - data));
-        send(apdu, secured, length, ins == Gp.INS_GET_STATUS && report.hasMore() ? Gp.SW_MORE_DATA : ISO7816.SW_NO_ERROR);
+        send(apdu, isProtected, length,
+                ins == Gp.INS_GET_STATUS && report.hasMore() ? Gp.SW_MORE_DATA : ISO7816.SW_NO_ERROR);
+    }
+
+    /**
+     * Refuses a command that changes anything or tells of other applications unless it is secured, and its host
+     * authenticated: of SCP11b's is not known who he is.
+     *
+     * <p>Spec: clauses 10.6, E.5.3.1; Amendment F clause 4.7.
+     */
+    private void requireSession(byte ins, boolean secured) {
+        if (ins == Gp.INS_GET_DATA || ins == Gp.INS_BEGIN_R_MAC_SESSION || ins == Gp.INS_END_R_MAC_SESSION) {
+            return;
+        }
+        byte level = channel.getSecurityLevel();
+        if (!secured || (level & SecureChannel.C_MAC) == 0 || (level & SecureChannel.AUTHENTICATED) == 0) {
+            ISOException.throwIt(Gp.SW_SECURITY_STATUS);
+        }
     }
 
     private static boolean isKnown(byte ins) {
@@ -224,6 +241,8 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
             case Gp.INS_DELETE:
             case Gp.INS_INSTALL:
             case Gp.INS_LOAD:
+            case Gp.INS_BEGIN_R_MAC_SESSION:
+            case Gp.INS_END_R_MAC_SESSION:
                 return true;
             default:
                 return false;
@@ -266,6 +285,10 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
                         : content.delete(buffer, p1, p2, data, end, response);
             case Gp.INS_INSTALL:
                 return content.install(buffer, p1, p2, data, end, response);
+            case Gp.INS_BEGIN_R_MAC_SESSION:
+                return channel.beginResponses(buffer, p1, p2, data, end);
+            case Gp.INS_END_R_MAC_SESSION:
+                return channel.endResponses(p1, p2);
             case Gp.INS_LOAD:
                 return content.load(buffer, p1, p2, data, end, response);
             default:

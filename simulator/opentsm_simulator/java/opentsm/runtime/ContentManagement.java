@@ -327,7 +327,8 @@ final class ContentManagement {
         Installer(ApplicationEntry entry, byte[] parameters) {
             this.entry = entry;
             array = new byte[1 + entry.name.length + 4 + 1 + parameters.length];
-            Sw.require(array.length <= 127, Sw.WRONG_DATA);
+            // JC API, Applet.install: at most 127 bytes; a card being made brings key sets with them.
+            Sw.require(array.length <= (card.manufacturing ? 255 : 127), Sw.WRONG_DATA);
             array[0] = (byte) entry.name.length;
             System.arraycopy(entry.name, 0, array, 1, entry.name.length);
             int at = 1 + entry.name.length;

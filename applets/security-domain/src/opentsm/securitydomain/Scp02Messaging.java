@@ -1,0 +1,194 @@
+package opentsm.securitydomain;
+
+import javacard.framework.ISO7816;
+import javacard.framework.ISOException;
+import javacard.framework.Util;
+import javacardx.crypto.Cipher;
+
+/**
+ * Secure messaging of SCP02, as the i parameter has it.
+ *
+ * <p>The C-MAC is of the plain command, on the APDU as it is (i bit 02), or with secure messaging in CLA and the MAC's
+ * length in Lc; the MAC before is its ICV, encrypted with i bit 10. The R-MAC is of the command without C-MAC and the
+ * response.
+ *
+ * <p>Spec: GP Card 2.3.1 clauses E.4.3 to E.4.7.
+ */
+final class Scp02Messaging extends Messaging {
+    private static final short HEADER = 5;
+    private static final short MAC_SIZE = 8;
+
+    /** Room for the ICV, behind that of a header. */
+    private static final short ICV = (short) (Session.SCRATCH + 8);
+
+    private final Scp02Crypto crypto;
+    private final byte options;
+
+    Scp02Messaging(Scp02Crypto crypto, byte options) {
+        this.crypto = crypto;
+        this.options = options;
+    }
+
+    @Override
+    boolean isFirstMac(Session session, byte[] buffer, short header, short length) {
+        return header == HEADER && isMac(session, buffer, (short) 0, (short) (length - header - MAC_SIZE), (short) 0);
+    }
+
+    /** Makes R-MACs begin behind EXTERNAL AUTHENTICATE, when its level has them; its C-MAC is the first ICV. */
+    static void startResponses(Session session) {
+        if ((session.level() & Session.R_MAC) != 0) {
+            begin(session, Session.R_MACS_SENT);
+        }
+    }
+
+    private static void begin(Session session, byte mode) {
+        byte[] ram = session.ram;
+        ram[Session.NEXT_R_MAC_MODE] = mode;
+        Util.arrayCopyNonAtomic(ram, Session.CHAIN, ram, Session.LAST_R_MAC, MAC_SIZE);
+    }
+
+    /** {@inheritDoc} At level 00 R-MACs are computed and chained, but sent with END R-MAC SESSION alone. */
+    @Override
+    void beginResponses(Session session, byte level) {
+        session.ram[Session.NEXT_LEVEL] = (byte) (session.level() | level);
+        begin(session, level == 0 ? Session.R_MACS_KEPT : Session.R_MACS_SENT);
+    }
+
+    @Override
+    void endResponses(Session session, boolean end) {
+        session.ram[Session.R_MAC_MODE] = Session.R_MACS_SENT;
+        if (end) {
+            session.ram[Session.NEXT_LEVEL] = session.ram[Session.FIRST_LEVEL];
+            session.ram[Session.NEXT_R_MAC_MODE] = 0;
+        }
+    }
+
+    @Override
+    short unwrap(Session session, byte[] buffer, short offset, short length) {
+        session.step();
+        boolean secured = Apdus.isSecured(buffer[offset]);
+        if (secured != ((session.level() & Session.C_MAC) != 0)) {
+            session.fail();
+        }
+        short header = header(buffer, offset, length);
+        short dataLength = (short) (length - HEADER);
+        if (header != HEADER) {
+            session.fail(); // E.4.4 knows one byte of Lc
+        }
+        if (secured) {
+            dataLength = verify(session, buffer, offset, dataLength);
+            buffer[offset] = Apdus.withoutSecurity(buffer[offset]);
+            buffer[(short) (offset + ISO7816.OFFSET_LC)] = (byte) dataLength;
+        }
+        session.ram[Session.R_PARTIAL_LENGTH] = -1;
+        if (session.ram[Session.R_MAC_MODE] != 0) {
+            takeCommand(session, buffer, offset, dataLength);
+        }
+        return (short) (HEADER + dataLength);
+    }
+
+    /** Verifies and decrypts; returns the length of the plain data. */
+    private short verify(Session session, byte[] buffer, short offset, short dataLength) {
+        dataLength -= MAC_SIZE;
+        if (dataLength < 0) {
+            session.fail();
+        }
+        short plain = dataLength;
+        if ((session.level() & Session.C_DECRYPTION) != 0 && dataLength > 0) {
+            plain = decrypt(session, buffer, (short) (offset + HEADER), dataLength);
+        }
+        if (!isMac(session, buffer, offset, plain, (short) (dataLength - plain))) {
+            session.fail();
+        }
+        return plain;
+    }
+
+    private short decrypt(Session session, byte[] buffer, short offset, short length) {
+        if ((short) (length & 7) != 0) {
+            session.fail();
+        }
+        crypto.cbc(Cipher.MODE_DECRYPT, session.ram, Session.S_ENC, buffer, offset, length);
+        short end = (short) (offset + length - 1);
+        short first = (short) (offset + length - Scp02Crypto.BLOCK);
+        while (end > first && buffer[end] == 0) {
+            end--;
+        }
+        if (buffer[end] != (byte) 0x80) {
+            session.fail();
+        }
+        return (short) (end - offset);
+    }
+
+    /**
+     * Computes the C-MAC over header and plain data, compares it with what stands behind them and the padding, and on
+     * success makes it the next ICV.
+     */
+    private boolean isMac(Session session, byte[] buffer, short offset, short dataLength, short padding) {
+        byte[] ram = session.ram;
+        boolean unmodified = (options & Protocols.I02_UNMODIFIED) != 0;
+        byte cla = (byte) (buffer[offset] & 0x80);
+        Util.arrayCopyNonAtomic(ram, Session.CHAIN, ram, ICV, MAC_SIZE);
+        if ((options & Protocols.I02_ICV_ENCRYPTION) != 0 && ram[Session.CHAINED] != 0) {
+            crypto.encryptSingle(ram, Session.S_MAC, ram, ICV);
+        }
+        Util.arrayCopyNonAtomic(buffer, offset, ram, Session.SCRATCH, HEADER);
+        ram[Session.SCRATCH] = unmodified ? cla : (byte) (cla | 0x04);
+        ram[(short) (Session.SCRATCH + ISO7816.OFFSET_LC)] = (byte) (dataLength + (unmodified ? 0 : MAC_SIZE));
+        crypto.macBegin(ram, ICV);
+        crypto.macUpdate(ram, Session.S_MAC, ram, Session.SCRATCH, HEADER);
+        crypto.macUpdate(ram, Session.S_MAC, buffer, (short) (offset + HEADER), dataLength);
+        crypto.macFinish(ram, Session.S_MAC, ram, Session.SCRATCH);
+        if (!equal(ram, Session.SCRATCH, buffer, (short) (offset + HEADER + dataLength + padding), MAC_SIZE)) {
+            return false;
+        }
+        Util.arrayCopyNonAtomic(ram, Session.SCRATCH, ram, Session.CHAIN, MAC_SIZE);
+        ram[Session.CHAINED] = 1;
+        return true;
+    }
+
+    /** Adds the command, as the host had it before securing it, to the R-MAC; in cases 1 and 2 Lc is 00. */
+    private void takeCommand(Session session, byte[] buffer, short offset, short dataLength) {
+        byte[] ram = session.ram;
+        Util.arrayCopyNonAtomic(buffer, offset, ram, Session.SCRATCH, HEADER);
+        ram[Session.SCRATCH] = (byte) (buffer[offset] & 0x80);
+        ram[(short) (Session.SCRATCH + ISO7816.OFFSET_LC)] = (byte) dataLength;
+        crypto.macBegin(ram, Session.LAST_R_MAC);
+        crypto.macUpdate(ram, Session.S_RMAC, ram, Session.SCRATCH, HEADER);
+        crypto.macUpdate(ram, Session.S_RMAC, buffer, (short) (offset + HEADER), dataLength);
+        ram[Session.R_PARTIAL_LENGTH] = crypto.macSuspend(ram, Session.R_STATE);
+    }
+
+    @Override
+    short wrap(Session session, byte[] buffer, short offset, short length) {
+        byte[] ram = session.ram;
+        short dataLength = (short) (length - 2);
+        short status = Util.getShort(buffer, (short) (offset + dataLength));
+        if (!Apdus.isProtected(status)) {
+            Util.setShort(buffer, offset, status);
+            return 2;
+        }
+        if (ram[Session.R_MAC_MODE] == 0 || ram[Session.R_PARTIAL_LENGTH] < 0) {
+            return length;
+        }
+        crypto.macResume(ram, Session.R_STATE, ram[Session.R_PARTIAL_LENGTH]);
+        crypto.macUpdate(ram, Session.S_RMAC, (byte) dataLength);
+        crypto.macUpdate(ram, Session.S_RMAC, buffer, offset, length);
+        crypto.macFinish(ram, Session.S_RMAC, ram, Session.LAST_R_MAC);
+        if (ram[Session.R_MAC_MODE] == Session.R_MACS_SENT) {
+            Util.arrayCopyNonAtomic(ram, Session.LAST_R_MAC, buffer, (short) (offset + dataLength), MAC_SIZE);
+            dataLength += MAC_SIZE;
+        }
+        Util.setShort(buffer, (short) (offset + dataLength), status);
+        return (short) (dataLength + 2);
+    }
+
+    /** {@inheritDoc} Triple DES in ECB mode with the session's data encryption key. */
+    @Override
+    short sensitive(Session session, byte mode, byte[] buffer, short offset, short length) {
+        if (length == 0 || (short) (length & 7) != 0) {
+            ISOException.throwIt(Gp.SW_WRONG_DATA);
+        }
+        crypto.ecb(mode, session.ram, Session.DEK, buffer, offset, length);
+        return length;
+    }
+}
