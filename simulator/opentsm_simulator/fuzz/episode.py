@@ -81,9 +81,9 @@ class Episode:
         self._se = VirtualSe.create(self.profile, se_id=f"fuzz-{self.number}")
         self._issuer = next(instance for instance in self.profile.instances if instance.domain is None)
         self._domains = {
-            bytes.fromhex(instance.aid): self.profile.key_sets()[instance.keys]
+            bytes.fromhex(instance.aid): self.profile.key_sets()[instance.key_names[0]]
             for instance in self.profile.instances
-            if instance.keys is not None
+            if instance.key_names
         }
         self._source = CommandSource(self._random, self._aids())
         self._trail: deque[str] = deque(maxlen=_KEPT)
