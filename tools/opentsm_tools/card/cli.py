@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "personalize": (f"{_HERE}.personalizing:personalize", "Store data from files."),
     "extradite": (f"{_HERE}.content:extradite", "Hand an application over to another security domain."),
     "registry-update": (f"{_HERE}.content:registry_update", "Change privileges, owner or implicit selection."),
+    "apply": (f"{_HERE}.apply:apply", "Bring a card into the state that a file declares."),
     "send": (f"{_HERE}.scripts:send", "Send APDUs, or a script with expectations."),
     "shell": (f"{_HERE}.shell:shell", "Work at one card with every subcommand."),
     "profiles": (f"{_HERE}.profiles:profiles", "Show what is publicly known of real cards."),

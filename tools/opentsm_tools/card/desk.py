@@ -189,6 +189,15 @@ class Desk:
 
     # Keys.
 
+    def key_source(self) -> KeySource:
+        """Return the keys that the options declare, for a command that opens the secure channel itself.
+
+        Raises:
+            ProtocolError, StorageError: they can't be had.
+            click.UsageError: none, or several sources are named.
+        """
+        return self._keys()
+
     def _keys(self) -> KeySource:
         """Return the keys that were declared; a virtual SE's are its profile's when nothing is.
 

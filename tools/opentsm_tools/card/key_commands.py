@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from opentsm_tools.card.channels import Offer
     from opentsm_tools.card.manager import CardManager
 
-__all__ = ["check", "delete_keys", "keys", "list_keys", "put", "rotate"]
+__all__ = ["check", "delete_keys", "keys", "list_keys", "put", "rotate", "send_keys"]
 
 _HERE: Final = "opentsm_tools.card.key_commands"
 _COMMANDS: Final = {
@@ -182,7 +182,7 @@ def _keep(path: Path, version: int, made: bytes) -> None:
         raise StorageError(f"{path}: {error.strerror}") from error
 
 
-def _send_keys(card: CardManager, material: Material, replaces: int) -> KeySet:
+def send_keys(card: CardManager, material: Material, replaces: int) -> KeySet:
     """Send PUT KEY for a whole set and check what the card answers.
 
     Raises:
@@ -225,7 +225,7 @@ def put(ctx: click.Context, /, *, replace: str | None, **options: Any) -> None: 
     with desk.card() as card:
         if _is_issuer(card):
             desk.confirm(card, "change the keys of the issuer security domain")
-        new = _send_keys(card, _new_material(**options), replaces)
+        new = send_keys(card, _new_material(**options), replaces)
     values = [hexed(value) for value in new.check_values]
     desk.emit(
         {"key_version": new.version, "replaces": replaces, "algorithm": new.algorithm, "check_values": values},
@@ -253,7 +253,7 @@ def rotate(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - see
         if _is_issuer(card):
             desk.confirm(card, "change the keys of the issuer security domain")
         material = _new_material(**options)
-        new = _send_keys(card, material, 0)
+        new = send_keys(card, material, 0)
         if card.selected is not None:
             card.select(card.selected)
         card.authenticate(Known(new, material.origin))

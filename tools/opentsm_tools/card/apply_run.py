@@ -1,0 +1,318 @@
+"""Bring a card into the state of a `card.toml`: look, plan, do, look again.
+
+Nothing is kept between two runs. Each begins by reading the card, so whatever cut the last one off, on either side of
+the card's answer, the next one goes on from where the card is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from opentsm_card.configurations import Role, configuration
+from opentsm_card.delete import DeleteKey
+from opentsm_card.errors import CardError, OpenTsmError, ProtocolError, SecureChannelError
+from opentsm_card.get_data import DataTag
+from opentsm_card.install import (
+    InstallForExtradition,
+    InstallForInstall,
+    InstallForLoad,
+    InstallForMakeSelectable,
+    InstallForRegistryUpdate,
+)
+from opentsm_card.lifecycle import CardState
+from opentsm_card.load import load_blocks, load_file
+from opentsm_card.plan import (
+    LoadPackage,
+    PlanError,
+    PutKeySet,
+    PutTemporaryKeys,
+    Refusal,
+    SecureElement,
+    diff,
+    plan,
+)
+from opentsm_card.privileges import Privilege
+from opentsm_card.set_status import SetStatus, StatusType
+from opentsm_tools.card.apply_words import bytes_to_load, describe_command
+from opentsm_tools.card.key_commands import send_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from opentsm_card.aid import Aid
+    from opentsm_card.plan import Block, Difference, PlannedCommand, Wanted
+    from opentsm_card.registry import Registry
+    from opentsm_tools.card.apply_wanted import Content
+    from opentsm_tools.card.desk import Desk
+    from opentsm_tools.card.key_sources import KeySource, Material
+    from opentsm_tools.card.manager import CardManager
+
+__all__ = ["Applier", "Look"]
+
+# The card's owner may give whatever the specification defines.
+_ALL: Final = Privilege(0xFFFFF0)
+# A plan ends behind a command whose effect only the card knows, so that several may follow one another.
+_MAX_PLANS: Final = 16
+_IRREVERSIBLE: Final = frozenset({CardState.INITIALIZED, CardState.SECURED, CardState.TERMINATED})
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at the card found.
+
+    Args:
+        registry: complete.
+        key_versions: of the key sets of each security domain that told.
+        free_bytes: of persistent memory; None where the card does not say.
+        element: the card as the planner knows it.
+        wanted: the state wanted.
+    """
+
+    registry: Registry
+    key_versions: Mapping[Aid, frozenset[int]]
+    free_bytes: int | None
+    element: SecureElement
+    wanted: Wanted
+
+    def plan(self) -> tuple[Block, ...]:
+        """Return the commands that are still needed.
+
+        Raises:
+            PlanError: the card can't be brought there; also when there is not room enough for what is to be loaded.
+        """
+        blocks = plan(self.element, self.registry, self.wanted, self.key_versions)
+        size = bytes_to_load(blocks)
+        frees = any(
+            describe_command(command, block.target)[0] == "delete" for block in blocks for command in block.commands
+        )
+        if self.free_bytes is not None and size > self.free_bytes and not frees:
+            why = f"{size:,} bytes are to be loaded, and {self.free_bytes:,} are free: delete something ([[absent]])"
+            raise PlanError(Refusal.ROOM, why)
+        return blocks
+
+    def differences(self) -> tuple[Difference, ...]:
+        """Return what is not as wanted."""
+        return diff(self.element, self.registry, self.wanted, self.key_versions)
+
+
+class Applier:
+    """One run of `apply` on one card.
+
+    Args:
+        desk: options and output.
+        card: open; its issuer security domain is selected here.
+        content: the wanted content.
+
+    Raises:
+        RefusedError: there is no issuer security domain to select.
+        ProtocolError: it does not say its AID.
+    """
+
+    def __init__(self, desk: Desk, card: CardManager, content: Content) -> None:
+        self._desk = desk
+        self._card = card
+        self._content = content
+        card.select()
+        if card.selected is None:
+            raise ProtocolError("the card does not say the AID of its issuer security domain when that is selected")
+        self.issuer = card.selected
+        self._home = desk.options.sd or self.issuer
+        self._home_source: KeySource | None = None
+        self._opened: tuple[Aid, Aid, int | None] | None = None
+        self.done = 0
+
+    # Looking.
+
+    def look(self) -> Look:
+        """Read the card: key information, registry, free memory; leaves a secure channel open."""
+        versions = self._key_versions()
+        card, home = self._card, self._home
+        self._open_home(versions.get(home))
+        told = card.key_information()
+        if told is not None:
+            versions[home] = frozenset(key.version for key in told)
+        registry = self._registry()
+        content = self._content
+        element = self._element(versions)
+        return Look(registry, versions, self._free_bytes(), element, content.wanted(self.issuer, registry, versions))
+
+    def _key_versions(self) -> dict[Aid, frozenset[int]]:
+        """Ask each security domain with declared keys for its key information, in the clear."""
+        found: dict[Aid, frozenset[int]] = {}
+        owners = [aid or self.issuer for aid, _ in self._content.keys]
+        for aid in dict.fromkeys((*owners, self._home)):
+            try:
+                self._select(aid)
+            except CardError:
+                continue  # not there yet, or locked
+            told = self._card.key_information()
+            if told is not None:
+                found[aid] = frozenset(key.version for key in told)
+        return found
+
+    def _open_home(self, versions: frozenset[int] | None) -> None:
+        """Open the security domain that lists the card: with declared keys that it has, else those of the options."""
+        self._select(self._home)
+        declared = self._declared(self._home)
+        there = [version for version in declared if versions is not None and version in versions]
+        source: KeySource = declared[there[-1]] if there else self._desk.key_source()
+        self._authenticate(source)
+        self._home_source = source
+        self._opened = (self._home, self._home, None)
+
+    def _declared(self, domain: Aid) -> dict[int, Material]:
+        owner = None if domain == self.issuer else domain
+        return {version: keys for (aid, version), keys in self._content.keys.items() if aid == owner}
+
+    def _registry(self) -> Registry:
+        registry = self._card.registry()
+        if registry.complete:
+            return registry
+        # Many cards say so by 6A88, which comes without a MAC. To believe it wrongly costs a command that is refused.
+        self._desk.note("the card says that one of its lists is empty, by a status word alone; taken as empty")
+        return replace(registry, complete=True)
+
+    def _free_bytes(self) -> int | None:
+        raw = self._card.get_data(DataTag.EXTENDED_CARD_RESOURCES)
+        if raw is None:
+            return None
+        from opentsm_card.card_resources import CardResources  # noqa: PLC0415 - few cards tell
+
+        try:
+            return CardResources.parse(raw).free_nonvolatile_bytes
+        except ProtocolError:
+            return None
+
+    def _element(self, versions: Mapping[Aid, frozenset[int]]) -> SecureElement:
+        entry = self._content.document.card
+        table = configuration(entry.configuration)
+        if (entry.central_sd is None) == (Role.CENTRAL in table.domains):
+            need = "needs" if entry.central_sd is None else "has no"
+            raise ProtocolError(f"{self._content.path}: card: configuration {table.name} {need} central_sd")
+        keys = {}
+        for domain in {aid or self.issuer for aid, _ in self._content.keys}:
+            there = [version for version in self._declared(domain) if version in versions.get(domain, frozenset())]
+            if there:
+                keys[domain] = there[-1]
+        offer = self._card.offer
+        assert offer is not None, "the secure channel is open"
+        keys[self._home] = offer.key_version
+        return SecureElement(
+            table,
+            self.issuer,
+            entry.central_sd or self.issuer,
+            keys,
+            entry.sd_package,
+            entry.sd_module,
+            frozenset(entry.packages),
+            grants=_ALL,
+        )
+
+    # Doing.
+
+    def run(self, look: Look) -> Look:
+        """Do all that is wanted, and return the last look, at which there was nothing left to do.
+
+        Raises:
+            PlanError: it can't be done, or does not come about.
+            OpenTsmError: the card or the link failed; the next run goes on from there.
+        """
+        for _ in range(_MAX_PLANS):
+            blocks = look.plan()
+            if not blocks:
+                return look
+            self._confirm(blocks, look)
+            total = sum(len(block.commands) for block in blocks)
+            number = 0
+            for block in blocks:
+                for command in block.commands:
+                    number += 1
+                    verb, aid, details = describe_command(command, block.target)
+                    words = " ".join(word for word in (verb, str(aid or ""), details and f"({details})") if word)
+                    self._desk.note(f"[{number}/{total}] {words}")
+                    self._open(block, look)
+                    self._do(command, block, words)
+                    self.done += 1
+            if any(_ends_the_card(command) for block in blocks for command in block.commands):
+                return look
+            look = self.look()
+        left = "; ".join(map(str, look.differences()))
+        raise OpenTsmError(f"the card does not come into the wanted state: {left}")
+
+    def _confirm(self, blocks: Sequence[Block], look: Look) -> None:
+        """Refuse what needs tokens, and have a person confirm what can't be undone."""
+        locked = look.registry.isd is not None and look.registry.isd.state == CardState.CARD_LOCKED
+        for block in blocks:
+            if block.tokens:
+                wanted = [describe_command(block.commands[at], block.target) for at in sorted(block.tokens)]
+                listed = ", ".join(f"{verb} {aid}" for verb, aid, _ in wanted)
+                why = f"it manages by delegation, and there are no tokens for: {listed}"
+                raise PlanError(Refusal.PRIVILEGE, why, security_domain=block.target)
+            for command in block.commands:
+                if isinstance(command, DeleteKey) and block.target == self.issuer:
+                    version = f"{command.key_version or 0:02X}"
+                    self._desk.confirm(self._card, f"delete key version {version} of the issuer security domain")
+                elif isinstance(command, SetStatus) and command.status_type is StatusType.CARD:
+                    state = CardState(command.state)
+                    if state in _IRREVERSIBLE and not (locked and state is CardState.SECURED):
+                        self._desk.confirm(self._card, f"bring the card into {state.name}, from where none leads back")
+
+    def _open(self, block: Block, look: Look) -> None:
+        """Select a block's security domain and open a secure channel, unless that is how things are."""
+        where = (block.target, block.via, block.key_version)
+        if self._opened == where and self._card.authenticated:
+            return
+        self._select(block.target)
+        version = look.element.keys.get(block.via) if block.key_version is None else block.key_version
+        if block.via == self._home and block.key_version is None:
+            source = self._home_source
+        else:
+            source = None if version is None else self._declared(block.via).get(version)
+        if source is None:
+            raise SecureChannelError(f"security domain {block.via}: no keys of version {version} are declared")
+        self._authenticate(source)
+        self._opened = where
+
+    def _select(self, aid: Aid) -> None:
+        self._opened = None
+        self._card.select(aid)
+
+    def _authenticate(self, source: KeySource) -> None:
+        self._card.authenticate(source)
+
+    def _do(self, command: PlannedCommand, block: Block, what: str) -> None:
+        match command:
+            case LoadPackage():
+                self._load(command)
+            case PutTemporaryKeys() | PutKeySet():
+                self._put_keys(block.target, command.version)
+            case (
+                InstallForInstall() | InstallForMakeSelectable() | InstallForExtradition() | InstallForRegistryUpdate()
+            ):
+                self._card.install(command, what)
+            case _:
+                self._card.require(command, what)
+
+    def _load(self, command: LoadPackage) -> None:
+        card = self._card
+        package = self._content.packages[command.package]
+        announce = InstallForLoad(command.package, command.security_domain, command.hash, token=command.token)
+        card.install(announce, f"load {command.package}")
+        blocks = load_blocks(load_file(package.block), card.max_data_bytes)
+        for block in blocks:
+            card.require(block, f"LOAD block {block.block_number + 1} of {len(blocks)}")
+
+    def _put_keys(self, domain: Aid, version: int) -> None:
+        material = self._declared(domain).get(version)
+        if material is None:
+            raise SecureChannelError(f"security domain {domain}: no keys of version {version:02X} are declared")
+        send_keys(self._card, material, 0)
+
+
+def _ends_the_card(command: PlannedCommand) -> bool:
+    return (
+        isinstance(command, SetStatus)
+        and command.status_type is StatusType.CARD
+        and command.state == CardState.TERMINATED
+    )
