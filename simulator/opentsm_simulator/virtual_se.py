@@ -14,6 +14,7 @@ import jpype
 
 from opentsm_card import tlv
 from opentsm_card.errors import CardRemovedError, OpenTsmError, ProtocolError
+from opentsm_simulator.atr import historical_bytes, with_historical_bytes
 from opentsm_simulator.profile import Instance, Profile, load_profile
 from opentsm_simulator.runtime import AppletPackage, built_in_packages, card_maker
 
@@ -48,7 +49,7 @@ class VirtualLink:
     runs one command at a time, on the thread that brings it.
     """
 
-    def __init__(self, side: Any, atr: bytes) -> None:  # noqa: ANN401 - Java objects have no Python types
+    def __init__(self, side: Any, atr: Callable[[], bytes]) -> None:  # noqa: ANN401 - Java objects have no Python types
         self._side = side
         self._run: Callable[[bytes], Any] = side.transmit
         self._atr = atr
@@ -69,7 +70,7 @@ class VirtualLink:
         if self._side is None:
             self._removed(b"")
         self._side.reset()
-        return self._atr
+        return self._atr()
 
     def close(self) -> None:
         """Take the power from this interface; safe to call twice."""
@@ -125,7 +126,7 @@ class VirtualSe:
             raise ProtocolError(f"profile {chosen.name} has no keys named {', '.join(sorted(unknown))}")
         key_sets.update(keys or {})
         provisioner = card_maker(_packages(chosen)).begin()
-        provisioner.setKind(chosen.secure_element_value, b"")
+        provisioner.setKind(chosen.secure_element_value, historical_bytes(chosen.atr_bytes))
         for tag, value in _identity(chosen, se_id).items():
             provisioner.setData(tag, value)
         for instance in chosen.instances:
@@ -138,14 +139,14 @@ class VirtualSe:
 
     @property
     def atr(self) -> bytes:
-        """Answer to reset."""
-        return self.profile.atr_bytes
+        """Answer to reset; its historical bytes are those that an application with Card Reset set last."""
+        return with_historical_bytes(self.profile.atr_bytes, bytes(self._card.historicalBytes()))
 
     def link(self, interface: Interface = "contact") -> VirtualLink:
         """Return a fresh link to one interface, which is reset."""
         side = self._card.contact() if interface == "contact" else self._card.contactless()
         side.reset()
-        return VirtualLink(side, self.atr)
+        return VirtualLink(side, lambda: self.atr)
 
     def effects(self) -> list[str]:
         """List what commands left behind on the card since it was made, in order.

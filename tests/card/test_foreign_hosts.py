@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import pytest
 
+from opentsm_card import tlv
+from opentsm_card.aid import Aid
 from opentsm_card.apdu import CommandApdu
+from opentsm_card.privileges import Privilege
 from opentsm_card.scp03 import SecurityLevel
 from opentsm_simulator import VirtualSe
 from sd_host import BANK, CENTRAL, ISD, ISD_KEYS, PPSE, Host, keys
@@ -69,20 +72,22 @@ def test_data_objects_by_class(host: Host, le: str) -> None:
 
 def test_the_privileges_that_hosts_show_can_be_granted(isd: Host) -> None:
     """Card capability information names, for domains (81) and applications (82), nothing that INSTALL refuses."""
-    (data,) = send(isd, "80CA006700")
-    assert data == "6717A00980010381017082010781039EFFB082031E9F3083009000"
-    domain, application = data[30:36], data[40:46]
-    assert (domain, application) == ("9EFFB0", "1E9F30")
-    # GlobalPlatformPro's form of INSTALL [for install and make selectable], privileges in 3 bytes.
-    payment = "0AF06F70656E74736D01010BF06F70656E74736D0101010CF06F70656E74736D0B000101"
-    install = f"{payment}03{application}0AC908500342616E87010100"
-    answer = isd.send(CommandApdu(0x80, 0xE6, 0x0C, 0, bytes.fromhex(install), 256))
-    assert (answer.data, answer.sw) == (b"\0", 0x9000)
-    install = f"07A000000151535008A0000001515350410BF06F70656E74736D0A000103{domain}06C9048102037000"
-    # Card Reset and Final Application are the payment application's now (clauses 6.6.2.3, 6.6.2.10).
-    assert isd.sw(CommandApdu(0x80, 0xE6, 0x0C, 0, bytes.fromhex(install), 256)) == 0x6985
-    install = install.replace("9EFFB0", "9AFDB0")
-    assert isd.sw(CommandApdu(0x80, 0xE6, 0x0C, 0, bytes.fromhex(install), 256)) == 0x9000
+    (item,) = tlv.parse_all(bytes.fromhex(send(isd, "80CA006700")[0])[:-2])
+    for tag, package in (
+        (0x81, "07A000000151535008A0000001515350410BF06F70656E74736D0A0001"),
+        (0x82, "0AF06F70656E74736D01010BF06F70656E74736D0101010CF06F70656E74736D0B000101"),
+    ):
+        shown = int.from_bytes(tlv.find(item.children(), tag) or b"", "big")
+        domain = shown & Privilege.SECURITY_DOMAIN
+        assert bool(domain) == (tag == 0x81)
+        for bit in range(24):
+            privileges = (shown & 1 << bit | domain).to_bytes(3, "big")
+            # GlobalPlatformPro's form of INSTALL [for install and make selectable], privileges in 3 bytes.
+            install = bytes.fromhex(package) + b"\x03" + privileges + bytes.fromhex("02C90000")
+            answer = isd.send(CommandApdu(0x80, 0xE6, 0x0C, 0, install, 256))
+            assert answer.sw == 0x9000, privileges.hex()
+            aid = Aid(install[install.rindex(b"\xf0\x6f") :][: 11 if domain else 12])
+            assert isd.delete(aid) == 0x9000
 
 
 @pytest.mark.parametrize("data", [b"", ISD, PPSE, b"\x01"])

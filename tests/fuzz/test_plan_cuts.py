@@ -203,6 +203,9 @@ def elements(draw: st.DrawFn) -> SecureElement:
     return SecureElement(configuration(name), ISD, central, {central: 0x30}, SD_PACKAGE, SD_MODULE)
 
 
+DOMAIN = Privilege.SECURITY_DOMAIN | Privilege.TRUSTED_PATH
+
+
 @st.composite
 def cards(draw: st.DrawFn) -> ModelCard:
     card = ModelCard(draw(elements()), draw(st.sampled_from([CardState.SECURED] * 6 + [CardState.CARD_LOCKED])))
@@ -212,7 +215,7 @@ def cards(draw: st.DrawFn) -> ModelCard:
         if state is not None:
             locked = draw(st.sampled_from([False, False, False, True]))
             card.objects[aid] = Object(
-                Kind.SECURITY_DOMAIN, centre, state, Privilege.SECURITY_DOMAIN, SD_PACKAGE, None, locked_with_all=locked
+                Kind.SECURITY_DOMAIN, centre, state, DOMAIN, SD_PACKAGE, None, locked_with_all=locked
             )
     owners = [centre, *(aid for aid in DOMAINS if aid in card.objects and card.objects[aid].state == 0x0F)]
     for aid in APPLICATIONS:

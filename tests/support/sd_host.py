@@ -43,6 +43,8 @@ PAYMENT_MODULE: Final = Aid(OWN + bytes.fromhex("010101"))
 PPSE_PACKAGE: Final = Aid(OWN + bytes.fromhex("0102"))
 PPSE: Final = Aid(b"2PAY.SYS.DDF01")
 CRS_PACKAGE: Final = Aid(OWN + bytes.fromhex("0103"))
+CVM_PACKAGE: Final = Aid(OWN + bytes.fromhex("0104"))
+CVM_MODULE: Final = Aid(OWN + bytes.fromhex("010401"))
 CRS: Final = Aid.from_text("A00000015143525300")
 CARD_1: Final = Aid(OWN + bytes.fromhex("0B000101"))
 CARD_2: Final = Aid(OWN + bytes.fromhex("0B000201"))
@@ -50,6 +52,8 @@ CARD_2: Final = Aid(OWN + bytes.fromhex("0B000201"))
 _TEST_KEY: Final = bytes(range(0x40, 0x50))
 ISD_KEYS: Final = KeySet(0x30, _TEST_KEY, _TEST_KEY, _TEST_KEY)
 FULL: Final = SecurityLevel.parse(0x33)
+# What a domain needs to personalize the applications under it (6.6.2, 7.3.3).
+DOMAIN_PRIVILEGES: Final = Privilege.SECURITY_DOMAIN | Privilege.TRUSTED_PATH
 
 
 def keys(version: int, seed: int, size: int = 16) -> KeySet:
@@ -141,7 +145,7 @@ class Host:
         assert entry is not None
         return entry.state
 
-    def new_domain(self, aid: Aid, privileges: Privilege = Privilege.SECURITY_DOMAIN) -> None:
+    def new_domain(self, aid: Aid, privileges: Privilege = DOMAIN_PRIVILEGES) -> None:
         self.done(InstallForInstall(SD_PACKAGE, SD_MODULE, aid, privileges))
 
     def put_keys(self, key_set: KeySet, replaces: int = 0) -> ResponseApdu:

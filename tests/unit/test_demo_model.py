@@ -19,7 +19,7 @@ APP = Aid(bytes.fromhex("F06F70656E74736D0B000101"))
 ACCOUNTS = frozenset({("4111", "301231")})
 
 ISSUER = RegistryEntry(ISD, CardState.SECURED, kind=Kind.ISSUER_SECURITY_DOMAIN)
-DOMAIN = RegistryEntry(SD, 0x0F, Privilege.SECURITY_DOMAIN, ISD, kind=Kind.SECURITY_DOMAIN)
+DOMAIN = RegistryEntry(SD, 0x0F, Privilege.SECURITY_DOMAIN | Privilege.TRUSTED_PATH, ISD, kind=Kind.SECURITY_DOMAIN)
 INSTANCE = RegistryEntry(APP, 0x07, associated_sd=SD, contactless=ContactlessState.ACTIVATED)
 
 

@@ -46,7 +46,7 @@ PACKAGE, MODULE = aid("0101"), aid("010101")
 BANK, TRANSIT = aid("0A0001"), aid("0A0002")
 CARD_1, CARD_2, TICKET = aid("0B000101"), aid("0B000102"), aid("0B000201")
 
-SSD = Privilege.SECURITY_DOMAIN
+SSD = Privilege.SECURITY_DOMAIN | Privilege.TRUSTED_PATH
 EMBEDDED = SecureElement(configuration("embedded"), ISD, ISD, {ISD: 0x30}, SD_PACKAGE, SD_MODULE)
 UICC = SecureElement(
     configuration("uicc"), ISD, CENTRAL, {CENTRAL: 0x30}, SD_PACKAGE, SD_MODULE, packages=frozenset({PACKAGE})

@@ -45,7 +45,7 @@ def test_the_four_configurations_of_the_figures_are_there() -> None:
 def test_privileges_encode_as_the_specification_codes_them() -> None:
     assert configuration("embedded").domains[Role.ISSUER].privilege_bits.encode() == bytes.fromhex("9EFE80")
     assert configuration("uicc").domains[Role.CENTRAL].privilege_bits.encode() == bytes.fromhex("80C000")
-    assert configuration("uicc").domains[Role.PROVIDER].privilege_bits.encode() == bytes.fromhex("800000")
+    assert configuration("uicc").domains[Role.PROVIDER].privilege_bits.encode() == bytes.fromhex("808000")
     third_parties = configuration("uicc-third-parties").domains
     assert third_parties[Role.ISSUER].privilege_bits.encode() == bytes.fromhex("9EDE00")
     assert third_parties[Role.CENTRAL].privilege_bits.encode() == bytes.fromhex("80E080")
@@ -130,7 +130,11 @@ def test_an_unknown_configuration_is_named() -> None:
     [
         (b"name = ", b"name : ", "at line 2[0-9]"),
         (b'"SECURITY_DOMAIN", "CARD_LOCK"', b'"SECURITY_DOMAIN", "CARD_LOOK"', "no privilege 'CARD_LOOK'"),
-        (b'privileges = ["SECURITY_DOMAIN"]', b"privileges = []", "domains.provider: a security domain needs"),
+        (
+            b'privileges = ["SECURITY_DOMAIN", "TRUSTED_PATH"]',
+            b"privileges = []",
+            "domains.provider: a security domain needs",
+        ),
         (b"[domains.provider", b"[domains.tenant", "tenant"),
         (b'"installed", "selectable"', b'"installed", "installed"', "domains.provider: the situation installed"),
         (b'"op_ready", "initialized"', b'"op_ready", "personalized"', "domains.issuer: the situation personalized"),

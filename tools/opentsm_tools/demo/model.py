@@ -84,7 +84,7 @@ class SeModel:
         self.entries[aid] = RegistryEntry(
             Aid(aid),
             SecurityDomainState.PERSONALIZED,
-            Privilege.SECURITY_DOMAIN,
+            Privilege.SECURITY_DOMAIN | Privilege.TRUSTED_PATH,
             Aid(parent),
             kind=Kind.SECURITY_DOMAIN,
         )

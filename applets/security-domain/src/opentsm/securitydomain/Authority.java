@@ -25,7 +25,7 @@ final class Authority {
 
     /** In card capability information (annex H.4): what a domain (81) and an application (82) can be given. */
     private static final byte[] CAPABILITIES = {
-        (byte) 0x81, 0x03, (byte) 0x9E, (byte) 0xFF, (byte) 0xB0, (byte) 0x82, 0x03, 0x1E, (byte) 0x9F, 0x30
+        (byte) 0x81, 0x03, (byte) 0xFF, (byte) 0xFF, (byte) 0xF0, (byte) 0x82, 0x03, 0x1E, (byte) 0x9F, 0x30
     };
 
     private Authority() {}

@@ -4,7 +4,6 @@ import java.util.Map;
 import java.util.TreeMap;
 import javacard.framework.AID;
 import javacard.framework.Applet;
-import javacard.framework.ISOException;
 import javacard.framework.MultiSelectable;
 import javacard.framework.Util;
 import javacardx.apdu.ExtendedLength;
@@ -80,8 +79,15 @@ final class ApplicationEntry extends RegistryEntry implements GPCLRegistryEntry 
         return kind() != KIND_APPLICATION;
     }
 
+    /** Tells whether it has one of these privileges; the ISD has those no longer that only one can have (6.6.2). */
     boolean has(int privilege) {
-        return (privileges & privilege) != 0;
+        return (privileges & privilege) != 0
+                && (!isIssuerDomain() || (privilege & Privileges.SINGLE) == 0 || (held() & privilege) != 0);
+    }
+
+    /** Returns its privileges, of the ISD without those that it gave up to another. */
+    private int held() {
+        return isIssuerDomain() ? privileges & ~card.registry.singleHeldByOthers() : privileges;
     }
 
     /** Tells whether it is locked, by itself or with a Security Domain that it is under. */
@@ -142,7 +148,7 @@ final class ApplicationEntry extends RegistryEntry implements GPCLRegistryEntry 
     @Override
     public short getPrivileges(byte[] buffer, short offset) {
         live();
-        return Privileges.encode(privileges, buffer, offset);
+        return Privileges.encode(held(), buffer, offset);
     }
 
     @Override
@@ -305,17 +311,13 @@ final class ApplicationEntry extends RegistryEntry implements GPCLRegistryEntry 
 
     @Override
     public void registerService(short service) {
-        throw unsupported();
+        live();
+        card.globalServices().register(this, service);
     }
 
     @Override
     public void deregisterService(short service) {
-        throw unsupported();
-    }
-
-    /** Global services are not offered by this card. */
-    private static RuntimeException unsupported() {
-        ISOException.throwIt(Sw.FUNCTION_NOT_SUPPORTED);
-        return new IllegalStateException();
+        live();
+        card.globalServices().deregister(this, service);
     }
 }

@@ -12,6 +12,8 @@ import org.globalplatform.SecureChannel;
  * <p>Spec: GP Card API 1.7; GP Card 2.3.1 clauses 5.3 and 6.
  */
 public final class ApplicationServices {
+    private static final byte MOST_HISTORICAL_BYTES = 15;
+
     private final CardRuntime card;
 
     ApplicationServices(CardRuntime card) {
@@ -37,30 +39,37 @@ public final class ApplicationServices {
     }
 
     /**
-     * Sets an application's state at the wish of an application: its own (locking itself included), or another's lock
-     * with the Global Lock privilege. Security Domains use {@link Services#setState}.
+     * Sets an application's state at the wish of an application: its own (locking itself included, not unlocking), or
+     * another's lock with the Global Lock privilege; that of the ISD is the card's. Security Domains use
+     * {@link Services#setState}.
+     *
+     * <p>Spec: GP Card API 1.7, GPRegistryEntry.setState; GP Card 2.3.1 clauses 5.3.1.4, 6.6.2.8.
      *
      * @return false when the transition is not allowed; then nothing has changed
      */
     boolean setState(ApplicationEntry entry, byte state) {
         ApplicationEntry caller = caller();
         boolean lock = (state & LifeCycle.LOCKED) != 0;
-        if (entry.isIssuerDomain() || entry != caller && !caller.has(Privileges.GLOBAL_LOCK)) {
+        boolean isOwn = entry == caller;
+        if (entry.isIssuerDomain()) {
+            return card.locks.mayCard(caller, state) && changed(() -> card.locks.setCardState(caller, state));
+        }
+        if (!isOwn && !caller.has(Privileges.GLOBAL_LOCK)) {
             return false;
         }
-        if (entry != caller && !lock || lock && entry.locked || entry.isLocked() && !lock) {
+        if (lock || entry.isLocked()) {
+            // Nobody unlocks itself, and a lock that came with a domain above goes with that domain's only.
+            boolean allowed = lock ? !entry.locked : !isOwn && entry.locked;
+            return allowed && changed(() -> card.locks.setLock(entry, lock));
+        }
+        if (!isOwn || !LifeCycle.applicationMay(entry.isDomain(), entry.unlockedState, state)) {
             return false;
         }
-        if (lock) {
-            entry.locked = true;
-            card.reviewSelections();
-            card.contactless.locked(entry, true);
-        } else if (LifeCycle.applicationMay(entry.isDomain(), entry.unlockedState, state)) {
-            entry.unlockedState = state;
-        } else {
-            return false;
-        }
-        card.effects.record("set-state " + entry + " " + Hex.encode(new byte[] {entry.state()}, 0, 1));
+        return changed(() -> card.locks.setUnlockedState(entry, state));
+    }
+
+    private static boolean changed(Runnable change) {
+        change.run();
         return true;
     }
 
@@ -102,20 +111,16 @@ public final class ApplicationServices {
     }
 
     public boolean lockCard() {
-        return changeCard(Privileges.CARD_LOCK, LifeCycle.CARD_LOCKED);
+        return changeCard(LifeCycle.CARD_LOCKED);
     }
 
     public boolean terminateCard() {
-        return changeCard(Privileges.CARD_TERMINATE, LifeCycle.CARD_TERMINATED);
+        return changeCard(LifeCycle.CARD_TERMINATED);
     }
 
-    private boolean changeCard(int privilege, byte state) {
-        if (!caller().has(privilege) || !LifeCycle.cardMay(card.state(), state)) {
-            return false;
-        }
-        card.setState(state);
-        card.effects.record("card-state " + Hex.encode(new byte[] {state}, 0, 1));
-        return true;
+    private boolean changeCard(byte state) {
+        ApplicationEntry caller = caller();
+        return card.locks.mayCard(caller, state) && changed(() -> card.locks.setCardState(caller, state));
     }
 
     /** Returns an application's registry entry if the caller may see it, or null. */
@@ -138,6 +143,16 @@ public final class ApplicationServices {
 
     public byte secureElementType() {
         return card.secureElementType;
+    }
+
+    /** Sets the historical bytes that show from the next power-up on (GP Card API 1.7, setATRHistBytes). */
+    public boolean setHistoricalBytes(byte[] buffer, short offset, byte length) {
+        if (!caller().has(Privileges.CARD_RESET) || length <= 0 || length > MOST_HISTORICAL_BYTES) {
+            return false;
+        }
+        card.nextHistoricalBytes = new byte[length];
+        Util.arrayCopyNonAtomic(buffer, offset, card.nextHistoricalBytes, (short) 0, length);
+        return true;
     }
 
     public short getCardInfo(byte[] buffer, short offset, short info) {

@@ -35,6 +35,7 @@ public final class CardRuntime extends SimulatorRuntime {
     final Contexts contexts = new Contexts(transactions);
     final Registry registry = new Registry();
     final Effects effects = new Effects();
+    final Locks locks = new Locks(this);
     final CardData data = new CardData();
     final CardInterface[] interfaces;
     final Contactless contactless = new Contactless(this);
@@ -48,6 +49,9 @@ public final class CardRuntime extends SimulatorRuntime {
     /** What no domain of this card will ever do again (Restrictions). */
     int restrictions;
 
+    /** What the historical bytes become when the contact interface is powered next; null: what they are. */
+    byte[] nextHistoricalBytes;
+
     /** Set while the card is being made (Provisioner), false from then on. */
     boolean manufacturing = true;
 
@@ -59,6 +63,7 @@ public final class CardRuntime extends SimulatorRuntime {
     private final Power power;
     private final Services services;
     private final ApplicationServices applicationServices;
+    private final GlobalServices globalServices = new GlobalServices(this);
     private final ContactlessServices contactlessServices;
     private final ManagementServices management;
     private final CommandForm form = new CommandForm();
@@ -109,12 +114,21 @@ public final class CardRuntime extends SimulatorRuntime {
         }
     }
 
+    public GlobalServices globalServices() {
+        return globalServices;
+    }
+
     public CardInterface contact() {
         return interfaces[0];
     }
 
     public CardInterface contactless() {
         return interfaces[1];
+    }
+
+    /** Returns the historical bytes that the ATR shows. */
+    public synchronized byte[] historicalBytes() {
+        return historicalBytes.clone();
     }
 
     /** Returns what commands left behind on the card, in order, since it was made. */

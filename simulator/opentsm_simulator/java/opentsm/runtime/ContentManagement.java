@@ -109,6 +109,7 @@ final class ContentManagement {
         } finally {
             if (!done) {
                 registry.remove(entry);
+                card.globalServices().forget(entry);
                 entry.memory.forget();
             }
         }
@@ -153,10 +154,10 @@ final class ContentManagement {
         if (parameters.implicitSelection != null) {
             entry.implicitSelection = parameters.implicitSelection;
         }
-        card.contactless.take(parameters.contactless, entry);
         if (parameters.globalServices != null) {
             entry.globalServices = parameters.globalServices;
         }
+        card.contactless.take(parameters.contactless, entry);
         if (parameters.provider != null) {
             entry.provider = parameters.provider;
         }
@@ -308,6 +309,7 @@ final class ContentManagement {
         }
         card.contactless.deleting(entry);
         registry.remove(entry);
+        card.globalServices().forget(entry);
         entry.memory.forget();
         record("delete " + entry);
     }

@@ -124,13 +124,18 @@ final class Contexts {
             }
             // A handle outlives its server: what is left of a deleted application answers nothing.
             server.live();
-            return as(server, current, () -> {
+            ApplicationEntry client = current;
+            Object result = as(server, client, () -> {
                 try {
                     return method.invoke(object, arguments);
                 } catch (InvocationTargetException thrown) {
                     throw thrown.getCause();
                 }
             });
+            // What an application hands out is another of its shareable objects; the runtime's own switch nothing.
+            boolean isOfCard = result instanceof Shareable
+                    && result.getClass().getClassLoader() instanceof CardClassLoader;
+            return isOfCard ? share((Shareable) result, server, client) : result;
         }
     }
 }

@@ -14,25 +14,33 @@ final class Locks {
         this.card = card;
     }
 
+    /** SET STATUS of an application or domain by a Security Domain that may lock it. */
     void setState(ApplicationEntry caller, ApplicationEntry entry, byte state) {
         boolean lock = (state & LifeCycle.LOCKED) != 0;
-        boolean wasLocked = entry.locked;
         requireLocker(caller, entry);
         if (lock || entry.locked) {
             // A request for the state an application is in already is refused (clause 11.10.2.2).
             Sw.require(lock != entry.locked, Sw.CONDITIONS_NOT_SATISFIED);
-            entry.locked = lock;
-        } else {
-            // A lock that came with a Security Domain above goes with that domain's only.
-            Sw.require(!entry.isLocked()
-                    && LifeCycle.applicationMay(entry.isDomain(), entry.unlockedState, state),
-                    Sw.CONDITIONS_NOT_SATISFIED);
-            entry.unlockedState = state;
+            setLock(entry, lock);
+            return;
         }
+        // A lock that came with a Security Domain above goes with that domain's only.
+        Sw.require(!entry.isLocked() && LifeCycle.applicationMay(entry.isDomain(), entry.unlockedState, state),
+                Sw.CONDITIONS_NOT_SATISFIED);
+        setUnlockedState(entry, state);
+    }
+
+    /** Locks or unlocks one application or domain whose lock was authorized. */
+    void setLock(ApplicationEntry entry, boolean lock) {
+        entry.locked = lock;
         changed("set-state ", entry);
-        if (lock != wasLocked) {
-            card.contactless.locked(entry, lock);
-        }
+        card.contactless.locked(entry, lock);
+    }
+
+    /** Puts an application or domain that is not locked into another state, which was found to be allowed. */
+    void setUnlockedState(ApplicationEntry entry, byte state) {
+        entry.unlockedState = state;
+        changed("set-state ", entry);
     }
 
     void setStateOfAll(ApplicationEntry caller, ApplicationEntry domain, byte state) {
@@ -61,20 +69,28 @@ final class Locks {
     }
 
     void setCardState(ApplicationEntry caller, byte state) {
-        byte from = card.state();
-        Sw.require(LifeCycle.cardMay(from, state), Sw.CONDITIONS_NOT_SATISFIED);
-        int needed;
-        if (state == LifeCycle.CARD_TERMINATED) {
-            needed = Privileges.CARD_TERMINATE;
-        } else if (state == LifeCycle.CARD_LOCKED || from == LifeCycle.CARD_LOCKED) {
-            needed = Privileges.CARD_LOCK;
-        } else {
-            // Towards SECURED only the Issuer Security Domain leads (clause 5.1.2).
-            Sw.require(caller.isIssuerDomain(), Sw.CONDITIONS_NOT_SATISFIED);
-            needed = Privileges.SECURITY_DOMAIN;
-        }
-        Sw.require(caller.has(needed), Sw.CONDITIONS_NOT_SATISFIED);
+        Sw.require(mayCard(caller, state), Sw.CONDITIONS_NOT_SATISFIED);
         card.setState(state);
         card.effects.record("card-state " + Hex.encode(new byte[] {state}, 0, 1));
+    }
+
+    /**
+     * Tells whether an application may put the card into a state.
+     *
+     * <p>Spec: clauses 5.1.1, 5.1.2, 6.6.2 (Card Lock, Card Terminate).
+     */
+    boolean mayCard(ApplicationEntry caller, byte state) {
+        byte from = card.state();
+        if (!LifeCycle.cardMay(from, state)) {
+            return false;
+        }
+        if (state == LifeCycle.CARD_TERMINATED) {
+            return caller.has(Privileges.CARD_TERMINATE);
+        }
+        if (state == LifeCycle.CARD_LOCKED || from == LifeCycle.CARD_LOCKED) {
+            return caller.has(Privileges.CARD_LOCK);
+        }
+        // Towards SECURED only the Issuer Security Domain leads (clause 5.1.2).
+        return caller.isIssuerDomain();
     }
 }

@@ -16,6 +16,10 @@ final class Power {
 
     void on(CardInterface side) {
         side.powered = true;
+        if (!side.contactless() && card.nextHistoricalBytes != null) {
+            card.historicalBytes = card.nextHistoricalBytes;
+            card.nextHistoricalBytes = null;
+        }
         Channel basic = side.channels[0];
         basic.open = true;
         selection.selectDefault(basic);

@@ -16,6 +16,7 @@ final class Privileges {
     static final int CARD_LOCK = bit(3);
     static final int CARD_TERMINATE = bit(4);
     static final int CARD_RESET = bit(5);
+    static final int CVM_MANAGEMENT = bit(6);
     static final int MANDATED_DAP = bit(7);
     static final int TRUSTED_PATH = bit(8);
     static final int AUTHORIZED_MANAGEMENT = bit(9);
@@ -24,10 +25,14 @@ final class Privileges {
     static final int GLOBAL_LOCK = bit(12);
     static final int GLOBAL_REGISTRY = bit(13);
     static final int FINAL_APPLICATION = bit(14);
+    static final int GLOBAL_SERVICE = bit(15);
     static final int RECEIPT_GENERATION = bit(16);
     static final int CIPHERED_LOAD_FILE = bit(17);
     static final int CONTACTLESS_ACTIVATION = bit(18);
     static final int CONTACTLESS_SELF_ACTIVATION = bit(19);
+
+    /** Privileges that one application has at a time; the ISD has them as long as no other does (6.6.2.3, 6.6.2.10). */
+    static final int SINGLE = CARD_RESET | FINAL_APPLICATION;
 
     /** Bits with no meaning yet: they are never granted. */
     private static final int RESERVED = 0x00000F;

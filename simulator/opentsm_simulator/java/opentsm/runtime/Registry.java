@@ -123,6 +123,15 @@ final class Registry {
         return issuerDomain;
     }
 
+    /** Returns the privileges only one can have that others than the ISD hold. */
+    int singleHeldByOthers() {
+        int held = 0;
+        for (ApplicationEntry entry : applications) {
+            held |= entry.isIssuerDomain() ? 0 : entry.privileges & Privileges.SINGLE;
+        }
+        return held;
+    }
+
     /** Tells whether anything is associated with a Security Domain, itself apart. */
     boolean hasAssociated(ApplicationEntry domain) {
         for (RegistryEntry entry : entries) {

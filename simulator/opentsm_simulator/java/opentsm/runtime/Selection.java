@@ -180,7 +180,7 @@ final class Selection {
     /** Selects what a newly opened channel begins with: the implicitly selectable application, or the default one. */
     void selectDefault(Channel channel) {
         ApplicationEntry chosen = implicit(channel);
-        if (chosen == null) {
+        if (chosen == null && !isClosed()) {
             chosen = registry.issuerDomain();
         }
         if (chosen != null && mayBeActive(chosen, channel)) {
@@ -193,10 +193,16 @@ final class Selection {
         return mayBeActive(entry, channel) && activate(channel, entry);
     }
 
+    /** Tells whether the card is locked or terminated. */
+    private boolean isClosed() {
+        return card.state() == LifeCycle.CARD_LOCKED || card.state() == LifeCycle.CARD_TERMINATED;
+    }
+
     private ApplicationEntry implicit(Channel channel) {
-        byte state = card.state();
-        if (state == LifeCycle.CARD_LOCKED || state == LifeCycle.CARD_TERMINATED) {
-            return registry.holderOf(Privileges.FINAL_APPLICATION);
+        if (isClosed()) {
+            // Clauses 5.1.1.4, 5.1.1.5: the final application is all there is, and nothing where it can't be selected.
+            ApplicationEntry last = registry.holderOf(Privileges.FINAL_APPLICATION);
+            return last.isIssuerDomain() || last.isSelectableOn(channel.side) ? last : null;
         }
         // Table 11-49: b8 contactless, b7 contact, b5 to b1 the channel's number.
         int wanted = (channel.side.contactless() ? 0x80 : 0x40) | channel.number;

@@ -28,7 +28,7 @@ public final class Services {
         this.card = card;
         this.registry = card.registry;
         this.content = new ContentManagement(card);
-        this.locks = new Locks(card);
+        this.locks = card.locks;
     }
 
     private ApplicationEntry caller() {
@@ -180,14 +180,17 @@ public final class Services {
 
     public boolean isPersonalizable(Entry entry) {
         content.requireUnrestricted(caller(), Restrictions.PERSONALIZATION);
-        return personalizer(application(entry), caller()) != null;
+        ApplicationEntry caller = caller();
+        return caller.has(Privileges.TRUSTED_PATH) && personalizer(application(entry), caller) != null;
     }
 
     public short personalize(Entry entry, byte[] input, short inputOffset, short inputLength,
             byte[] output, short outputOffset) {
         ApplicationEntry target = application(entry);
         ApplicationEntry caller = caller();
-        // Clause 7.3.3: the caller is the application's own Security Domain, and the application may be INSTALLED only.
+        // Clauses 6.7, 7.3.3: a command is passed on along a trusted path only; the caller is the application's own Security
+        // Domain, and the application may be INSTALLED only.
+        Sw.require(caller.has(Privileges.TRUSTED_PATH), Sw.CONDITIONS_NOT_SATISFIED);
         Sw.require(target.domain() == caller && !target.isLocked(), Sw.CONDITIONS_NOT_SATISFIED);
         Object personalizer = personalizer(target, caller);
         Sw.require(personalizer != null, Sw.CONDITIONS_NOT_SATISFIED);

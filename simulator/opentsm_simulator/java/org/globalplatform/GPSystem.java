@@ -51,9 +51,12 @@ public class GPSystem {
         return CardRuntime.current().applicationServices().cardState();
     }
 
-    /** Returns a cardholder verification method; null, since this card offers none. */
+    /**
+     * Returns a cardholder verification method: the service of the family FAMILY_CVM that an application registered under
+     * this identifier, or for the whole family; null when there is none.
+     */
     public static CVM getCVM(byte identifier) {
-        return null;
+        return CardRuntime.current().globalServices().cvm(identifier);
     }
 
     /** Returns the secure channel of the calling application's associated Security Domain, or null. */
@@ -71,9 +74,12 @@ public class GPSystem {
         return CardRuntime.current().applicationServices().terminateCard();
     }
 
-    /** Sets the historical bytes; false, since this card's are those of its profile. */
+    /**
+     * Sets the historical bytes that the ATR shows from the next power-up on; false without the Card Reset privilege, or
+     * when they are none or more than 15.
+     */
     public static boolean setATRHistBytes(byte[] buffer, short offset, byte length) {
-        return false;
+        return CardRuntime.current().applicationServices().setHistoricalBytes(buffer, offset, length);
     }
 
     /** Sets the calling application's life cycle state; false when the transition is not allowed. */
@@ -89,9 +95,15 @@ public class GPSystem {
         return CardRuntime.current().applicationServices().registryEntry(aid);
     }
 
-    /** Returns a global service; null, since no application of this card can register one. */
+    /**
+     * Returns a global service.
+     *
+     * @param server the application that offers it, or null for the one that registered its name as unique
+     * @param service family and identifier; identifier 00: any of the family
+     * @return the service, or null when there is none
+     */
     public static GlobalService getService(AID server, short service) {
-        return null;
+        return CardRuntime.current().globalServices().service(server, service);
     }
 
     /** Writes information on the card: its historical bytes. */

@@ -1,0 +1,694 @@
+"""Each privilege of table 6-1, with it and without (GlobalPlatform Card Specification 2.3.1, 6.6.1 and 6.6.2).
+
+What tokens, receipts, DAPs and ciphered load files are verified by has tests of its own; here is who may have them.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from opentsm_card.delete import DeleteObject
+from opentsm_card.get_status import GetStatus, Scope
+from opentsm_card.install import (
+    InstallForExtradition,
+    InstallForInstall,
+    InstallForMakeSelectable,
+    InstallForPersonalization,
+    InstallForRegistryUpdate,
+)
+from opentsm_card.lifecycle import CardState
+from opentsm_card.privileges import Privilege
+from opentsm_card.set_status import SetStatus
+from opentsm_card.store_data import StoreData
+from probe_card import (
+    CVM,
+    GLOBAL_PIN,
+    NONE,
+    P1,
+    P2,
+    P3,
+    PROBE_PACKAGE,
+    SD,
+    SD1,
+    SD2,
+    Probe,
+    ProbeCard,
+)
+from sd_host import ISD, SD_MODULE, SD_PACKAGE, Host, keys
+
+if TYPE_CHECKING:
+    from opentsm_card.registry import Registry
+
+SERVICE: Final = 0x8805
+PIN: Final = b"\x12\x34"
+ASCII, BCD, HEX = 1, 2, 3
+
+
+@pytest.fixture
+def card() -> ProbeCard:
+    return ProbeCard()
+
+
+def entries(host: Host) -> Registry:
+    return host.registry()
+
+
+class TestSecurityDomain:
+    """Privilege 0, clauses 6.6.2.1, 7."""
+
+    def test_with_it_an_instance_holds_keys_and_has_applications(self, card: ProbeCard) -> None:
+        host = card.domain(SD1, Privilege.AUTHORIZED_MANAGEMENT)
+        assert card.install(P1, host=host) == 0x9000
+        assert [entry.aid for entry in entries(host).under(SD1)] == [P1]
+
+    def test_without_it_it_has_none_and_the_open_serves_it_not(self, card: ProbeCard) -> None:
+        assert card.install(P1) == card.install(P2) == 0x9000
+        assert card.sw(InstallForExtradition(P1, P2)) == 0x6985
+        card.sw(InstallForInstall(SD_PACKAGE, SD_MODULE, SD1, NONE))
+        assert card.host.select(SD1).sw == 0x6985
+
+    def test_it_is_neither_given_nor_taken_later(self, card: ProbeCard) -> None:
+        card.domain(SD1)
+        card.install(P1)
+        assert card.update(P1, SD) == 0x6985
+        assert card.update(SD1, NONE) == 0x6985
+
+
+@pytest.mark.parametrize(
+    "privilege",
+    [
+        Privilege.DAP_VERIFICATION,  # 1, clause 6.6.2.1
+        Privilege.DELEGATED_MANAGEMENT,  # 2, clause 6.6.2.4
+        Privilege.MANDATED_DAP_VERIFICATION,  # 7
+        Privilege.AUTHORIZED_MANAGEMENT,  # 9, clause 6.6.2.4
+        Privilege.TOKEN_MANAGEMENT,  # 10
+        Privilege.RECEIPT_GENERATION,  # 16
+        Privilege.CIPHERED_LOAD_FILE_DATA_BLOCK,  # 17
+    ],
+    ids=lambda privilege: privilege.name,
+)
+def test_what_only_a_security_domain_can_have(card: ProbeCard, privilege: Privilege) -> None:
+    """Table 6-1: these come with the privilege Security Domain, and with it alone."""
+    assert card.sw(InstallForInstall(SD_PACKAGE, SD_MODULE, SD1, SD | privilege)) == 0x9000
+    entry = card.issuer().entry(SD1)
+    assert entry is not None
+    assert privilege in entry.privileges
+    assert card.install(P1, privilege) == 0x6A80
+    assert card.issuer().entry(P1) is None
+
+
+class TestManagement:
+    """Privileges 2 and 9, clauses 6.6.2.4, 9.1.3."""
+
+    def test_authorized_management_manages_on_its_own_authority(self, card: ProbeCard) -> None:
+        host = card.domain(SD1, Privilege.AUTHORIZED_MANAGEMENT)
+        assert card.install(P1, host=host) == 0x9000
+        assert host.delete(P1) == 0x9000
+
+    def test_without_it_a_domain_manages_nothing(self, card: ProbeCard) -> None:
+        host = card.domain(SD1)
+        assert card.install(P1, host=host) == 0x6985
+        card.install(P1)
+        assert card.sw(InstallForExtradition(SD1, P1)) == 0x9000
+        host = Host(card.se.link()).into(SD1, keys(0x31, 1))
+        assert host.delete(P1) == 0x6985
+
+    def test_delegated_management_needs_a_token(self, card: ProbeCard) -> None:
+        host = card.domain(SD1, Privilege.DELEGATED_MANAGEMENT)
+        assert card.install(P1, host=host) in {0x6982, 0x6985}
+        assert card.issuer().entry(P1) is None
+
+    def test_the_two_exclude_each_other(self, card: ProbeCard) -> None:
+        both = Privilege.AUTHORIZED_MANAGEMENT | Privilege.DELEGATED_MANAGEMENT
+        assert card.sw(InstallForInstall(SD_PACKAGE, SD_MODULE, SD1, SD | both)) == 0x6A80
+
+
+class TestCardLock:
+    """Privilege 3, clauses 5.1.1.4, 9.6.1, 11.10."""
+
+    def test_an_application_with_it_locks_the_card(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.CARD_LOCK)
+        assert card.probe(P1).lock_card()
+        assert card.issuer().state(ISD) == CardState.CARD_LOCKED
+
+    def test_a_domain_with_it_locks_the_card(self, card: ProbeCard) -> None:
+        host = card.domain(SD1, Privilege.CARD_LOCK)
+        assert host.sw(SetStatus.card(CardState.CARD_LOCKED)) == 0x9000
+        assert card.host.select(SD1).sw == 0x6A81
+        assert card.sw(SetStatus.card(CardState.SECURED)) == 0x9000
+
+    def test_without_it_nobody_does(self, card: ProbeCard) -> None:
+        card.install(P1)
+        assert not card.probe(P1).lock_card()
+        host = card.domain(SD1)
+        assert host.sw(SetStatus.card(CardState.CARD_LOCKED)) == 0x6985
+        assert card.issuer().state(ISD) == CardState.SECURED
+
+
+class TestCardTerminate:
+    """Privilege 4, clauses 5.1.1.5, 9.6.1, 11.10."""
+
+    def test_with_it_the_card_is_terminated(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.CARD_TERMINATE)
+        probe = card.probe(P1)
+        assert probe.terminate_card()
+        assert probe.call(0x11) == 0x6985
+        assert card.host.select(P1).sw == 0x6A81
+        assert card.host.raw(bytes.fromhex("80CA006600")).sw == 0x9000
+
+    def test_by_a_domain(self, card: ProbeCard) -> None:
+        host = card.domain(SD1, Privilege.CARD_TERMINATE)
+        assert host.sw(SetStatus.card(CardState.TERMINATED)) == 0x9000
+
+    def test_without_it_it_is_not(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.CARD_LOCK)
+        assert not card.probe(P1).terminate_card()
+        assert card.domain(SD1).sw(SetStatus.card(CardState.TERMINATED)) == 0x6985
+        assert card.issuer().state(ISD) == CardState.SECURED
+
+
+class TestCardReset:
+    """Privilege 5, clauses 6.4.2.1, 6.6.2.3: the default selected application."""
+
+    def test_its_holder_is_selected_after_a_reset(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.CARD_RESET)
+        for interface in ("contact", "contactless"):
+            probe = Probe(Host(card.se.link(interface)))
+            assert (probe.call(0x1F) == b"\x00" + P1) == (interface == "contact")  # not activated there
+        entry = card.issuer().registry().isd
+        assert entry is not None
+        assert Privilege.CARD_RESET not in entry.privileges
+
+    def test_without_a_holder_it_is_the_issuer_s_domain(self, card: ProbeCard) -> None:
+        card.install(P1)
+        assert Host(card.se.link()).raw(bytes.fromhex("80CA006600")).sw == 0x9000
+
+    def test_only_one_has_it_and_it_returns_to_the_issuer(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.CARD_RESET)
+        assert card.install(P2, Privilege.CARD_RESET) == 0x6985
+        assert card.delete(P1) == 0x9000
+        assert card.install(P2, Privilege.CARD_RESET) == 0x9000
+        assert card.delete(P2) == 0x9000
+        isd = card.issuer().registry().isd
+        assert isd is not None
+        assert Privilege.CARD_RESET in isd.privileges
+
+    def test_it_comes_with_being_selectable(self, card: ProbeCard) -> None:
+        assert card.install(P1, Privilege.CARD_RESET, selectable=False) == 0x6A80
+        assert card.install(P1, selectable=False) == 0x9000
+        assert card.sw(InstallForMakeSelectable(P1, Privilege.CARD_RESET)) == 0x9000
+
+    def test_it_sets_historical_bytes(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.CARD_RESET)
+        card.install(P2)
+        assert not card.probe(P2).set_historical_bytes(b"\x01")
+        before = card.se.atr
+        probe = card.probe(P1)
+        assert not probe.set_historical_bytes(bytes(16))
+        assert probe.set_historical_bytes(b"opentsm")
+        assert probe.historical_bytes() == b""  # from the next reset on
+        after = probe.host.link.reset()
+        assert after[1] & 0x0F == 7
+        assert b"opentsm" in after
+        assert functools.reduce(int.__xor__, after[1:]) == 0  # ISO 7816-3, 8.2.5: the check byte
+        assert len(after) == len(before) + 7
+        assert card.probe(P1).historical_bytes() == b"opentsm"
+
+
+class TestCvmManagement:
+    """Privilege 6, clauses 6.6.2.6, 8.2."""
+
+    @pytest.fixture
+    def pin(self, card: ProbeCard) -> ProbeCard:
+        """Return a card with a global PIN, a manager P1 and a user P2."""
+        assert card.pin() == 0x9000
+        card.install(P1, Privilege.CVM_MANAGEMENT)
+        card.install(P2)
+        return card
+
+    def test_its_holder_manages_the_pin_and_all_verify_it(self, pin: ProbeCard) -> None:
+        manager = pin.probe(P1)
+        assert manager.pin_state() == (set(), 0)
+        assert manager.pin(2, 3)
+        assert manager.pin(1, BCD, PIN)
+        assert manager.pin_state() == ({"active"}, 3)
+        user = pin.probe(P2)
+        assert not user.pin(0, BCD, b"\x12\x35")
+        assert user.pin_state() == ({"active", "submitted"}, 2)
+        assert user.pin(0, BCD, PIN)
+        assert user.pin_state() == ({"active", "submitted", "verified"}, 3)
+
+    def test_without_it_nothing_of_the_pin_is_changed(self, pin: ProbeCard) -> None:
+        manager = pin.probe(P1)
+        assert manager.pin(2, 3)
+        assert manager.pin(1, BCD, PIN)
+        user = pin.probe(P2)
+        for what, value, data in ((1, BCD, b"\x99\x99"), (2, 9, b""), (4, 0, b""), (5, 0, b"")):
+            assert not user.pin(what, value, data)
+        assert user.pin(0, BCD, PIN)
+        assert user.pin(3)  # resetting the state is anyone's
+        assert user.pin_state() == ({"active"}, 3)
+
+    def test_a_manager_that_lost_it_manages_no_more(self, pin: ProbeCard) -> None:
+        assert pin.probe(P1).pin(2, 3)
+        pin.update(P1, NONE)
+        assert not pin.probe(P1).pin(2, 4)
+
+    def test_tries_end_and_the_manager_unblocks(self, pin: ProbeCard) -> None:
+        manager = pin.probe(P1)
+        assert manager.pin(2, 2)
+        assert manager.pin(1, HEX, b"\xaa\xbb")
+        for _ in range(2):
+            assert not manager.pin(0, HEX, b"\xaa\xbc")
+        assert manager.pin_state() == ({"active", "blocked"}, 0)
+        assert not manager.pin(0, HEX, b"\xaa\xbb")
+        assert not manager.pin(3)
+        manager.host.link.reset()
+        manager = pin.probe(P1)
+        assert manager.pin_state() == ({"active", "blocked"}, 0)
+        assert manager.pin(5)
+        assert manager.pin_state() == ({"active"}, 2)
+        assert manager.pin(0, HEX, b"\xaa\xbb")
+        assert manager.pin(4)
+        assert manager.pin_state()[0] == {"active", "blocked"}
+
+    def test_what_was_verified_is_forgotten_at_a_reset_and_tries_are_not(self, pin: ProbeCard) -> None:
+        manager = pin.probe(P1)
+        assert manager.pin(2, 5)
+        assert manager.pin(1, ASCII, b"1234")
+        assert manager.pin(0, ASCII, b"1234")
+        assert not manager.pin(0, ASCII, b"1235")
+        assert pin.probe(P1).pin_state() == ({"active"}, 4)
+
+    @pytest.mark.parametrize(
+        ("stored", "presented", "equal"),
+        [
+            ((BCD, "1234"), (ASCII, b"1234".hex()), True),
+            ((BCD, "123F"), (ASCII, b"123".hex()), True),
+            ((BCD, "123F"), (BCD, "123F"), True),
+            ((BCD, "123F"), (ASCII, b"1234".hex()), False),
+            ((ASCII, b"1234".hex()), (BCD, "1234"), True),
+            ((ASCII, b"12345".hex()), (BCD, "12345F"), True),
+            ((ASCII, b"12a4".hex()), (BCD, "1234"), False),
+            ((BCD, "1234"), (ASCII, b"12a4".hex()), False),
+            ((BCD, "1234"), (HEX, "1234"), False),
+            ((HEX, "1234"), (BCD, "1234"), False),
+            ((HEX, "1234"), (HEX, "1234"), True),
+            ((HEX, "1234"), (HEX, "123400"), False),
+        ],
+    )
+    def test_formats(self, pin: ProbeCard, stored: tuple[int, str], presented: tuple[int, str], *, equal: bool) -> None:
+        """GP Card API 1.7, CVM.verify: digits are compared across ASCII and BCD, HEX with HEX alone."""
+        manager = pin.probe(P1)
+        assert manager.pin(2, 3)
+        assert manager.pin(1, stored[0], bytes.fromhex(stored[1]))
+        assert manager.pin(0, presented[0], bytes.fromhex(presented[1])) == equal
+
+    def test_values_that_are_none(self, pin: ProbeCard) -> None:
+        manager = pin.probe(P1)
+        for form, value in ((BCD, "1A"), (BCD, "F1"), (4, "12"), (HEX, "00" * 17)):
+            assert not manager.pin(1, form, bytes.fromhex(value))
+        assert not manager.pin(2, 0)
+
+    def test_a_transaction_takes_no_try_back(self, pin: ProbeCard) -> None:
+        manager = pin.probe(P1)
+        assert manager.pin(2, 3)
+        assert manager.pin(1, HEX, PIN)
+        assert not manager.pin(6, HEX, PIN)  # nothing is verified within one
+        assert manager.pin_state() == ({"active"}, 3)
+
+
+class TestTrustedPath:
+    """Privilege 8, clauses 6.7, 7.3.3: commands are passed on to an application along a trusted path only."""
+
+    def test_with_it_a_domain_personalizes_its_applications(self, card: ProbeCard) -> None:
+        assert card.install(P1) == 0x9000
+        command = (InstallForPersonalization(P1), StoreData(0, b"secret", last=True))
+        assert card.sw(*command) == 0x9000
+        assert b"secret" in card.probe(P1).personalized()
+
+    def test_without_it_it_passes_nothing_on(self, card: ProbeCard) -> None:
+        host = card.domain(SD1, Privilege.AUTHORIZED_MANAGEMENT)
+        card.install(P1, host=host)
+        assert host.sw(InstallForPersonalization(P1)) == 0x6985
+        assert card.update(SD1, SD | Privilege.AUTHORIZED_MANAGEMENT | Privilege.TRUSTED_PATH) == 0x9000
+        host = Host(card.se.link()).into(SD1, keys(0x31, 1))
+        assert host.sw(InstallForPersonalization(P1)) == 0x9000
+
+    def test_a_domain_installed_with_one_byte_of_privileges_has_it(self, card: ProbeCard) -> None:
+        card.sw(InstallForInstall(SD_PACKAGE, SD_MODULE, SD1, SD, short_privileges=True))
+        entry = card.issuer().entry(SD1)
+        assert entry is not None
+        assert entry.privileges == SD | Privilege.TRUSTED_PATH  # 11.5.2.3.2
+
+
+class TestGlobalDelete:
+    """Privilege 11, clauses 6.6.2.5, 9.5."""
+
+    def test_with_it_what_others_own_is_deleted(self, card: ProbeCard) -> None:
+        card.install(P1)
+        host = card.domain(SD1, Privilege.GLOBAL_DELETE)
+        assert host.delete(P1) == 0x9000
+        assert card.issuer().entry(P1) is None
+
+    def test_without_it_it_is_not(self, card: ProbeCard) -> None:
+        card.install(P1)
+        host = card.domain(SD1, Privilege.AUTHORIZED_MANAGEMENT)
+        assert host.delete(P1) == 0x6985
+        assert card.issuer().entry(P1) is not None
+
+
+class TestGlobalLock:
+    """Privilege 12, clauses 6.6.2.8, 9.6.2, 9.6.3."""
+
+    def test_an_application_with_it_locks_and_unlocks_any(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.GLOBAL_LOCK | Privilege.GLOBAL_REGISTRY)
+        card.install(P2)
+        probe = card.probe(P1)
+        assert probe.set_state(P2, 0x80)
+        assert card.host.select(P2).sw == 0x6A82
+        assert card.probe(P1).set_state(P2, 0x80) is False  # locked already
+        assert card.probe(P1).set_state(P2, 0x0F)  # b8 alone counts: unlocked, in the state before
+        assert card.issuer().state(P2) == 0x07
+        assert card.probe(P1).set_state(P2, 0x0F) is False  # another state is P2's own to set
+
+    def test_a_domain_with_it_locks_what_is_not_under_it(self, card: ProbeCard) -> None:
+        card.install(P1)
+        host = card.domain(SD1, Privilege.GLOBAL_LOCK)
+        assert host.sw(SetStatus.lock(P1)) == 0x9000
+        assert host.sw(SetStatus.unlock(P1)) == 0x9000
+
+    def test_without_it_only_one_s_own_is_locked(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.GLOBAL_REGISTRY)
+        card.install(P2)
+        assert card.probe(P1).set_state(P2, 0x80) is False
+        assert card.domain(SD1).sw(SetStatus.lock(P2)) == 0x6985
+        assert card.issuer().state(P2) == 0x07
+
+    def test_it_does_not_reach_the_card_s_state(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.GLOBAL_LOCK | Privilege.GLOBAL_REGISTRY)
+        assert card.probe(P1).set_state(ISD, 0x7F) is False
+        card.update(P1, Privilege.CARD_LOCK | Privilege.GLOBAL_REGISTRY)
+        assert card.probe(P1).set_state(ISD, 0x7F)  # GPRegistryEntry.setState of the ISD is the card's
+        assert card.issuer().state(ISD) == CardState.CARD_LOCKED
+
+
+class TestGlobalRegistry:
+    """Privilege 13, clauses 6.4.1, 11.4; GP Card API, GPSystem.getRegistryEntry."""
+
+    def test_with_it_all_is_seen(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.GLOBAL_REGISTRY)
+        card.install(P2)
+        assert card.probe(P1).sees(P2)
+        host = card.domain(SD1, Privilege.GLOBAL_REGISTRY)
+        assert {entry.aid for entry in entries(host)} >= {ISD, P1, P2, SD1, PROBE_PACKAGE}
+
+    def test_without_it_only_what_is_under_one(self, card: ProbeCard) -> None:
+        card.install(P1)
+        card.install(P2)
+        probe = card.probe(P1)
+        assert probe.sees(P1)
+        assert not probe.sees(P2)
+        assert not probe.sees(ISD)
+        assert [entry.aid for entry in entries(card.domain(SD1))] == [SD1]
+
+
+class TestFinalApplication:
+    """Privilege 14, clauses 5.1.1.4, 5.1.1.5, 6.6.2.10."""
+
+    def test_its_holder_is_all_that_a_locked_card_selects(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.FINAL_APPLICATION)
+        card.install(P2)
+        assert card.sw(SetStatus.card(CardState.CARD_LOCKED)) == 0x9000
+        host = Host(card.se.link())
+        assert host.raw(bytes.fromhex("801F0000")).data == b"\x00" + P1  # selected by default
+        assert host.select(P1).sw == 0x6283
+        for aid in (P2, ISD):
+            assert host.select(aid).sw == 0x6A81
+        assert host.raw(bytes.fromhex("0070000001")).sw == 0x6A81
+
+    def test_without_a_holder_it_is_the_issuer_s_domain(self, card: ProbeCard) -> None:
+        card.install(P1)
+        card.sw(SetStatus.card(CardState.CARD_LOCKED))
+        host = Host(card.se.link())
+        assert host.select(P1).sw == 0x6A81
+        assert host.select(ISD).sw == 0x6283
+
+    def test_only_one_has_it(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.FINAL_APPLICATION)
+        assert card.install(P2, Privilege.FINAL_APPLICATION) == 0x6985
+        assert card.update(P1, NONE) == 0x9000
+        assert card.install(P2, Privilege.FINAL_APPLICATION) == 0x9000
+
+    def test_a_terminated_card_gives_its_data(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.FINAL_APPLICATION)
+        card.sw(SetStatus.card(CardState.TERMINATED))
+        host = Host(card.se.link())
+        assert host.raw(bytes.fromhex("80CA006600")).sw == 0x6D00  # GET DATA came to the probe, which has none
+        assert host.raw(bytes.fromhex("801F0000")).sw == 0x6985
+
+    def test_a_locked_holder_is_selected_by_nothing(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.FINAL_APPLICATION)
+        card.sw(SetStatus.lock(P1), SetStatus.card(CardState.CARD_LOCKED))
+        host = Host(card.se.link())
+        assert host.raw(bytes.fromhex("801F0000")).sw == 0x6985
+        assert {host.select(aid).sw for aid in (P1, ISD)} <= {0x6A81, 0x6A82}
+
+
+class TestGlobalService:
+    """Privilege 15, clauses 6.6.2.7, 8.1; GP Card API, GPRegistryEntry.registerService and GPSystem.getService."""
+
+    NAME = SERVICE.to_bytes(2, "big")
+
+    def test_with_it_a_service_is_registered_and_found_by_all(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.GLOBAL_SERVICE, services=self.NAME)
+        card.install(P2)
+        assert card.probe(P2).service(SERVICE) is None  # not registered yet
+        assert card.probe(P2).service(SERVICE, P1) == (P1, P2)  # but recorded, and named
+        assert card.probe(P1).register(SERVICE)
+        assert card.probe(P2).service(SERVICE) == (P1, P2)
+        assert card.probe(P2).service(SERVICE & 0xFF00) == (P1, P2)  # any of the family
+        assert card.probe(P1).deregister(SERVICE)
+        assert card.probe(P2).service(SERVICE) is None
+
+    def test_without_it_nothing_is_registered_or_found(self, card: ProbeCard) -> None:
+        card.install(P1, services=self.NAME)
+        card.install(P2)
+        assert not card.probe(P1).register(SERVICE)
+        assert card.probe(P2).service(SERVICE, P1) is None
+
+    def test_what_is_not_recorded_is_not_registered(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.GLOBAL_SERVICE, services=self.NAME)
+        card.install(P2, Privilege.GLOBAL_SERVICE)
+        assert not card.probe(P1).register(SERVICE + 1)
+        assert not card.probe(P1).register(SERVICE & 0xFF00)
+        assert not card.probe(P2).register(SERVICE)
+
+    def test_a_recorded_family_covers_its_services(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.GLOBAL_SERVICE, services=b"\x88\x00")
+        card.install(P2)
+        assert card.probe(P1).register(SERVICE)
+        assert card.probe(P2).service(SERVICE) == (P1, P2)
+
+    def test_a_name_is_one_application_s(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.GLOBAL_SERVICE, services=b"\x88\x00")
+        card.install(P2, Privilege.GLOBAL_SERVICE, services=b"\x88\x00" + self.NAME)
+        assert card.probe(P1).register(SERVICE)
+        assert not card.probe(P1).register(SERVICE)
+        for name in (SERVICE, 0x8800):
+            assert not card.probe(P2).register(name)
+        assert not card.probe(P2).deregister(SERVICE)
+        assert card.probe(P2).register(SERVICE + 1)
+        assert card.delete(P1) == 0x9000  # its names go with it
+        assert card.probe(P2).register(SERVICE)
+
+    def test_one_that_is_locked_or_lost_its_privilege_serves_no_more(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.GLOBAL_SERVICE, services=self.NAME)
+        card.install(P2)
+        assert card.probe(P1).register(SERVICE)
+        card.sw(SetStatus.lock(P1))
+        assert card.probe(P2).service(SERVICE) is None
+        card.sw(SetStatus.unlock(P1))
+        assert card.probe(P2).service(SERVICE) is not None
+        card.update(P1, NONE)
+        assert card.probe(P2).service(SERVICE) is None
+
+    def test_the_global_pin_is_a_service(self, card: ProbeCard) -> None:
+        card.install(P2)
+        assert not card.probe(P2).has_pin()
+        assert card.pin() == 0x9000
+        assert card.probe(P2).has_pin()
+        assert card.delete(CVM) == 0x9000
+        assert not card.probe(P2).has_pin()
+
+    def test_an_application_that_can_not_register_is_not_installed(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.GLOBAL_SERVICE, services=GLOBAL_PIN.to_bytes(2, "big"))
+        assert card.probe(P1).register(GLOBAL_PIN)
+        assert card.pin() == 0x6985
+        assert card.issuer().entry(CVM) is None
+
+
+class TestContactlessActivation:
+    """Privileges 18 and 19 (GP Amendment C, 3.11)."""
+
+    def test_self_activation(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.CONTACTLESS_SELF_ACTIVATION)
+        card.install(P2)
+        assert card.probe(P1).set_contactless(1)
+        assert not card.probe(P2).set_contactless(1)
+        assert card.host.select(P1).sw == 0x9000
+        reader = Host(card.se.link("contactless"))
+        assert [reader.select(aid).sw for aid in (P1, P2)] == [0x9000, 0x6A82]
+
+    def test_activation_of_others_is_a_privilege(self, card: ProbeCard) -> None:
+        card.install(P1)
+        assert card.domain(SD1).sw(SetStatus.contactless(P1, activated=True)) == 0x6985
+        host = card.domain(SD2, Privilege.CONTACTLESS_ACTIVATION, keys(0x32, 2))
+        assert host.sw(SetStatus.contactless(P1, activated=True)) == 0x9000
+
+
+CARD_WIDE: Final = (
+    Privilege.CARD_LOCK,
+    Privilege.CARD_TERMINATE,
+    Privilege.CARD_RESET,
+    Privilege.GLOBAL_DELETE,
+    Privilege.GLOBAL_LOCK,
+    Privilege.GLOBAL_REGISTRY,
+    Privilege.FINAL_APPLICATION,
+    Privilege.CONTACTLESS_ACTIVATION,
+)
+HARMLESS: Final = (
+    Privilege.CVM_MANAGEMENT,
+    Privilege.GLOBAL_SERVICE,
+    Privilege.CONTACTLESS_SELF_ACTIVATION,
+)
+
+
+class TestGranting:
+    """Who gives privileges: clause 6.6.2, table 6-2."""
+
+    @pytest.fixture
+    def manager(self, card: ProbeCard) -> Host:
+        return card.domain(SD1, Privilege.AUTHORIZED_MANAGEMENT)
+
+    @pytest.mark.parametrize("privilege", CARD_WIDE, ids=lambda privilege: privilege.name)
+    def test_what_is_over_the_whole_card_the_issuer_gives(
+        self, card: ProbeCard, manager: Host, privilege: Privilege
+    ) -> None:
+        assert card.install(P1, privilege, host=manager) == 0x6985
+        assert card.install(P1, privilege) == 0x9000
+
+    @pytest.mark.parametrize("privilege", HARMLESS, ids=lambda privilege: privilege.name)
+    def test_what_is_over_nobody_else_a_manager_gives_too(
+        self, card: ProbeCard, manager: Host, privilege: Privilege
+    ) -> None:
+        assert card.install(P1, privilege, host=manager) == 0x9000
+
+    @pytest.mark.parametrize("privilege", CARD_WIDE, ids=lambda privilege: privilege.name)
+    def test_a_manager_does_not_give_by_update_either(
+        self, card: ProbeCard, manager: Host, privilege: Privilege
+    ) -> None:
+        assert card.install(P1, host=manager) == 0x9000
+        assert manager.sw(InstallForRegistryUpdate(P1, privileges=privilege)) == 0x6985
+
+    @pytest.mark.parametrize("reserved", [Privilege.RFU_1, Privilege.RFU_2, Privilege.RFU_3, Privilege.PRIVACY_TRUSTED])
+    def test_reserved_bits_are_refused(self, card: ProbeCard, reserved: Privilege) -> None:
+        assert card.install(P1, reserved) == 0x6A80
+        assert card.sw(InstallForInstall(SD_PACKAGE, SD_MODULE, SD1, SD | reserved)) == 0x6A80
+
+    def test_privileges_are_read_by_their_holder(self, card: ProbeCard) -> None:
+        given = Privilege.CARD_LOCK | Privilege.GLOBAL_SERVICE | Privilege.CONTACTLESS_SELF_ACTIVATION
+        card.install(P1, given)
+        assert card.probe(P1).privileges() == given
+        assert card.update(P1, Privilege.CVM_MANAGEMENT) == 0x9000
+        assert card.probe(P1).privileges() == Privilege.CVM_MANAGEMENT
+
+
+class TestImplicitSelection:
+    """Implicit selection parameters (CF) by interface and channel: clause 11.5.2.3.7, table 11-49; 6.4.2.1, 6.4.3.1."""
+
+    @pytest.mark.parametrize("channel", [0, 1, 3, 4, 19])
+    def test_by_channel(self, card: ProbeCard, channel: int) -> None:
+        assert card.install(P1, implicit=0x40 | channel) == 0x9000
+        host = Host(card.se.link())
+        if channel:
+            host.raw(bytes((0x00, 0x70, 0x00, channel))).require("MANAGE CHANNEL")
+        cla = 0x80 | channel if channel < 4 else 0xC0 | channel - 4
+        assert host.raw(bytes((cla, 0x1F, 0, 0))).data == bytes((channel,)) + P1
+        other = (channel + 1) % 20
+        if other:
+            host.raw(bytes((0x00, 0x70, 0x00, other))).require("MANAGE CHANNEL")
+            cla = 0x80 | other if other < 4 else 0xC0 | other - 4
+            assert host.raw(bytes((cla, 0xCA, 0, 0x66))).sw == 0x9000  # the issuer's domain
+
+    def test_by_interface(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.CONTACTLESS_SELF_ACTIVATION, implicit=0x80)
+        assert Host(card.se.link("contactless")).raw(bytes.fromhex("801F0000")).sw != 0x9000  # not activated
+        assert card.probe(P1).set_contactless(1)
+        assert Host(card.se.link("contactless")).raw(bytes.fromhex("801F0000")).data == b"\x00" + P1
+        assert Host(card.se.link()).raw(bytes.fromhex("801F0000")).sw != 0x9000
+
+    def test_it_comes_before_the_default_selected_application(self, card: ProbeCard) -> None:
+        card.install(P1, Privilege.CARD_RESET)
+        card.install(P2, implicit=0x40)
+        assert Host(card.se.link()).raw(bytes.fromhex("801F0000")).data == b"\x00" + P2
+        card.sw(SetStatus.lock(P2))
+        assert Host(card.se.link()).raw(bytes.fromhex("801F0000")).data == b"\x00" + P1
+
+
+class TestOwnLifeCycle:
+    """What an application does to its own state: clauses 5.3.1, 9.6; GP Card API, setCardContentState."""
+
+    def test_states_of_its_own(self, card: ProbeCard) -> None:
+        card.install(P1)
+        probe = card.probe(P1)
+        assert all(probe.set_own_state(state) for state in (0x0F, 0x47, 0x7F, 0x07))
+        assert not any(probe.set_own_state(state) for state in (0x03, 0x00, 0x08, 0x06, 0x07))
+        assert probe.state() == 0x07
+
+    def test_it_locks_itself_and_others_unlock_it(self, card: ProbeCard) -> None:
+        card.install(P1)
+        probe = card.probe(P1)
+        probe.set_own_state(0x2F)
+        assert probe.set_own_state(0x80)
+        assert probe.call(0x11) == 0x6985  # its selection ended
+        host = card.issuer()
+        assert host.state(P1) == 0xAF
+        host.done(SetStatus.unlock(P1))
+        assert host.state(P1) == 0x2F
+
+    def test_through_its_registry_entry(self, card: ProbeCard) -> None:
+        card.install(P1)
+        probe = card.probe(P1)
+        assert probe.set_state(P1, 0x0F)
+        assert probe.set_state(P1, 0x03) is False
+        assert probe.set_state(P1, 0x80)
+        assert card.issuer().state(P1) == 0x8F
+
+
+def test_a_domain_sees_its_subtree_whatever_its_depth(card: ProbeCard) -> None:
+    """Clause 11.4: associated directly or indirectly."""
+    host = card.domain(SD1, Privilege.AUTHORIZED_MANAGEMENT)
+    host.done(InstallForInstall(SD_PACKAGE, SD_MODULE, SD2, SD))
+    host.into(SD2, keys(0x31, 1))
+    host.put_keys(keys(0x32, 2)).require("PUT KEY")
+    host.into(SD1, keys(0x31, 1))
+    assert card.install(P3, host=host) == 0x9000
+    assert host.sw(InstallForExtradition(SD2, P3)) == 0x9000
+    assert {entry.aid for entry in entries(host)} == {SD1, SD2, P3}
+    assert host.sw(GetStatus(Scope.LOAD_FILES, bytes(PROBE_PACKAGE))) == 0x6A88
+    below = Host(card.se.link()).into(SD2, keys(0x32, 2))
+    assert {entry.aid for entry in entries(below)} == {SD2, P3}
+    assert below.sw(DeleteObject(P3)) == 0x6985
+
+
+def test_every_privilege_is_tried_here() -> None:
+    """Table 6-1 has 20."""
+    source = Path(__file__).read_text(encoding="utf-8").replace(" SD |", " Privilege.SECURITY_DOMAIN |")
+    every = [privilege for privilege in Privilege if privilege >= Privilege.CONTACTLESS_SELF_ACTIVATION]
+    assert len(every) == 20
+    assert [privilege for privilege in every if f"Privilege.{privilege.name}" not in source] == []
