@@ -6,21 +6,21 @@ Spec: GP Card Specification 2.3.1, 11.6 (command), table 11-58 (load file struct
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
 from opentsm_card import tlv
+from opentsm_card.aid import Aid
 from opentsm_card.apdu import CommandApdu, check_header
 from opentsm_card.errors import ProtocolError
 
-if TYPE_CHECKING:
-    from opentsm_card.aid import Aid
-
-__all__ = ["DapBlock", "Load", "load_blocks", "load_file"]
+__all__ = ["CipheredBlock", "DapBlock", "Load", "load_blocks", "load_file", "parse_load_file"]
 
 _TAG_DAP = 0xE2
 _TAG_AID = 0x4F
 _TAG_SIGNATURE = 0xC3
 _TAG_DATA_BLOCK = 0xC4
+_TAG_VECTOR = 0xD3
+_TAG_CIPHERED_DATA_BLOCK = 0xD4
 _MAX_BLOCKS = 256
 
 
@@ -75,15 +75,67 @@ class DapBlock:
         value = tlv.encode(_TAG_AID, self.security_domain) + tlv.encode(_TAG_SIGNATURE, self.signature)
         return tlv.encode(_TAG_DAP, value)
 
+    @classmethod
+    def parse(cls, template: bytes) -> Self:
+        """Parse the value of an E2 template.
 
-def load_file(data_block: bytes, daps: tuple[DapBlock, ...] = ()) -> bytes:
-    """Return the load file: DAP blocks, then the data block under C4.
+        Raises:
+            ProtocolError: not an AID and a signature.
+        """
+        objects = tlv.parse_all(template)
+        if [item.tag for item in objects] != [_TAG_AID, _TAG_SIGNATURE] or not objects[1].value:
+            raise ProtocolError("DAP block: an AID (4F) and a signature (C3) wanted")
+        return cls(Aid(objects[0].value), objects[1].value)
+
+
+@dataclass(frozen=True, slots=True)
+class CipheredBlock:
+    """A load file data block, encrypted; see `opentsm_card.dap`.
 
     Args:
-        data_block: the load file data block: CAP components in load order.
+        data: whole cipher blocks.
+        vector: initial chaining vector, one block; empty for zeros.
+    """
+
+    data: bytes
+    vector: bytes = b""
+
+
+def load_file(data_block: bytes | CipheredBlock, daps: tuple[DapBlock, ...] = ()) -> bytes:
+    """Return the load file: DAP blocks, then the data block under C4, or ciphered under D4 with its vector (D3).
+
+    Args:
+        data_block: the load file data block: CAP components in load order; or the same, ciphered.
         daps: signatures, if any.
     """
-    return b"".join(dap.encode() for dap in daps) + tlv.encode(_TAG_DATA_BLOCK, data_block)
+    before = b"".join(dap.encode() for dap in daps)
+    if isinstance(data_block, bytes):
+        return before + tlv.encode(_TAG_DATA_BLOCK, data_block)
+    vector = tlv.encode(_TAG_VECTOR, data_block.vector) if data_block.vector else b""
+    return before + vector + tlv.encode(_TAG_CIPHERED_DATA_BLOCK, data_block.data)
+
+
+def parse_load_file(file: bytes) -> tuple[bytes | CipheredBlock, tuple[DapBlock, ...]]:
+    """Take a load file apart: the data block, and the DAP blocks before it.
+
+    Raises:
+        ProtocolError: not a load file.
+    """
+    objects = list(tlv.parse_all(file))
+    daps = []
+    while objects and objects[0].tag == _TAG_DAP:
+        daps.append(DapBlock.parse(objects.pop(0).value))
+    vector = b""
+    if len(objects) > 1 and objects[0].tag == _TAG_VECTOR:
+        vector = objects.pop(0).value
+    if len(objects) != 1 or not objects[0].value:
+        raise ProtocolError("load file: one load file data block (C4 or D4) at the end wanted")
+    last = objects[0]
+    if last.tag == _TAG_DATA_BLOCK and not vector:
+        return last.value, tuple(daps)
+    if last.tag != _TAG_CIPHERED_DATA_BLOCK:
+        raise ProtocolError(f"load file: tag {last.tag:02X} where the load file data block should be")
+    return CipheredBlock(last.value, vector), tuple(daps)
 
 
 def load_blocks(file: bytes, block_bytes: int) -> tuple[Load, ...]:

@@ -76,15 +76,22 @@ public final class ManagementServices {
         }
     }
 
-    /** Returns the domain with a privilege in the caller's sub-hierarchy, or null (clauses 9.1.3.1, 9.1.3.6). */
+    /**
+     * Returns the domain with a privilege in the caller's sub-hierarchy, or null: one that manages on the same authority,
+     * else one further down that manages on its own (clauses 9.1.3.1, 9.1.3.6).
+     */
     private ApplicationEntry inHierarchyOf(ApplicationEntry caller, int privilege) {
         ApplicationEntry root = authorityAbove(caller);
+        ApplicationEntry further = null;
         for (ApplicationEntry entry : registry.applications()) {
-            if (root != null && entry.has(privilege) && authorityAbove(entry) == root) {
-                return entry;
+            if (root != null && entry.has(privilege) && entry.isUnder(root)) {
+                if (authorityAbove(entry) == root) {
+                    return entry;
+                }
+                further = further == null ? entry : further;
             }
         }
-        return null;
+        return further;
     }
 
     public void authorize(byte[] buffer, short offset, short length, short templateOffset, short templateLength,
