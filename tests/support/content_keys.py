@@ -21,6 +21,8 @@ from opentsm_card.apdu import CommandApdu
 from opentsm_card.signatures import MacKey
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from opentsm_card.apdu import ResponseApdu
     from opentsm_card.signatures import SigningKey, VerificationKey
     from sd_host import Host
@@ -84,6 +86,15 @@ def independent_signature(key: SigningKey, data: bytes) -> bytes:
     r, s = utils.decode_dss_signature(key.sign(data, ec.ECDSA(digest)))
     size = key.key_size // 8
     return r.to_bytes(size, "big") + s.to_bytes(size, "big")
+
+
+def flips(data: bytes) -> Iterator[bytes]:
+    """Yield data with one bit flipped: each bit of a short value, one of each byte of a long one."""
+    for position in range(len(data)):
+        for bit in range(8) if len(data) <= 16 else (position % 8,):
+            flipped = bytearray(data)
+            flipped[position] ^= 1 << bit
+            yield bytes(flipped)
 
 
 def _length(number: int) -> bytes:
