@@ -25,6 +25,7 @@ from sd_host import BANK, CARD_1, ISD, ISD_KEYS, PAYMENT_PACKAGE, PPSE, TRANSIT,
 from small_cap import JAVA_LANG, JAVACARD_FRAMEWORK, LIBRARY, MODULE, PACKAGE, SECOND_MODULE, small_cap
 
 if TYPE_CHECKING:
+    from opentsm_card.apdu import Command
     from opentsm_card.registry import RegistryEntry
     from opentsm_simulator import VirtualSe
 
@@ -36,7 +37,8 @@ HASHES = ("sha1", "sha256", "sha384", "sha512")
 
 def load(host: Host, block: bytes, command: InstallForLoad | None = None, size: int = 200) -> list[int]:
     """Load a load file and return every status word."""
-    return [host.sw(each) for each in (command or InstallForLoad(ELF), *load_blocks(load_file(block), size))]
+    commands: list[Command] = [command or InstallForLoad(ELF), *load_blocks(load_file(block), size)]
+    return [host.sw(each) for each in commands]
 
 
 def loaded(host: Host, aid: bytes = PACKAGE) -> RegistryEntry | None:

@@ -9,7 +9,7 @@ import hashlib
 
 import pytest
 
-from content_keys import RECEIPT_VERSION, SYMMETRIC, put_key, signing_key
+from content_keys import RECEIPT_VERSION, SYMMETRIC, put_key, signing_key, verification_key
 from delegation import LANDLORD, TENANT, delegation, lv, number
 from opentsm_card.aid import Aid
 from opentsm_card.apdu import CommandApdu
@@ -75,18 +75,18 @@ def test_the_host_verifies_what_the_card_gives() -> None:
     confirmation = parsed(card.install(0x0C, *PAYMENT[:4], PARAMETERS + number(4)).data)
     operation = Operation.install(PAYMENT_PACKAGE, CARD_1)
     unique = card.unique_data
-    confirmation.check(card.receipt_key, operation, unique_data=unique, token_number=b"\x00\x04")
+    confirmation.check(verification_key(card.receipt_key), operation, unique_data=unique, token_number=b"\x00\x04")
     again = parsed(card.delete(CARD_1).data)
-    again.check(card.receipt_key, Operation.delete(CARD_1), after=confirmation.counter)
+    again.check(verification_key(card.receipt_key), Operation.delete(CARD_1), after=confirmation.counter)
     with pytest.raises(SecureChannelError, match="not newer"):
-        confirmation.check(card.receipt_key, operation, after=again.counter)
+        confirmation.check(verification_key(card.receipt_key), operation, after=again.counter)
     with pytest.raises(SecureChannelError, match="another security domain"):
-        confirmation.check(card.receipt_key, operation, unique_data=unique[:-1])
+        confirmation.check(verification_key(card.receipt_key), operation, unique_data=unique[:-1])
     with pytest.raises(SecureChannelError, match="another token"):
-        confirmation.check(card.receipt_key, operation, token_number=b"\x05")
+        confirmation.check(verification_key(card.receipt_key), operation, token_number=b"\x05")
     for wrong in (Operation.install(PAYMENT_PACKAGE, Aid(LANDLORD)), Operation.delete(CARD_1)):
         with pytest.raises(SecureChannelError, match="receipt does not verify"):
-            confirmation.check(card.receipt_key, wrong)
+            confirmation.check(verification_key(card.receipt_key), wrong)
 
 
 @pytest.mark.parametrize("kind", SYMMETRIC)
@@ -98,7 +98,7 @@ def test_a_flipped_bit_anywhere_is_refused_by_the_host(kind: str) -> None:
         flipped = bytearray(answer)
         flipped[bit // 8] ^= 1 << bit % 8
         with pytest.raises((ProtocolError, SecureChannelError)):
-            parsed(bytes(flipped)).check(card.receipt_key, operation)
+            parsed(bytes(flipped)).check(verification_key(card.receipt_key), operation)
 
 
 def test_what_fails_is_not_counted() -> None:
