@@ -74,8 +74,8 @@ def test_a_faster_process_is_no_error(cache: Path, tmp_path: Path, monkeypatch: 
     root = source(tmp_path / "src", "package p; public class A { }")
     run = compiler._run
 
-    def run_late(sources: list[str], class_path: list[Path], output: Path) -> None:
-        run(sources, class_path, output)
+    def run_late(arguments: list[str]) -> None:
+        run(arguments)
         # The other process's result appears, and is not empty: a rename over it fails.
         target = cache / compiler._key(compiler._sources([root]), [])
         target.mkdir()

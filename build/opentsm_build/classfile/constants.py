@@ -131,3 +131,16 @@ class ConstantPool:
         """Return the value of a CONSTANT_Integer, None when the constant is of another kind."""
         tag, value = self._get(index)
         return value if tag == INTEGER and isinstance(value, int) else None
+
+    def references(self) -> set[tuple[str, str, str]]:
+        """Return what the class refers to: class, member's name and descriptor (empty for a class), and the kind."""
+        found: set[tuple[str, str, str]] = set()
+        for index, entry in enumerate(self._entries):
+            if entry is None:
+                continue
+            if entry[0] == CLASS:
+                found.add((self.class_name_at(index).lstrip("[").removeprefix("L").removesuffix(";"), "", "class"))
+            elif entry[0] in _MEMBERS:
+                owner, name, descriptor = self.member(index, field=entry[0] == FIELD)
+                found.add((owner, name + descriptor, "field" if entry[0] == FIELD else "method"))
+        return found

@@ -1,0 +1,137 @@
+"""Build a project: sources to classes to CAP file, with its export file and listing.
+
+The files go to `build/` in the project's folder, or where the caller says. The same sources give the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from opentsm_build import stubs
+from opentsm_build.api.export_file import ExportFile
+from opentsm_build.classfile import parse_class
+from opentsm_build.compiler import CompileError, compile_sources
+from opentsm_build.convert.converter import convert
+from opentsm_build.convert.package import Options, Package
+from opentsm_build.imports import find_imports
+from opentsm_build.project import Project
+from opentsm_card.errors import CapError, ProtocolError, StorageError
+
+if TYPE_CHECKING:
+    from opentsm_build.api import ApiPackage
+    from opentsm_build.convert.package import Conversion
+
+__all__ = ["Built", "build_project", "convert_project"]
+
+_OUTPUT: Final = "build"
+_MAX_DEPTH: Final = 8
+# From this release on, cards know CAP format 2.3; older ones refuse it.
+_FORMAT_2_3: Final = ("3.1.0", "3.2.0")
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A built project.
+
+    Args:
+        project: what was built.
+        conversion: what came of it.
+        cap_path: the CAP file.
+        exp_path: the export file; None when nothing is exported.
+        listing_path: the listing.
+        classes: folder of the class files.
+    """
+
+    project: Project
+    conversion: Conversion
+    cap_path: Path
+    exp_path: Path | None
+    listing_path: Path
+    classes: Path
+
+
+def convert_project(project: Project, *, javac: Path | None = None, depth: int = 0) -> tuple[Conversion, Path]:
+    """Compile and convert a project; return the result, and the folder of its classes.
+
+    Raises:
+        ProtocolError: its project file or imports are wrong.
+        CompileError: its sources do not compile.
+        CapError: its classes break a rule of Java Card.
+    """
+    if depth > _MAX_DEPTH:
+        raise ProtocolError(f"{project.folder}: projects import each other in a circle, or too deeply")
+
+    def exports_of(folder: Path) -> ApiPackage:
+        return convert_project(Project.load(folder), javac=javac, depth=depth + 1)[0].exports
+
+    imports = find_imports(project, exports_of)
+    boot = stubs.archive([*imports.target.values(), *imports.newest()])
+    folder = compile_sources(project.sources, boot=boot, javac=javac)
+    classes = [parse_class(path.read_bytes(), path.name) for path in sorted(folder.rglob("*.class"))]
+    package = Package(
+        project.package.replace(".", "/"),
+        project.aid,
+        project.version,
+        tuple((applet.aid, applet.class_name) for applet in project.applets),
+    )
+    format_version = (2, 3) if project.target in _FORMAT_2_3 else None
+    options = Options(project.allow_int, project.debug, format_version)
+    return convert(package, classes, imports.for_classes(classes), options), folder
+
+
+def build_project(folder: Path, out: Path | None = None, *, javac: Path | None = None) -> Built:
+    """Build the project in a folder.
+
+    Args:
+        folder: where its `applet.toml` is.
+        out: where the files go; `build` in the folder when None.
+        javac: a JDK's compiler to use instead of Eclipse's.
+
+    Raises:
+        ProtocolError: its project file or imports are wrong.
+        CompileError: its sources do not compile.
+        CapError: its classes break a rule of Java Card.
+        StorageError: the files can't be written.
+    """
+    project = Project.load(folder)
+    try:
+        conversion, classes = convert_project(project, javac=javac)
+    except CapError as error:
+        if error.where is not None or isinstance(error, CompileError):
+            raise
+        raise CapError(error.reason, where=str(folder / "applet.toml")) from None
+    target = out or folder / _OUTPUT
+    cap_path, listing_path = target / f"{project.name}.cap", target / f"{project.name}.lst"
+    exp_path = target / f"{project.name}.exp" if conversion.exports.classes else None
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        _write(cap_path, conversion.cap.encode())
+        _write(listing_path, conversion.listing.encode())
+        if exp_path is not None:
+            _write(exp_path, ExportFile.of(conversion.exports, library=conversion.is_library).encode())
+    except OSError as error:
+        raise StorageError(f"{error.filename}: {error.strerror or error}") from error
+    return Built(project, conversion, cap_path, exp_path, listing_path, classes)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file as a whole, or not at all."""
+    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(scratch).chmod(0o666 & ~_umask())
+        Path(scratch).replace(path)
+    except BaseException:
+        Path(scratch).unlink()
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,99 @@
+"""`opentsm build` and `opentsm new`: from Java sources to a CAP file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from opentsm_build.build import build_project
+from opentsm_build.new import new_applet
+from opentsm_card.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from opentsm_build.build import Built
+
+__all__ = ["build", "new"]
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+@click.command(context_settings=_HELP)
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path), metavar="[DIR]...")
+@click.option("--out", type=click.Path(path_type=Path), help="Where the files go.  [default: DIR/build]")
+@click.option(
+    "--javac", is_flag=True, help="Compile with the javac of JAVA_HOME or PATH instead of Eclipse's compiler."
+)
+@click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
+def build(folders: tuple[Path, ...], *, out: Path | None, javac: bool, as_json: bool) -> None:
+    """Build Java Card packages: sources to CAP file, with export file and listing.
+
+    DIR is a folder with an applet.toml; the current one when none is named. Several are built in one go, with a warm
+    compiler.
+    """
+    compiler = _find_javac() if javac else None
+    results = []
+    for folder in folders or (Path(),):
+        built = build_project(folder, out, javac=compiler)
+        results.append(_result(built))
+        if not as_json:
+            _show(built)
+    if as_json:
+        click.echo(json.dumps({"packages": results}))
+
+
+def _find_javac() -> Path:
+    import os  # noqa: PLC0415 - for this option only
+
+    home = os.environ.get("JAVA_HOME")
+    found = Path(home) / "bin" / "javac" if home else None
+    path = str(found) if found is not None and found.is_file() else shutil.which("javac")
+    if path is None:
+        raise ProtocolError("there is no javac: set JAVA_HOME to a JDK, or leave --javac out")
+    return Path(path)
+
+
+def _result(built: Built) -> dict[str, Any]:
+    cap = built.conversion.cap
+    return {
+        "package": built.project.package,
+        "aid": str(cap.package_aid),
+        "version": ".".join(map(str, cap.package_version)),
+        "format": ".".join(map(str, cap.format_version)),
+        "applets": [str(applet.aid) for applet in cap.applets],
+        "imports": [{"aid": str(each.aid), "version": ".".join(map(str, each.version))} for each in cap.imports],
+        "load_bytes": len(cap.load_file_data_block()),
+        "cap": str(built.cap_path),
+        "exp": None if built.exp_path is None else str(built.exp_path),
+        "listing": str(built.listing_path),
+    }
+
+
+def _show(built: Built) -> None:
+    cap = built.conversion.cap
+    version = ".".join(map(str, cap.package_version))
+    size = len(cap.load_file_data_block())
+    kind = f"{len(cap.applets)} applet{'s'[: len(cap.applets) != 1]}" if cap.applets else "library"
+    click.echo(f"{built.project.package} {version}: {kind}, {size} bytes to load")
+    for path in (built.cap_path, built.exp_path, built.listing_path):
+        if path is not None:
+            click.echo(f"  {path}")
+
+
+@click.group(context_settings=_HELP)
+def new() -> None:
+    """Begin a project."""
+
+
+@new.command()
+@click.argument("name")
+@click.option("--package", help="Java package.  [default: com.example.NAME]")
+@click.option("--aid", help="The package's AID in hex; the applet's is this and 01.  [default: one of no one's, F0…]")
+@click.option("--target", help="Java Card release.  [default: 3.0.4]")
+def applet(name: str, *, package: str | None, aid: str | None, target: str | None) -> None:
+    """Make a folder NAME with a small applet and its test; `opentsm build NAME` builds it."""
+    folder = new_applet(Path(name), package=package, aid=aid, target=target)
+    click.echo(f"{folder}: build it with `opentsm build {folder}`")

@@ -1,0 +1,67 @@
+"""What is converted, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentsm_build.api.model import ApiPackage
+    from opentsm_build.cap import CapFile
+    from opentsm_card.aid import Aid
+
+__all__ = ["Conversion", "Options", "Package"]
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package to be converted.
+
+    Args:
+        name: in internal form (`com/example/wallet`).
+        aid: its AID.
+        version: (major, minor).
+        applets: AID and class (full name in internal form), in order; none for a library.
+    """
+
+    name: str
+    aid: Aid
+    version: tuple[int, int]
+    applets: tuple[tuple[Aid, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to convert.
+
+    Args:
+        allow_int: the package may use int.
+        debug: write a Debug component (format 2.2 at least).
+        format_version: (major, minor) of the CAP format; None for the one that goes with the rest.
+    """
+
+    allow_int: bool = False
+    debug: bool = False
+    format_version: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A converted package.
+
+    Args:
+        cap: the CAP file.
+        exports: what other packages can use of it.
+        is_library: True without applets.
+        listing: its instructions, as people read them.
+        notes: what its author may want to know.
+    """
+
+    cap: CapFile
+    exports: ApiPackage
+    is_library: bool
+    listing: str
+    notes: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
