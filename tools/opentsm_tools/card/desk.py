@@ -5,7 +5,6 @@ One `Desk` serves one command, or a whole shell: there the card stays open, and 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import contextmanager
@@ -77,7 +76,11 @@ class Desk:
 
     def emit(self, document: dict[str, Any], text: str) -> None:
         """Print the result: the document with --json, the text without."""
-        click.echo(json.dumps(document) if self.options.as_json else text)
+        if self.options.as_json:
+            import json  # noqa: PLC0415 - people read text
+
+            text = json.dumps(document)
+        click.echo(text)
 
     def confirm(self, card: CardManager, doing: str) -> None:
         """Have a person confirm that this card is meant, by its identifier: with --yes-card, or typed now.

@@ -6,7 +6,6 @@ One small file a card, below $XDG_STATE_HOME/opentsm/card-failures (~/.local/sta
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -55,9 +54,13 @@ def _path(card: str) -> Path:
 
 def _read(path: Path) -> Failure | None:
     try:
-        return Failure(**json.loads(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
+    import json  # noqa: PLC0415 - most cards have no record
+
+    try:
+        return Failure(**json.loads(text))
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
     except (ValueError, TypeError) as error:
@@ -91,6 +94,8 @@ def remember(card: str, *, key_version: int, scp: str, reason: str) -> None:
     Raises:
         StorageError: it can't be written.
     """
+    import json  # noqa: PLC0415 - as above
+
     path = _path(card)
     count = 0
     # A record that can't be read is replaced by one that can.

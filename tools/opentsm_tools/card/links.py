@@ -6,7 +6,6 @@ A virtual SE lives as long as the command; in `opentsm card shell` that is long 
 from __future__ import annotations
 
 import os
-import secrets
 from typing import TYPE_CHECKING, Final, Self, TextIO
 
 from opentsm_agent.links import check_uri, open_link, register
@@ -71,13 +70,13 @@ def challenges(link: Link) -> Callable[[int], bytes]:
     """Return what gives host challenges for a link: random ones, and the recorded ones when a trace is replayed."""
     upcoming = getattr(link, "upcoming", None)
     if upcoming is None:
-        return secrets.token_bytes
+        return os.urandom
 
     def recorded(size_bytes: int) -> bytes:
         for command in upcoming():
             if len(command) >= 5 + size_bytes and command[1] == InitializeUpdate.INS and command[4] in {8, 16}:
                 return bytes(command[5 : 5 + command[4]])
-        return secrets.token_bytes(size_bytes)
+        return os.urandom(size_bytes)
 
     return recorded
 

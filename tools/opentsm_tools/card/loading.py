@@ -96,7 +96,7 @@ def load_cap(  # noqa: PLR0913 - what can be said of a load
     """
     block = cap.load_file_data_block(descriptor=with_descriptor)
     signatures = _daps(daps)
-    algorithm = digest or ("sha1" if signatures or load_token else "none")
+    algorithm = digest or _default_hash(signatures, load_token)
     hashed = b"" if algorithm == "none" else hashlib.new(algorithm, block).digest()
     blocks = load_blocks(load_file(block, signatures), min(block_size or 255, card.max_data_bytes))
     # C6: the least persistent memory that the card must have for the code (GP 2.3.1, table 11-48).
@@ -110,6 +110,14 @@ def load_cap(  # noqa: PLR0913 - what can be said of a load
         "hash": hexed(hashed),
         "receipt": hexed(receipt),
     }
+
+
+def _default_hash(signatures: tuple[DapBlock, ...], load_token: bytes) -> str:
+    """Return the hash that a card needs: as strong as the signatures are (GP 2.3.1, table C-3); none without any."""
+    if not signatures and not load_token:
+        return "none"
+    # A retail MAC has 8 bytes, a signature of RSA 1024 has 128: both go with SHA-1.
+    return "sha256" if load_token or any(len(dap.signature) not in {8, 128} for dap in signatures) else "sha1"
 
 
 def _send_blocks(card: CardManager, blocks: tuple[Load, ...]) -> bytes:

@@ -6,19 +6,17 @@ or an error of the channel. Commands with effects whose answer never came raise 
 
 from __future__ import annotations
 
-import secrets
+import os
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from opentsm_card.aid import Aid
 from opentsm_card.apdu import CommandApdu, ResponseApdu
-from opentsm_card.commands import command_name, parse_command
 from opentsm_card.cplc import Cplc
 from opentsm_card.errors import CardError, ProtocolError, SecureChannelError, TransportError
 from opentsm_card.get_data import DataTag, GetData
 from opentsm_card.initialize_update import InitializeUpdate
-from opentsm_card.install import split_install
 from opentsm_card.select import Select
 from opentsm_card.status import StatusWord, meaning
 from opentsm_card.tlv import find, parse_all, parse_one
@@ -84,7 +82,7 @@ class CardManager:
         note: Callable[[str], None] = lambda _line: None,
         issuer: Aid | None = None,
         parameters: dict[int, int] | None = None,
-        challenge: Callable[[int], bytes] = secrets.token_bytes,
+        challenge: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self.link = link
         self.identity = CardIdentity(atr)
@@ -180,6 +178,8 @@ class CardManager:
         Raises:
             RefusedError: the card refused.
         """
+        from opentsm_card.install import split_install  # noqa: PLC0415 - not needed to list
+
         answer = b""
         for part in split_install(command, self.max_data_bytes):
             answer = self.require(part, what or str(getattr(command, "NAME", "INSTALL")))
@@ -348,6 +348,9 @@ class CardManager:
 
 def _name(apdu: CommandApdu) -> str:
     """Return a command's name, with its form where it has several and is not secured."""
+    # All commands are loaded only to speak of one that failed.
+    from opentsm_card.commands import command_name, parse_command  # noqa: PLC0415 - see above
+
     try:
         return str(getattr(parse_command(apdu), "NAME", command_name(apdu.ins)))
     except ProtocolError:
