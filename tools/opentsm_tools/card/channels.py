@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Offer", "SecureSession", "open_session", "strongest_level"]
 
+SCP02_DEFAULT_I: Final = 0x15
+"""What nearly all cards with SCP02 have, for those that don't say: three keys, explicit, C-MAC with encrypted ICV."""
+
 _R_MAC: Final = 0x20
 _R_ENCRYPTION: Final = 0x40
 
@@ -64,7 +67,7 @@ class Offer:
 
         Args:
             answer: response data to INITIALIZE UPDATE.
-            recognized: i by protocol, as card data (66) says; SCP02's answer does not carry it.
+            recognized: i by protocol, as card data (66) says: SCP02's answer does not carry it.
 
         Raises:
             ProtocolError: cut short, or a protocol that GP does not have.
@@ -86,9 +89,9 @@ def strongest_level(offer: Offer) -> SecurityLevel:
     """Return the highest security level that the offered protocol and parameter allow."""
     level = SecurityLevel.C_MAC_C_ENC
     i = offer.i or 0
-    if offer.scp == 3 and i & _R_MAC:
+    if i & _R_MAC:  # the bit is the same in both protocols
         level |= SecurityLevel.R_MAC
-        if i & _R_ENCRYPTION:
+        if offer.scp == 3 and i & _R_ENCRYPTION:
             level |= SecurityLevel.R_ENCRYPTION
     return level
 
@@ -104,6 +107,11 @@ def open_session(offer: Offer, keys: KeySet, host_challenge: bytes) -> SecureSes
         from opentsm_card.scp03 import Scp03Session  # noqa: PLC0415 - one protocol is loaded, the one in use
 
         return Scp03Session.open(keys, host_challenge, offer.answer)
+    if offer.scp == 2:
+        from opentsm_card.scp02 import Scp02Session  # noqa: PLC0415 - as above
+
+        i = SCP02_DEFAULT_I if offer.i is None else offer.i
+        return Scp02Session.open(keys, host_challenge, offer.answer, i)
     raise SecureChannelError(f"the card asks for {offer.name}, which opentsm does not speak")
 
 

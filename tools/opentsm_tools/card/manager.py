@@ -44,6 +44,7 @@ ISSUER_AIDS: Final = (Aid.from_text("A000000151000000"), Aid.from_text("A0000000
 
 _EFFECTS: Final = frozenset({0xD8, 0xE2, 0xE4, 0xE6, 0xE8, 0xF0})
 _MAX_DATA_BYTES: Final = 255
+_EXPLICIT: Final = 0x04  # of SCP02's i (GP 2.3.1, table E-1)
 _MAX_RESPONSE_BYTES: Final = 65536
 _SELECTED: Final = (int(StatusWord.DONE), int(StatusWord.WARNING_LOCKED))
 
@@ -317,6 +318,12 @@ class CardManager:
         """
         self._end()
         recognized = self.recognized()
+        implicit = recognized.get(2)
+        if set(recognized) & {2, 3} == {2} and implicit is not None and not implicit & _EXPLICIT:
+            raise SecureChannelError(
+                f"the card's SCP02 i={implicit:02X} begins sessions implicitly, without INITIALIZE UPDATE: opentsm "
+                "card does not do that; nothing was tried"
+            )
         challenge = self._challenge(16 if recognized.get(3, 0) & 0x01 else 8)
         command = InitializeUpdate(source.version, challenge)
         offer = Offer.parse(self._data(self.plain(command), command, "", (0x9000,)), recognized)
@@ -330,9 +337,10 @@ class CardManager:
         keys = source.key_set(offer)
         try:
             session = open_session(offer, keys, challenge)
-            answer = self.plain(session.external_authenticate(level))
         except SecureChannelError as error:
             raise self._failed(offer, str(error)) from error
+        # A level that the card does not offer is refused before anything is sent: no failure of its keys.
+        answer = self.plain(session.external_authenticate(level))
         if answer.sw != StatusWord.DONE:
             raise self._failed(offer, f"EXTERNAL AUTHENTICATE answered {answer.sw:04X} ({meaning(answer.sw)})")
         self.caution.succeeded(self.identity)
