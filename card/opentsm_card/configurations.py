@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -24,6 +24,7 @@ __all__ = [
     "Acceptance",
     "CommandName",
     "Configuration",
+    "ConfigurationName",
     "DomainTable",
     "Role",
     "Situation",
@@ -32,6 +33,10 @@ __all__ = [
     "parse_configuration",
     "situation",
 ]
+
+
+# The configurations that come with the package, for documents that name one.
+ConfigurationName = Literal["embedded", "embedded-third-parties", "uicc", "uicc-third-parties"]
 
 
 class Role(StrEnum):

@@ -84,7 +84,7 @@ def central_keys(se_id: str) -> KeySet:
 
 def virtual_se(se_id: str, profile: str = "embedded") -> VirtualSe:
     """Make an SE as the test's inventory knows it."""
-    name = "isd" if profile == "embedded" else "central"
+    name = "isd" if profile.startswith("embedded") else "central"
     return VirtualSe.create(profile, se_id=se_id, keys={name: central_keys(se_id)})
 
 

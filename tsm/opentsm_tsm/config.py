@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from opentsm_card.configurations import ConfigurationName  # noqa: TC001 - msgspec reads it at run time
 from opentsm_card.documents import parse_toml
 from opentsm_card.errors import ProtocolError
 
@@ -67,7 +68,7 @@ class SeSeed(_Section, frozen=True, kw_only=True):
     Args:
         id: its identifier, as the agent names it.
         type: kind of SE.
-        configuration: who holds what on it: "embedded" (fig. 5) or "uicc" (fig. 6).
+        configuration: who holds what on it: "embedded", "uicc", or either with "-third-parties" (figs. 5 to 8).
         mno: the network through which its device is reached.
         msisdn, imsi: subscriptions that it belongs to.
         imei: the device's.
@@ -79,7 +80,7 @@ class SeSeed(_Section, frozen=True, kw_only=True):
 
     id: Identifier
     type: Literal["eSE", "uicc"]
-    configuration: Literal["embedded", "uicc"]
+    configuration: ConfigurationName
     mno: Identifier
     msisdn: Digits | None = None
     imsi: Digits | None = None
@@ -217,7 +218,7 @@ version = 48
 # [[se]]                        # or: opentsm tsm se add --json FILE
 # id = "ese-1"
 # type = "eSE"
-# configuration = "embedded"
+# configuration = "embedded" # or "uicc"; with third parties on it: "embedded-third-parties", "uicc-third-parties"
 # mno = "north"
 # msisdn = "+491700000001"
 """

@@ -6,12 +6,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from opentsm_card.configurations import Role, configuration
 from opentsm_card.errors import ProtocolError
 from opentsm_card.reader import Reader
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from opentsm_card.configurations import ConfigurationName
     from opentsm_tsm.config import SeSeed
     from opentsm_tsm.store import Store
 
@@ -29,7 +31,7 @@ class SeRecord:
     Args:
         id: its identifier.
         type: "eSE" or "uicc".
-        configuration: "embedded" or "uicc".
+        configuration: by its name, as `opentsm_card.configurations` has it.
         mno: its network.
         imei: its device's.
         key_version: of the central SD's keys.
@@ -47,7 +49,7 @@ class SeRecord:
 
     id: str
     type: Literal["eSE", "uicc"]
-    configuration: Literal["embedded", "uicc"]
+    configuration: ConfigurationName
     mno: str
     imei: str | None
     key_version: int
@@ -108,7 +110,7 @@ def add(store: Store, seed: SeSeed, key_version: int) -> bool:
     if find(store, seed.id) is not None:
         return False
     issuer = bytes.fromhex(seed.issuer)
-    default = issuer if seed.configuration == "embedded" else _UICC_CENTRAL
+    default = issuer if configuration(seed.configuration).central_role is Role.ISSUER else _UICC_CENTRAL
     central = bytes.fromhex(seed.central) if seed.central else default
     for aid in (issuer, central, *(bytes.fromhex(package) for package in seed.packages)):
         Reader(aid, f"se {seed.id}: AID").take(5)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, field
 
+from opentsm_card.configurations import ConfigurationName  # noqa: TC001 - msgspec reads it at run time
 from opentsm_tsm.wire import Hex, Message, Request
 
 __all__ = [
@@ -129,7 +130,7 @@ class SeData(Message, frozen=True, kw_only=True):
 
     se_id: str
     se_type: Literal["eSE", "uicc"]
-    configuration: Literal["embedded", "uicc"]
+    configuration: ConfigurationName
     status: Literal["ok", "locked", "terminated", "keys-wrong"]
     life_cycle: str
     mno: str

@@ -55,7 +55,7 @@ class SeStatusHandler(PlannedHandler):
         se = access.visible_se(centre, caller, params.se_id)
         if se.status in {"terminated", "keys-wrong"}:
             raise conflict(f"se-{se.status}", f"The SE can't be worked on: {se.status}.")
-        return se.id, _CHANGE if se.configuration == "embedded" else _ASK
+        return se.id, _CHANGE if se.issuer == se.central else _ASK
 
     # ---- an SE whose issuer is the centre --------------------------------------------------------------------
 
