@@ -104,7 +104,7 @@ def test_a_dry_run_shows_what_would_be_done_and_does_nothing(card: CardDoor, doc
     assert card.se.effects() == []
     lines = answer.out.splitlines()
     assert lines[0] == f"in security domain {ISD}:"
-    assert f"  install {BANK} (security domain from A0000001515350, security domain)" in lines
+    assert f"  install {BANK} (security domain from A0000001515350, security domain, trusted path)" in lines
     loads = [line.split()[1] for line in lines if line.startswith("  load")]
     assert loads == [LIBRARY.hex().upper(), WALLET.hex().upper()], "what is imported comes first"
     plan = card.json("apply", document, "--dry-run")
