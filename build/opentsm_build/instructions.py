@@ -11,7 +11,7 @@ from typing import Final
 from opentsm_build.opcode_tables import OPCODES, OPERAND_BYTES, Flow, Opcode
 from opentsm_card.errors import CapError
 
-__all__ = ["Instruction", "decode", "decode_one", "encode"]
+__all__ = ["OPERAND_BYTES", "Instruction", "decode", "decode_one", "encode"]
 
 _SIGNED: Final = frozenset({"s1", "s2", "s4", "branch1", "branch2"})
 
