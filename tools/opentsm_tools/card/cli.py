@@ -14,7 +14,7 @@ _HERE: Final = "opentsm_tools.card"
 _COMMANDS: Final = {
     "info": (f"{_HERE}.info:info", "Show what a card says of itself: ATR, production, protocols, keys, memory."),
     "list": (f"{_HERE}.listing:list_", "Show security domains, load files and applications."),
-    "install": (f"{_HERE}.loading:install", "Load a CAP file and install its applet."),
+    "install": (f"{_HERE}.installing:install", "Load a CAP file and install its applet."),
     "load": (f"{_HERE}.loading:load", "Load a CAP file."),
     "delete": (f"{_HERE}.content:delete", "Delete applications, security domains and load files."),
     "lock": (f"{_HERE}.locking:lock", "Lock an application, a security domain, or the card."),
@@ -26,6 +26,8 @@ _COMMANDS: Final = {
     "extradite": (f"{_HERE}.content:extradite", "Hand an application over to another security domain."),
     "registry-update": (f"{_HERE}.content:registry_update", "Change privileges, owner or implicit selection."),
     "apply": (f"{_HERE}.apply:apply", "Bring a card into the state that a file declares."),
+    "token": (f"{_HERE}.tokens:token", "Sign tokens of delegated management."),
+    "receipt": (f"{_HERE}.tokens:receipt", "Verify receipts of delegated management."),
     "send": (f"{_HERE}.scripts:send", "Send APDUs, or a script with expectations."),
     "shell": (f"{_HERE}.shell:shell", "Work at one card with every subcommand."),
     "profiles": (f"{_HERE}.profiles:profiles", "Show what is publicly known of real cards."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,9 +11,9 @@ from opentsm_card.errors import ProtocolError
 from opentsm_card.install import InstallForExtradition, InstallForRegistryUpdate
 from opentsm_card.install_parameters import InstallParameters
 from opentsm_card.privileges import Privilege
+from opentsm_tools.card.delegation import Authority, receipt_words, token_options
 from opentsm_tools.card.desk import Desk
 from opentsm_tools.card.options import AID, HEX, CardCommand
-from opentsm_tools.card.receipts import receipt_words
 from opentsm_tools.card.words import hexed, privilege_names
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ def parse_privileges(text: str) -> Privilege:
 @click.command(cls=CardCommand)
 @click.argument("aids", metavar="AID...", type=AID, nargs=-1, required=True)
 @click.option("--related", is_flag=True, help="With a load file, its applications too.")
-@click.option("--token", type=HEX, default=b"", help="Delete token, where the security domain needs one.")
+@token_options
 @click.pass_context
-def delete(ctx: click.Context, aids: tuple[Aid, ...], *, related: bool, token: bytes) -> None:
+def delete(ctx: click.Context, /, aids: tuple[Aid, ...], *, related: bool, **options: Any) -> None:  # noqa: ANN401 - see token_options
     """Delete applications, security domains and load files, in the order given.
 
     \b
@@ -55,10 +55,13 @@ def delete(ctx: click.Context, aids: tuple[Aid, ...], *, related: bool, token: b
     A load file with its applications:  opentsm card delete --related F06F70656E74736D0101
     """  # noqa: D301 - click's mark for text that is not to be wrapped
     desk = Desk.of(ctx)
+    authority = Authority.of(options)
+    if authority.show(*(DeleteObject(aid, related) for aid in aids)):
+        return
     deleted = []
     with desk.card() as card:
         for aid in aids:
-            receipt = card.require(DeleteObject(aid, related, token=token), f"DELETE {aid}")
+            receipt = card.require(authority.authorize(DeleteObject(aid, related)), f"DELETE {aid}")
             deleted.append({"aid": str(aid), "receipt": hexed(receipt)})
             if not desk.options.as_json:
                 click.echo(f"deleted {aid}{receipt_words(receipt)}")
@@ -69,9 +72,9 @@ def delete(ctx: click.Context, aids: tuple[Aid, ...], *, related: bool, token: b
 @click.command(cls=CardCommand)
 @click.argument("aid", type=AID)
 @click.option("--to", "owner", type=AID, required=True, help="The security domain that it is to belong to.")
-@click.option("--token", type=HEX, default=b"", help="Extradition token, where the security domain needs one.")
+@token_options
 @click.pass_context
-def extradite(ctx: click.Context, aid: Aid, *, owner: Aid, token: bytes) -> None:
+def extradite(ctx: click.Context, /, aid: Aid, *, owner: Aid, **options: Any) -> None:  # noqa: ANN401 - see token_options
     """Hand an application or load file over to another security domain.
 
     It must belong to the security domain that is selected (--sd), or that one must have the right over it.
@@ -80,8 +83,12 @@ def extradite(ctx: click.Context, aid: Aid, *, owner: Aid, token: bytes) -> None
     opentsm card extradite F06F70656E74736D0B000101 --to F06F70656E74736D0A0001
     """  # noqa: D301 - click's mark for text that is not to be wrapped
     desk = Desk.of(ctx)
+    authority = Authority.of(options)
+    command = InstallForExtradition(owner, aid)
+    if authority.show(command):
+        return
     with desk.card() as card:
-        receipt = card.install(InstallForExtradition(owner, aid, token=token), f"extradition of {aid} to {owner}")
+        receipt = card.install(authority.authorize(command), f"extradition of {aid} to {owner}")
     document = {"extradited": str(aid), "to": str(owner), "receipt": hexed(receipt)}
     desk.emit(document, f"{aid} belongs to {owner} now{receipt_words(receipt)}")
 
@@ -91,16 +98,17 @@ def extradite(ctx: click.Context, aid: Aid, *, owner: Aid, token: bytes) -> None
 @click.option("--privileges", metavar="P", help="The new privileges: names with commas, or hex of 1 or 3 bytes.")
 @click.option("--to", "owner", type=AID, help="The security domain that it is to belong to.")
 @click.option("--implicit-selection", type=HEX, metavar="HEX", help="Implicit selection parameter, one byte.")
-@click.option("--token", type=HEX, default=b"", help="Registry update token, where the security domain needs one.")
+@token_options
 @click.pass_context
 def registry_update(
     ctx: click.Context,
+    /,
     aid: Aid,
     *,
     privileges: str | None,
     owner: Aid | None,
     implicit_selection: bytes | None,
-    token: bytes,
+    **options: Any,  # noqa: ANN401 - see token_options
 ) -> None:
     """Change what the registry says of an application: privileges, owner, implicit selection.
 
@@ -116,7 +124,10 @@ def registry_update(
     if implicit_selection is not None:
         parameters = InstallParameters(None, implicit_selection=implicit_selection[0]).encode()
     desk = Desk.of(ctx)
+    authority = Authority.of(options)
+    command = InstallForRegistryUpdate(aid, owner, wanted, parameters)
+    if authority.show(command):
+        return
     with desk.card() as card:
-        command = InstallForRegistryUpdate(aid, owner, wanted, parameters, token)
-        receipt = card.install(command, f"registry update of {aid}")
+        receipt = card.install(authority.authorize(command), f"registry update of {aid}")
     desk.emit({"updated": str(aid), "receipt": hexed(receipt)}, f"registry of {aid} updated{receipt_words(receipt)}")
