@@ -133,7 +133,6 @@ def test_token_and_unknown_forms_are_refused(isd: Host) -> None:
     assert isd.sw(InstallForLoad(UNKNOWN, token=bytes(16))) == 0x6985
     assert isd.sw(CommandApdu(0x80, 0xE8, 0x80, 0x00, bytes(8))) == 0x6985
     data = InstallForInstall(PAYMENT_PACKAGE, PAYMENT_MODULE, CARD_1).apdu().data
-    assert isd.sw(CommandApdu(0x80, 0xE6, 0x8C, 0x00, data)) == 0x6A86
     assert isd.sw(CommandApdu(0x80, 0xE6, 0x0C, 0x01, data)) == 0x6A86
 
 
@@ -188,8 +187,9 @@ def test_delete(se: VirtualSe, isd: Host) -> None:
     assert isd.delete(ISD) == 0x6985
     assert isd.sw(CommandApdu(0x80, 0xE4, 0x00, 0x00, b"\x4f\x00", 256)) == 0x6A88
     assert isd.sw(CommandApdu(0x80, 0xE4, 0x00, 0x00, b"\x4f\x09\x01", 256)) == 0x6A80
-    assert isd.sw(CommandApdu(0x80, 0xE4, 0x80, 0x00, DeleteObject(CARD_2).apdu().data, 256)) == 0x6A86
     assert se.effects()[-1] == f"delete {CARD_1}"
+    # The card ignores bits that are reserved (11.1): all of P1 but b8, all of P2 but b8.
+    assert isd.sw(CommandApdu(0x80, 0xE4, 0x01, 0x40, DeleteObject(CARD_2).apdu().data, 256)) == 0x9000
 
 
 def test_what_is_in_use_is_not_deleted(se: VirtualSe) -> None:

@@ -100,7 +100,6 @@ def test_wrong_check_value_changes_nothing(isd: Host) -> None:
         ("80D8000101 00", 0x6A80),  # version 00
         ("80D8000101 80", 0x6A80),
         ("80D8000001 31", 0x6A86),  # key identifier 00
-        ("80D8800101 31", 0x6A86),  # more PUT KEY commands
         ("80D8000113 318810" + "00" * 16, 0x6A80),  # length of check value missing
         ("80D8000113 318811" + "10" + "00" * 15, 0x6A80),  # one byte short of a block
         ("80D800010B 318808" + "00" * 8, 0x6A80),  # no AES key has 8 bytes

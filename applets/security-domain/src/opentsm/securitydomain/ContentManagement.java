@@ -319,12 +319,10 @@ final class ContentManagement {
      * Deletes an application, a domain or a load file.
      *
      * <p>Spec: clauses 9.5, 11.2.2.3.1: its AID (4F), then for a delegated deletion the token's control reference
-     * template (B6) and the token (9E), which signs what is before it.
+     * template (B6) and the token (9E), which signs what is before it. Of P1 and P2 all but b8 of P2 is reserved, and
+     * ignored (clause 11.1).
      */
-    short delete(byte[] buffer, byte p1, byte p2, short data, short end, byte[] response) {
-        if (p1 != 0 || p2 != 0 && p2 != RELATED) {
-            ISOException.throwIt(Gp.SW_INCORRECT_P1P2);
-        }
+    short delete(byte[] buffer, byte p2, short data, short end, byte[] response) {
         Entry self = Authority.ready();
         if (!self.isPrivileged(GPRegistryEntry.PRIVILEGE_GLOBAL_DELETE)) {
             Authority.manager(); // refused before the AID is looked at: what others own stays unknown
@@ -356,7 +354,7 @@ final class ContentManagement {
                     template == Tlv.ABSENT ? 0 : Tlv.length(buffer, template, end),
                     Tlv.valueOffset(buffer, token), Tlv.length(buffer, token, end));
         }
-        Open.delete(entry, p2 == RELATED);
+        Open.delete(entry, (p2 & RELATED) != 0);
         return confirmation(response);
     }
 }

@@ -282,7 +282,7 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
             case Gp.INS_DELETE:
                 return Tlv.find(buffer, data, end, Gp.TAG_AID) == Tlv.ABSENT
                         ? keyManagement.delete(buffer, p1, p2, data, end, response)
-                        : content.delete(buffer, p1, p2, data, end, response);
+                        : content.delete(buffer, p2, data, end, response);
             case Gp.INS_INSTALL:
                 return content.install(buffer, p1, p2, data, end, response);
             case Gp.INS_BEGIN_R_MAC_SESSION:

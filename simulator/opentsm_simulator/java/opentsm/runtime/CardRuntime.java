@@ -261,7 +261,7 @@ public final class CardRuntime extends SimulatorRuntime {
         }
         if ((command[0] & CHAINED) != 0 && CardInterface.channelOf(command[0]) >= 0) {
             if (on.chain == null) {
-                on.chain = new Chain(command);
+                on.chain = Chain.byClass(command);
             }
             boolean fits = on.chain.add(command, form);
             if (!fits) {
@@ -276,6 +276,35 @@ public final class CardRuntime extends SimulatorRuntime {
             if (!chain.add(command, form)) {
                 return Sw.answer(Sw.WRONG_LENGTH);
             }
+            whole = chain.whole(form.expected);
+            form.parse(whole);
+        }
+        return dispatchWhole(on, whole);
+    }
+
+    /**
+     * Gathers the commands that GlobalPlatform chains by P1 (DELETE, INSTALL, PUT KEY): each but the last is answered by
+     * 9000 alone, and what comes between ends the chain and is answered by 6985 (GP Card 2.3.1 clause 11.1.5.1).
+     */
+    private byte[] dispatchWhole(Channel on, byte[] command) {
+        byte[] whole = command;
+        Chain chain = on.chainByP1;
+        on.chainByP1 = null;
+        if (chain != null && !chain.continuedBy(command)) {
+            return Sw.answer(Sw.CONDITIONS_NOT_SATISFIED);
+        }
+        boolean more = Chain.isMoreByP1(command);
+        if (more && chain == null) {
+            chain = Chain.byP1(command);
+        }
+        if (chain != null && !chain.add(command, form)) {
+            return Sw.answer(Sw.INCORRECT_P1_P2);
+        }
+        if (more) {
+            on.chainByP1 = chain;
+            return Sw.answer(Sw.OK);
+        }
+        if (chain != null) {
             whole = chain.whole(form.expected);
             form.parse(whole);
         }

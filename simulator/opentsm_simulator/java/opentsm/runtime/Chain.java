@@ -3,22 +3,61 @@ package opentsm.runtime;
 import java.io.ByteArrayOutputStream;
 
 /**
- * Gathers the commands of a chain into one.
+ * Gathers the commands of a chain into one: that of ISO 7816-4, whose class byte says that more follows, or that of
+ * GlobalPlatform, whose P1 says so.
  *
- * <p>Spec: ISO 7816-4 clause 5.3.3 (b5 of CLA: not the last command of a chain).
+ * <p>Spec: ISO 7816-4 clause 5.3.3 (b5 of CLA: not the last command of a chain); GP Card 2.3.1 clause 11.1.5.1.
  */
 final class Chain {
+    private static final int CLASS = 0;
+    private static final int MORE_BY_CLASS = 0x10;
+    private static final int P1 = 2;
+    private static final int MORE_BY_P1 = 0x80;
+
+    private static final byte DELETE = (byte) 0xE4;
+    private static final byte INSTALL = (byte) 0xE6;
+    private static final byte PUT_KEY = (byte) 0xD8;
+
     private final byte[] header;
+
+    /** Which byte of the header, and which bit of it, says that more follows. */
+    private final int position;
+
+    private final int bit;
+
     private final ByteArrayOutputStream data = new ByteArrayOutputStream();
 
-    Chain(byte[] firstCommand) {
-        header = new byte[] {(byte) (firstCommand[0] & ~0x10), firstCommand[1], firstCommand[2], firstCommand[3]};
+    private Chain(byte[] firstCommand, int position, int bit) {
+        this.position = position;
+        this.bit = bit;
+        header = new byte[] {firstCommand[0], firstCommand[1], firstCommand[2], firstCommand[3]};
+        header[position] &= ~bit;
+    }
+
+    /** Begins a chain of ISO 7816-4. */
+    static Chain byClass(byte[] firstCommand) {
+        return new Chain(firstCommand, CLASS, MORE_BY_CLASS);
+    }
+
+    /** Begins a chain of GlobalPlatform. */
+    static Chain byP1(byte[] firstCommand) {
+        return new Chain(firstCommand, P1, MORE_BY_P1);
+    }
+
+    /** Tells whether a command of GlobalPlatform's class says by P1 that more of it follows. */
+    static boolean isMoreByP1(byte[] command) {
+        boolean chains = command[1] == DELETE || command[1] == INSTALL || command[1] == PUT_KEY;
+        return chains && command[CLASS] < 0 && (command[P1] & MORE_BY_P1) != 0;
     }
 
     /** Tells whether a command goes on with this chain: same class, instruction and parameters. */
     boolean continuedBy(byte[] command) {
-        return (command[0] & ~0x10) == (header[0] & ~0x10) && command[1] == header[1] && command[2] == header[2]
-                && command[3] == header[3];
+        for (int i = 0; i < header.length; i++) {
+            if ((i == position ? command[i] & ~bit & 0xFF : command[i] & 0xFF) != (header[i] & 0xFF)) {
+                return false;
+            }
+        }
+        return true;
     }
 
     /** Adds a command's data; false when the chain has become longer than a card's buffer. */

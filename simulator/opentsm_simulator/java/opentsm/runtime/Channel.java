@@ -21,6 +21,9 @@ final class Channel {
     /** Data of a command chain that is under way, or null. */
     Chain chain;
 
+    /** The same of a chain that P1 says, or null. */
+    Chain chainByP1;
+
     /** What is left of the response to the command before, or null. */
     ResponseChain response;
 

@@ -150,6 +150,7 @@ final class Selection {
     /** Ends the selection on a channel, if there is one; whatever the applet throws is ignored. */
     void deselect(Channel channel) {
         channel.chain = null;
+        channel.chainByP1 = null;
         channel.response = null;
         ApplicationEntry entry = channel.selected;
         if (entry == null) {
