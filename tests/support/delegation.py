@@ -26,7 +26,7 @@ TENANT: Final = Aid(OWN + bytes.fromhex("0D0001"))
 TENANT_KEYS: Final = keys(0x33, 21)
 LANDLORD: Final = Aid(OWN + bytes.fromhex("0D0002"))
 LANDLORD_KEYS: Final = keys(0x34, 31)
-DELEGATED: Final = Privilege.SECURITY_DOMAIN | Privilege.DELEGATED_MANAGEMENT
+DELEGATED: Final = Privilege.SECURITY_DOMAIN | Privilege.DELEGATED_MANAGEMENT | Privilege.TRUSTED_PATH
 
 
 def lv(*values: bytes) -> bytes:
