@@ -16,9 +16,9 @@ final class CardClassLoader extends ClassLoader {
         "javacard.", "javacardx.", "org.globalplatform.", "opentsm.open.", "java.rmi.",
     };
 
-    /** What Java's compiler itself refers to, beside exceptions. */
+    /** What Java's compiler itself and translated code refer to, beside exceptions. */
     private static final Set<String> LANGUAGE = new HashSet<>(Arrays.asList("java.lang.Object", "java.lang.Throwable",
-            "java.lang.String", "java.lang.Class", "java.io.IOException"));
+            "java.lang.String", "java.lang.Class", "java.io.IOException", "opentsm.runtime.Jcvm"));
 
     private final Map<String, byte[]> classes;
 

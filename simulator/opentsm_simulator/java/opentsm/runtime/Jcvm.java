@@ -1,0 +1,110 @@
+package opentsm.runtime;
+
+/**
+ * What translated Java Card code calls: instructions that need more than the JVM's own.
+ *
+ * <p>Its references are Objects; what they are is seen here. The exceptions are those of the instructions: null, an index
+ * out of bounds, a class that does not fit.
+ *
+ * <p>Spec: Java Card VM Specification 3.1, Classic Edition, clause 7.5.
+ */
+public final class Jcvm {
+    /** Element types of arrays in the StaticField component (JCVM clause 6.11). */
+    private static final int BOOLEAN = 2;
+
+    private static final int BYTE = 3;
+    private static final int SHORT = 4;
+
+    private Jcvm() {}
+
+    public static Object aaload(Object array, int index) {
+        return ((Object[]) array)[index];
+    }
+
+    public static int baload(Object array, int index) {
+        if (array instanceof byte[]) {
+            return ((byte[]) array)[index];
+        }
+        return ((boolean[]) array)[index] ? 1 : 0;
+    }
+
+    public static int saload(Object array, int index) {
+        return ((short[]) array)[index];
+    }
+
+    public static int iaload(Object array, int index) {
+        return ((int[]) array)[index];
+    }
+
+    public static void aastore(Object array, int index, Object value) {
+        ((Object[]) array)[index] = value;
+    }
+
+    public static void bastore(Object array, int index, int value) {
+        if (array instanceof byte[]) {
+            ((byte[]) array)[index] = (byte) value;
+        } else {
+            ((boolean[]) array)[index] = (value & 1) != 0;
+        }
+    }
+
+    public static void sastore(Object array, int index, int value) {
+        ((short[]) array)[index] = (short) value;
+    }
+
+    public static void iastore(Object array, int index, int value) {
+        ((int[]) array)[index] = value;
+    }
+
+    public static int arraylength(Object array) {
+        if (array instanceof byte[]) {
+            return ((byte[]) array).length;
+        }
+        if (array instanceof short[]) {
+            return ((short[]) array).length;
+        }
+        if (array instanceof boolean[]) {
+            return ((boolean[]) array).length;
+        }
+        if (array instanceof int[]) {
+            return ((int[]) array).length;
+        }
+        return ((Object[]) array).length;
+    }
+
+    public static int icmp(int left, int right) {
+        return Integer.compare(left, right);
+    }
+
+    /** Makes an array of a static field. */
+    public static Object array(int type, int length) {
+        switch (type) {
+            case BOOLEAN:
+                return new boolean[length];
+            case BYTE:
+                return new byte[length];
+            case SHORT:
+                return new short[length];
+            default:
+                return new int[length];
+        }
+    }
+
+    /** Fills a part of an array of a static field: bytes, high ones first, one in a character. */
+    public static void fill(Object array, int from, String bytes) {
+        int size = array instanceof int[] ? 4 : array instanceof short[] ? 2 : 1;
+        for (int i = 0; i < bytes.length() / size; i++) {
+            int value = 0;
+            for (int j = 0; j < size; j++) {
+                value = value << 8 | bytes.charAt(i * size + j);
+            }
+            if (size == 4) {
+                ((int[]) array)[from + i] = value;
+            } else if (size == 2) {
+                ((short[]) array)[from + i] = (short) value;
+            } else {
+                bastore(array, from + i, value);
+            }
+        }
+    }
+}

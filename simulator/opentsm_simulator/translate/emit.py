@@ -1,0 +1,316 @@
+"""The code of one method: Java Card instructions to JVM instructions.
+
+Every method of the Method component becomes a static method, constructors and private ones too: a constructor works on
+an object that is whole already. So nothing has to be known of who owns it.
+
+Locals: arguments come first, one JVM slot each; every other local of the Java Card method has a slot of its own behind.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from opentsm_build.opcode_tables import Flow
+from opentsm_card.errors import CapError
+from opentsm_simulator.translate.analysis import is_new_object, local_of, shuffle_words, take_words
+from opentsm_simulator.translate.classwriter import Code, Label
+from opentsm_simulator.translate.linkage import KnownClass
+from opentsm_simulator.translate.opcodes_tables import ARRAYS, BRANCHES, CONSTANTS, PRIMITIVE_ARRAYS, SIMPLE
+from opentsm_simulator.translate.signature import words_of
+from opentsm_simulator.translate.targets import KnownTarget, OwnTarget, SuperTarget
+
+if TYPE_CHECKING:
+    from opentsm_build.instructions import Instruction
+    from opentsm_simulator.translate.analysis import Body, Stack
+    from opentsm_simulator.translate.package import PackageTranslator
+
+__all__ = ["MethodEmitter"]
+
+_RUNTIME: Final = "opentsm/runtime/Jcvm"
+_MORE_STACK: Final = 6
+_STORES: Final = {"A": "astore", "R": "astore", "S": "istore", "I": "istore"}
+_LOADS: Final = {"A": "aload", "R": "aload", "S": "iload", "I": "iload"}
+_REFERENCE_ARRAY: Final = 14
+
+
+class MethodEmitter:
+    """Writes one method.
+
+    Args:
+        package: the package being translated.
+        body: the method.
+    """
+
+    def __init__(self, package: PackageTranslator, body: Body) -> None:
+        self._package = package
+        self._body = body
+        self._signature = body.signature.settle()
+        self._slots = self._place_arguments()
+        info = body.info
+        self._behind = len(self._signature.params) + info.nargs + info.max_locals
+        self.code = Code(package.code_class, info.max_stack + _MORE_STACK, self._behind)
+        self._labels = {pc: Label() for pc in body.instructions}
+
+    def _place_arguments(self) -> dict[int, int]:
+        """Return the JVM slot of each argument, by the local variable where it begins."""
+        slots = {}
+        word = 0
+        for slot, kind in enumerate(self._signature.params):
+            slots[word] = slot
+            word += words_of(kind)
+        return slots
+
+    def _slot(self, local: int) -> int:
+        return self._slots.get(local, len(self._signature.params) + local)
+
+    def run(self) -> Code:
+        """Write the method.
+
+        Raises:
+            CapError: something can't be translated.
+        """
+        end = Label()
+        pcs = list(self._body.instructions)
+        for pc, instruction in self._body.instructions.items():
+            self.code.label(self._labels[pc])
+            stack = self._body.stacks.get(pc)
+            if stack is None:
+                raise self._body.fail("an instruction that no path reaches", pc)
+            try:
+                self._emit(instruction, stack)
+            except CapError as error:
+                raise self._body.fail(error.reason, pc) from error
+            if instruction.opcode.flow in {Flow.NEXT, Flow.BRANCH, Flow.JSR}:
+                # What follows may lie elsewhere only where an unreachable instruction lies between; none does.
+                assert instruction.next_pc in self._labels
+        self.code.label(end)
+        for handler in self._body.handlers:
+            start = next(pc for pc in pcs if pc >= handler.start_offset)
+            stop = next((pc for pc in pcs if pc >= handler.end_offset), None)
+            catch = None
+            if handler.catch_type_index:
+                catch = self._package.analysis.targets.class_(handler.catch_type_index).name
+            target = self._labels[handler.handler_offset]
+            self.code.handler(self._labels[start], end if stop is None else self._labels[stop], target, catch)
+        return self.code
+
+    # --- by groups of instructions ---
+
+    def _emit(self, instruction: Instruction, stack: Stack) -> None:
+        name = instruction.name
+        if name in SIMPLE:
+            for simple in SIMPLE[name]:
+                self.code.op(simple)
+        elif name in CONSTANTS:
+            self.code.push(CONSTANTS[name])
+        elif name in {"bspush", "sspush", "bipush", "sipush", "iipush"}:
+            self.code.push(instruction.operands[0])
+        elif name in ARRAYS:
+            self.code.invoke("invokestatic", _RUNTIME, name, ARRAYS[name])
+        elif name.removesuffix("_w") in BRANCHES:
+            self.code.jump(BRANCHES[name.removesuffix("_w")], self._labels[instruction.targets[0]])
+        elif name.startswith("invoke"):
+            self._call(instruction, stack)
+        elif "field" in name:
+            self._field(instruction)
+        elif "static" in name:
+            self._static(instruction)
+        elif "switch" in name:
+            self._switch(instruction)
+        elif name in {"pop", "pop2", "dup", "dup2", "dup_x", "swap_x"}:
+            self._shuffle(instruction, stack)
+        elif "load" in name or "store" in name or name.startswith(("sinc", "iinc")) or name == "ret":
+            self._local(instruction, stack)
+        else:
+            self._object(instruction)
+
+    def _local(self, instruction: Instruction, stack: Stack) -> None:
+        name = instruction.name
+        slot = self._slot(local_of(instruction))
+        if name.startswith(("sinc", "iinc")):
+            self.code.local("iload", slot)
+            self.code.push(instruction.operands[1])
+            self.code.op("iadd")
+            if name[0] == "s":
+                self.code.op("i2s")
+            self.code.local("istore", slot)
+        elif name == "ret":
+            self.code.local("ret", slot)
+        else:
+            if "store" in name and is_new_object(stack[-1]):
+                raise CapError("stores an object before its constructor was called: not supported")
+            what = "load" if "load" in name else "store"
+            self.code.local(("a" if name[0] == "a" else "i") + what, slot)
+
+    def _field(self, instruction: Instruction) -> None:
+        index = instruction.constant_pool_index
+        assert index is not None
+        target = self._package.analysis.targets.field(index)
+        what, kind = instruction.name.split("_")[:2]
+        if instruction.name.endswith("_this"):
+            self.code.local("aload", self._slot(0))
+            if what == "putfield":
+                self.code.op("swap")
+        if what == "putfield":
+            self.code.op("swap")
+        self.code.of_class("checkcast", target.owner)
+        if what == "putfield":
+            self.code.op("swap")
+        field_name, descriptor = self._package.field(target, kind)
+        self.code.field(what, target.owner, field_name, descriptor)
+
+    def _static(self, instruction: Instruction) -> None:
+        index = instruction.constant_pool_index
+        assert index is not None
+        target = self._package.analysis.targets.static_field(index)
+        what, kind = instruction.name.split("_")
+        owner, field_name, descriptor = self._package.static_field(target, kind)
+        self.code.field(what, owner, field_name, descriptor)
+
+    def _switch(self, instruction: Instruction) -> None:
+        default, *targets = (self._labels[pc] for pc in instruction.targets)
+        if "table" in instruction.name:
+            self.code.table_switch(default, instruction.operands[1], targets)
+            return
+        keys = instruction.operands[2::2]
+        if len(set(keys)) != len(keys):
+            raise CapError(f"{instruction.name} has a key twice")
+        self.code.lookup_switch(default, zip(keys, targets, strict=True))
+
+    def _object(self, instruction: Instruction) -> None:
+        name = instruction.name
+        index = instruction.constant_pool_index
+        match name:
+            case "new":
+                assert index is not None
+                cls = self._package.analysis.targets.class_(index)
+                if isinstance(cls, KnownClass) and cls.is_api:
+                    self.code.op("aconst_null")  # its place: the constructor's call makes it
+                    return
+                self.code.of_class("new", cls.name)
+                self.code.op("dup")
+                self.code.invoke("invokespecial", cls.name, "<init>", "()V")
+            case "newarray":
+                self.code.new_array(self._primitive(instruction.operands[0])[0])
+            case "anewarray":
+                assert index is not None
+                self.code.of_class("anewarray", self._package.analysis.targets.class_(index).name)
+            case "checkcast" | "instanceof":
+                self.code.of_class(name, self._checked(instruction))
+            case "athrow":
+                self.code.of_class("checkcast", "java/lang/Throwable")
+                self.code.op("athrow")
+            case _:
+                raise CapError(f"{name} can't be translated")
+
+    @staticmethod
+    def _primitive(atype: int) -> tuple[int, str]:
+        if atype not in PRIMITIVE_ARRAYS:
+            raise CapError(f"array type {atype}")
+        return PRIMITIVE_ARRAYS[atype]
+
+    def _checked(self, instruction: Instruction) -> str:
+        atype, index = instruction.operands
+        if atype in {0, _REFERENCE_ARRAY}:
+            name = self._package.analysis.targets.class_(index).name
+            return f"[L{name};" if atype else name
+        return self._primitive(atype)[1]
+
+    # --- the stack ---
+
+    def _shuffle(self, instruction: Instruction, stack: Stack) -> None:
+        elements = list(stack)
+        if instruction.name in {"pop", "pop2"}:
+            taken = take_words(elements, 1 if instruction.name == "pop" else 2)
+            self.code.op("pop" if len(taken) == 1 else "pop2")
+            return
+        top, depth, copies = shuffle_words(instruction)
+        upper = take_words(elements, top)
+        if not copies:
+            self._rebuild(take_words(elements, depth), upper, copies=False)
+            return
+        between = take_words(elements, depth - top) if depth else []
+        shape = (len(upper), len(between))
+        direct = {
+            (1, 0): "dup",
+            (2, 0): "dup2",
+            (1, 1): "dup_x1",
+            (1, 2): "dup_x2",
+            (2, 1): "dup2_x1",
+            (2, 2): "dup2_x2",
+        }
+        if shape in direct:
+            self.code.op(direct[shape])
+        else:
+            self._rebuild(between, upper, copies=True)
+
+    def _rebuild(self, lower: list[str], upper: list[str], *, copies: bool) -> None:
+        """Take both groups off the stack, and put them back: upper, lower, and upper again where it is copied."""
+        upper_slots = self._save(upper)
+        lower_slots = self._save(lower)
+        self._restore(upper, upper_slots)
+        self._restore(lower, lower_slots)
+        if copies:
+            self._restore(upper, upper_slots)
+
+    def _save(self, kinds: list[str]) -> list[int]:
+        slots = [self.code.max_locals + index for index in range(len(kinds))]
+        self.code.max_locals += len(kinds)
+        for kind, slot in zip(reversed(kinds), reversed(slots), strict=True):
+            self.code.local(_STORES.get(kind, "astore"), slot)
+        return slots
+
+    def _restore(self, kinds: list[str], slots: list[int]) -> None:
+        for kind, slot in zip(kinds, slots, strict=True):
+            self.code.local(_LOADS.get(kind, "aload"), slot)
+
+    # --- calls ---
+
+    def _call(self, instruction: Instruction, stack: Stack) -> None:
+        package = self._package
+        index = instruction.constant_pool_index
+        assert index is not None
+        if instruction.name == "invokeinterface":
+            target = package.analysis.targets.interface_method(index, instruction.operands[2])
+        else:
+            target = package.analysis.targets.method(index)
+        match target:
+            case OwnTarget(offset):
+                called, descriptor = package.method(offset)
+            case SuperTarget():
+                called, descriptor = package.adapters.super(target)
+            case KnownTarget() if target.member.name == "<init>":
+                self._construct(target, stack)
+                return
+            case KnownTarget():
+                called, descriptor = package.adapters.known(target)
+            case _:
+                called, descriptor = package.virtual(target, instruction.operands[0])
+        self.code.invoke("invokestatic", package.code_class.name, called, descriptor)
+
+    def _construct(self, target: KnownTarget, stack: Stack) -> None:
+        """Call an API's constructor: make the object, and put it where its place was kept."""
+        params = target.member.signature.params
+        receiver = stack[len(stack) - len(params)]
+        if not is_new_object(receiver):
+            adapter = self._package.adapters.super_constructor(target)
+            if adapter is None:
+                self.code.op("pop")
+            else:
+                self.code.invoke("invokestatic", self._package.code_class.name, *adapter)
+            return
+        self.code.invoke("invokestatic", self._package.code_class.name, *self._package.adapters.factory(target))
+        below = list(stack[: len(stack) - len(params)])
+        # Now on the stack: below, the place of the receiver, the object.
+        if below.count(receiver) == 1 and below[-1] == receiver:
+            for simple in ("swap", "pop", "swap", "pop"):
+                self.code.op(simple)
+            return
+        (made,) = self._save(["A"])
+        self.code.op("pop")
+        if receiver not in below:
+            return
+        changed = below[below.index(receiver) :]
+        slots = self._save(changed)
+        for kind, slot in zip(changed, slots, strict=True):
+            self.code.local(_LOADS.get(kind, "aload"), made if kind == receiver else slot)

@@ -1,0 +1,53 @@
+"""How Java Card instructions become JVM instructions, where one becomes one or a few.
+
+A short is a JVM int that is always in range: what can leave it is cut by i2s. Spec: JCVM 3.1, 7.5.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["ARRAYS", "BRANCHES", "CONSTANTS", "PRIMITIVE_ARRAYS", "SIMPLE"]
+
+SIMPLE: Final = {
+    "nop": (), "aconst_null": ("aconst_null",),
+    "sadd": ("iadd", "i2s"), "iadd": ("iadd",), "ssub": ("isub", "i2s"), "isub": ("isub",),
+    "smul": ("imul", "i2s"), "imul": ("imul",), "sdiv": ("idiv", "i2s"), "idiv": ("idiv",),
+    "srem": ("irem", "i2s"), "irem": ("irem",), "sneg": ("ineg", "i2s"), "ineg": ("ineg",),
+    "sshl": ("ishl", "i2s"), "ishl": ("ishl",), "sshr": ("ishr", "i2s"), "ishr": ("ishr",),
+    "sushr": ("iushr", "i2s"), "iushr": ("iushr",),
+    "sand": ("iand",), "iand": ("iand",), "sor": ("ior",), "ior": ("ior",), "sxor": ("ixor",), "ixor": ("ixor",),
+    "s2b": ("i2b",), "s2i": (), "i2b": ("i2b",), "i2s": ("i2s",),
+    "areturn": ("areturn",), "sreturn": ("ireturn",), "ireturn": ("ireturn",), "return": ("return",),
+}  # fmt: skip
+
+CONSTANTS: Final = {
+    f"{kind}const_{name}": value
+    for kind in "si"
+    for name, value in (("m1", -1), ("0", 0), ("1", 1), ("2", 2), ("3", 3), ("4", 4), ("5", 5))
+}
+
+BRANCHES: Final = {
+    "ifeq": "ifeq", "ifne": "ifne", "iflt": "iflt", "ifge": "ifge", "ifgt": "ifgt", "ifle": "ifle",
+    "ifnull": "ifnull", "ifnonnull": "ifnonnull", "if_acmpeq": "if_acmpeq", "if_acmpne": "if_acmpne",
+    "if_scmpeq": "if_icmpeq", "if_scmpne": "if_icmpne", "if_scmplt": "if_icmplt",
+    "if_scmpge": "if_icmpge", "if_scmpgt": "if_icmpgt", "if_scmple": "if_icmple",
+    "goto": "goto", "jsr": "jsr",
+}  # fmt: skip
+
+# Array instructions are calls of the runtime: what an array is, is not known here. Descriptors of opentsm.runtime.Jcvm.
+ARRAYS: Final = {
+    "aaload": "(Ljava/lang/Object;I)Ljava/lang/Object;",
+    "baload": "(Ljava/lang/Object;I)I",
+    "saload": "(Ljava/lang/Object;I)I",
+    "iaload": "(Ljava/lang/Object;I)I",
+    "aastore": "(Ljava/lang/Object;ILjava/lang/Object;)V",
+    "bastore": "(Ljava/lang/Object;II)V",
+    "sastore": "(Ljava/lang/Object;II)V",
+    "iastore": "(Ljava/lang/Object;II)V",
+    "arraylength": "(Ljava/lang/Object;)I",
+    "icmp": "(II)I",
+}
+
+# By the atype of newarray, checkcast and instanceof: the JVM's number and descriptor. Spec: JCVM 3.1, table 7-2.
+PRIMITIVE_ARRAYS: Final = {10: (4, "[Z"), 11: (8, "[B"), 12: (9, "[S"), 13: (10, "[I")}

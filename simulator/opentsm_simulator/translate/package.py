@@ -1,0 +1,293 @@
+"""A whole package: its code in one class, its classes and interfaces beside it.
+
+Spec: Java Card VM Specification 3.1, Classic Edition, 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from opentsm_card.errors import CapError
+from opentsm_simulator.translate.adapters import Adapters, load_arguments, returns
+from opentsm_simulator.translate.analysis import Analysis
+from opentsm_simulator.translate.classes import OwnClass, OwnClasses, OwnInterface, Slot
+from opentsm_simulator.translate.classwriter import ACC_INTERFACE, ACC_STATIC, ClassWriter, Code
+from opentsm_simulator.translate.emit import MethodEmitter
+from opentsm_simulator.translate.exports import exported
+from opentsm_simulator.translate.linkage import KnownClass, KnownPackage, Linkage
+from opentsm_simulator.translate.statics import write_static_initializer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from opentsm_build.cap import CapFile
+    from opentsm_card.aid import Aid
+    from opentsm_simulator.translate.signature import Signature
+    from opentsm_simulator.translate.targets import FieldTarget, StaticFieldTarget, VirtualTarget
+
+__all__ = ["PackageTranslator", "TranslatedPackage", "translate"]
+
+_PACKAGE_VISIBLE: Final = 0x80
+_OBJECT: Final = "java/lang/Object"
+_DESCRIPTORS: Final = {"a": f"L{_OBJECT};", "b": "B", "s": "S", "i": "I"}
+_INSTALL: Final = "([BSB)V"
+
+
+@dataclass(frozen=True)
+class TranslatedPackage:
+    """A package as JVM classes.
+
+    Args:
+        aid: its AID.
+        version: (major, minor).
+        classes: class files by name, in internal form.
+        applets: AID of each applet, and the class with its `install([BSB)V`.
+        exports: what other packages link to.
+    """
+
+    aid: Aid
+    version: tuple[int, int]
+    classes: Mapping[str, bytes] = field(repr=False)
+    applets: tuple[tuple[Aid, str], ...]
+    exports: KnownPackage = field(repr=False)
+
+
+def translate(cap: CapFile, loaded: Iterable[KnownPackage] = ()) -> TranslatedPackage:
+    """Translate a package to JVM classes that run on `opentsm.runtime.Jcvm` and the Java Card API.
+
+    Args:
+        cap: the package; its Descriptor and Debug components are not looked at.
+        loaded: packages on the card that it may import, beside the APIs.
+
+    Raises:
+        CapError: it can't be linked, or is not what a verifier lets pass, or needs what is not supported.
+    """
+    return PackageTranslator(cap, Linkage(cap.imports, loaded)).run()
+
+
+class PackageTranslator:
+    """Translates one package; see `translate`."""
+
+    def __init__(self, cap: CapFile, linkage: Linkage) -> None:
+        self.cap = cap
+        self.prefix = f"cap/{bytes(cap.package_aid).hex().upper()}/"
+        self.classes = OwnClasses(cap, linkage, self.prefix)
+        self.analysis = Analysis(cap, self.classes)
+        self.code_class = ClassWriter(f"{self.prefix}Code")
+        self._writers = {cls.name: self._writer(cls) for cls in self.classes.classes()}
+        self.adapters = Adapters(self.code_class, self.prefix, lambda cls: self._writers[cls.name])
+        self._static_kinds: dict[int, str] = {}
+        self._field_kinds: dict[tuple[str, int], str] = {}
+
+    def _writer(self, cls: OwnClass) -> ClassWriter:
+        interfaces = tuple(dict.fromkeys(self.classes.name(each.interface) for each in cls.info.interfaces))
+        writer = ClassWriter(cls.name, cls.superclass.name, interfaces)
+        writer.add_method("<init>", "()V", self._whole(cls, writer))
+        return writer
+
+    @staticmethod
+    def _whole(cls: OwnClass, writer: ClassWriter) -> Code:
+        """Make the constructor that makes an object whole; its Java Card constructor is called behind it."""
+        code = Code(writer, 2, 1)
+        code.local("aload", 0)
+        superclass = cls.superclass
+        descriptor = "()V"
+        if isinstance(superclass, KnownClass) and superclass.is_api:
+            constructors = {each.descriptor for each in superclass.static.values() if each.name == "<init>"}
+            if "()V" not in constructors:
+                descriptor = "(S)V"
+                if descriptor not in constructors:
+                    raise CapError(f"a class extends {superclass.name}: not supported", component="Class")
+                code.push(0)
+        code.invoke("invokespecial", superclass.name, "<init>", descriptor)
+        code.op("return")
+        return code
+
+    # --- names ---
+
+    def method(self, offset: int) -> tuple[str, str]:
+        """Return name and descriptor of a method of the Method component, in the class of the code."""
+        return f"m{offset:04x}", self.analysis.bodies[offset].signature.settle().descriptor
+
+    def family(self, owner: OwnClass | OwnInterface, slot: Slot) -> tuple[str, str, Signature]:
+        """Return name, exact descriptor and signature of a family of virtual methods."""
+        variable = self.analysis.slots.get(slot)
+        member = owner.member(slot.token) if isinstance(owner, OwnClass) and not slot.interface else None
+        if member is not None:
+            return member.name, member.descriptor, member.signature
+        if variable is None:
+            raise CapError(f"a method with token {slot.token} that is nowhere")
+        signature = variable.settle()
+        if slot.interface:
+            name = f"i{slot.root:04x}_{slot.token}"
+        elif slot.token & _PACKAGE_VISIBLE:
+            name = f"p{slot.token & ~_PACKAGE_VISIBLE}_{bytes(self.cap.package_aid).hex().upper()}"
+        else:
+            name = f"v{slot.token}"
+        return name, signature.instance_descriptor, signature
+
+    def virtual(self, target: VirtualTarget, words: int) -> tuple[str, str]:
+        """Return the adapter to a virtual or interface method of the package."""
+        self.analysis.slot(target.slot, words)
+        name, descriptor, signature = self.family(target.owner, target.slot)
+        return self.adapters.virtual(target, name, descriptor, signature)
+
+    def field(self, target: FieldTarget, kind: str) -> tuple[str, str]:
+        """Return name and descriptor of an instance field; it is added to its class where that is ours."""
+        if target.member is not None:
+            return target.member.name, target.member.descriptor
+        known = self._field_kinds.setdefault((target.owner, target.token), kind)
+        if known != kind:
+            raise CapError(f"field {target.token} of {target.owner} is used as {known} and as {kind}")
+        name = f"f{target.token}"
+        self._writers[target.owner].add_field(name, _DESCRIPTORS[kind])
+        return name, _DESCRIPTORS[kind]
+
+    def field_kind(self, owner: str, token: int) -> str | None:
+        """Return the kind of an instance field that is used; None for another."""
+        return self._field_kinds.get((owner, token))
+
+    def static_kind(self, offset: int) -> str | None:
+        """Return the kind of a static field that is used; None for another."""
+        return self._static_kinds.get(offset)
+
+    def static_field(self, target: StaticFieldTarget, kind: str) -> tuple[str, str, str]:
+        """Return owner, name and descriptor of a static field."""
+        if target.member is not None:
+            return target.member.owner, target.member.name, target.member.descriptor
+        known = self._static_kinds.setdefault(target.offset, kind)
+        if known != kind:
+            raise CapError(f"the static field at {target.offset:#06x} is used as {known} and as {kind}")
+        self.code_class.add_field(f"s{target.offset:04x}", _DESCRIPTORS[kind], ACC_STATIC)
+        return self.code_class.name, f"s{target.offset:04x}", _DESCRIPTORS[kind]
+
+    # --- writing ---
+
+    def run(self) -> TranslatedPackage:
+        """Write all classes.
+
+        Raises:
+            CapError: something can't be translated.
+        """
+        for offset, body in self.analysis.bodies.items():
+            if not body.is_abstract:
+                self.code_class.add_method(*self.method(offset), MethodEmitter(self, body).run(), ACC_STATIC)
+        for cls in self.classes.classes():
+            self._virtual_methods(cls)
+            self._bridges(cls)
+        exports = exported(self)
+        self._lend_protected_methods()
+        write_static_initializer(self.cap.static_fields, self.code_class, self._static_kinds)
+        applets = tuple(self._applets())
+        writers = [self.code_class, *self._writers.values(), *self._interfaces()]
+        writers += [writer for writer, _ in self.adapters.protected.values()]
+        return TranslatedPackage(
+            self.cap.package_aid,
+            self.cap.package_version,
+            {writer.name: writer.encode() for writer in (*writers, *self._applet_writers)},
+            applets,
+            exports,
+        )
+
+    def _virtual_methods(self, cls: OwnClass) -> None:
+        writer = self._writers[cls.name]
+        for token, offset in cls.declared():
+            name, descriptor, signature = self.family(cls, cls.slot(token))
+            if writer.has_method(name, descriptor):
+                continue
+            size = len(signature.params)
+            code = Code(writer, size + 3, size + 1)
+            if self.analysis.bodies[offset].is_abstract:
+                _throw_abstract(code)
+            else:
+                code.local("aload", 0)
+                load_arguments(code, descriptor, 1)
+                code.invoke("invokestatic", self.code_class.name, *self.method(offset))
+                returns(code, descriptor, cast=True)
+            writer.add_method(name, descriptor, code)
+
+    def _bridges(self, cls: OwnClass) -> None:
+        """Give a class each interface's methods under the interface's names."""
+        writer = self._writers[cls.name]
+        for implemented in cls.info.interfaces:
+            interface = self.classes.find(implemented.interface)
+            for number, token in enumerate(implemented.index):
+                if isinstance(interface, KnownClass):
+                    member = interface.virtual.get(number)
+                    if member is None:
+                        raise CapError(f"{interface.name} has no method {number}", component="Class")
+                    name, descriptor = member.name, member.descriptor
+                else:
+                    assert isinstance(interface, OwnInterface)
+                    slot = Slot(interface.offset, number, interface=True)
+                    if slot not in self.analysis.slots:
+                        continue  # a known superclass implements it, and nothing here calls it
+                    name, descriptor, _ = self.family(interface, slot)
+                self._bridge(cls, writer, token, (name, descriptor))
+
+    def _bridge(self, cls: OwnClass, writer: ClassWriter, token: int, as_: tuple[str, str]) -> None:
+        if cls.has(token) or token & _PACKAGE_VISIBLE:
+            name, descriptor, _ = self.family(cls, cls.slot(token))
+        else:
+            member = cls.member(token)
+            if member is None:
+                raise CapError(f"class at {cls.offset:#06x} has no method {token}", component="Class")
+            name, descriptor = member.name, member.descriptor
+        if (name, descriptor) == as_ or writer.has_method(*as_):
+            return
+        size = descriptor.count(";") + len(descriptor)
+        code = Code(writer, size + 3, size + 1)
+        code.local("aload", 0)
+        load_arguments(code, descriptor, 1)
+        code.invoke("invokevirtual", cls.name, name, descriptor)
+        returns(code, as_[1], cast=True)
+        writer.add_method(*as_, code)
+
+    def _interfaces(self) -> Iterator[ClassWriter]:
+        for interface in self.classes.interfaces():
+            writer = ClassWriter(interface.name, _OBJECT, interface.superinterfaces, ACC_INTERFACE)
+            for slot in self.analysis.slots:
+                if slot.interface and slot.root == interface.offset:
+                    name, descriptor, _ = self.family(interface, slot)
+                    writer.add_abstract_method(name, descriptor)
+            yield writer
+
+    def _lend_protected_methods(self) -> None:
+        for member, (interface, method) in self.adapters.protected.items():
+            for cls in self.classes.classes():
+                known = cls.known_superclass
+                if isinstance(cls.superclass, OwnClass) or member.owner not in {
+                    each.name for each in known.ancestors()
+                }:
+                    continue
+                writer = self._writers[cls.name]
+                writer.interfaces += (interface.name,)
+                descriptor = member.signature.instance_descriptor
+                code = Code(writer, len(member.signature.params) + 3, len(member.signature.params) + 1)
+                code.local("aload", 0)
+                load_arguments(code, member.descriptor, 1)
+                code.invoke("invokevirtual", cls.name, member.name, member.descriptor)
+                returns(code, member.descriptor)
+                writer.add_method(method, descriptor, code)
+
+    def _applets(self) -> Iterator[tuple[Aid, str]]:
+        """Make a class with a method install for each applet."""
+        self._applet_writers: list[ClassWriter] = []
+        for number, applet in enumerate(self.cap.applets):
+            writer = ClassWriter(f"{self.prefix}Applet{number}")
+            code = Code(writer, 4, 3)
+            load_arguments(code, _INSTALL, 0)
+            name, descriptor = self.method(applet.install_method_offset)
+            code.invoke("invokestatic", self.code_class.name, name, descriptor)
+            code.op("return")
+            writer.add_method("install", _INSTALL, code, ACC_STATIC)
+            self._applet_writers.append(writer)
+            yield applet.aid, writer.name
+
+
+def _throw_abstract(code: Code) -> None:
+    code.of_class("new", "java/lang/AbstractMethodError")
+    code.op("dup")
+    code.invoke("invokespecial", "java/lang/AbstractMethodError", "<init>", "()V")
+    code.op("athrow")

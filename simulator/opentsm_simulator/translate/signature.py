@@ -1,0 +1,189 @@
+"""Signatures in kinds: what a method takes and gives, as far as the JVM's verifier must know it in translated code.
+
+A kind is `S` (boolean, byte or short: one word on a Java Card's stack), `I` (int: two words), `A` (a reference) or, for a
+result, `V` (nothing). In translated code S and I are both JVM ints, and every reference is an Object: it is cast where
+it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+from opentsm_card.errors import CapError
+
+__all__ = ["Member", "Signature", "SignatureVariable", "words_of"]
+
+_OBJECT: Final = "Ljava/lang/Object;"
+_JVM: Final = {"S": "I", "I": "I", "A": _OBJECT, "V": "V"}
+_SECOND_WORD: Final = "J"
+
+
+def words_of(kinds: str) -> int:
+    """Return the 16-bit words that values of these kinds take on a Java Card's stack."""
+    return len(kinds) + kinds.count("I")
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a method takes, its receiver among it where it has one, and gives.
+
+    Args:
+        params: kinds.
+        result: a kind, or V.
+    """
+
+    params: str
+    result: str
+
+    @classmethod
+    def of_descriptor(cls, descriptor: str, *, receiver: bool) -> Self:
+        """Make one of a JVM method descriptor."""
+        params, _, result = descriptor[1:].partition(")")
+        kinds = "A" if receiver else ""
+        at = 0
+        while at < len(params):
+            start = at
+            while params[at] == "[":
+                at += 1
+            at = params.index(";", at) + 1 if params[at] == "L" else at + 1
+            kinds += _kind(params[start])
+        return cls(kinds, _kind(result[0]))
+
+    @property
+    def words(self) -> int:
+        """Words of its arguments."""
+        return words_of(self.params)
+
+    @property
+    def descriptor(self) -> str:
+        """The JVM descriptor of a static method that takes its receiver as an argument."""
+        return f"({''.join(_JVM[kind] for kind in self.params)}){_JVM[self.result]}"
+
+    @property
+    def instance_descriptor(self) -> str:
+        """The JVM descriptor of an instance method."""
+        return f"({''.join(_JVM[kind] for kind in self.params[1:])}){_JVM[self.result]}"
+
+
+def _kind(first: str) -> str:
+    return {"Z": "S", "B": "S", "S": "S", "I": "I", "V": "V"}.get(first, "A")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A method or field of a class that exists: of an API, or of a package translated before.
+
+    Args:
+        owner: the class, in internal form.
+        name: in the class file.
+        descriptor: in the class file.
+        signature: of a method.
+        protected: only subclasses may use it.
+    """
+
+    owner: str
+    name: str
+    descriptor: str
+    signature: Signature
+    protected: bool = False
+
+
+class SignatureVariable:
+    """A signature that is being inferred; methods that override each other share one.
+
+    Without the Descriptor component nothing in a CAP file says what a method takes: its own loads of its arguments, its
+    returns, and the calls of it do.
+    """
+
+    def __init__(self, words: int) -> None:
+        self._words: list[str | None] = [None] * words
+        self._result: str | None = None
+        self._fixed: Signature | None = None
+        self._same: SignatureVariable | None = None
+
+    @property
+    def root(self) -> SignatureVariable:
+        """The variable that stands for all it was made equal to."""
+        at = self
+        while at._same is not None:
+            at = at._same
+        return at
+
+    @property
+    def words(self) -> int:
+        """Words of the arguments."""
+        return len(self.root._words)
+
+    @property
+    def result(self) -> str | None:
+        """The result's kind; None while it is not known."""
+        return self.root._result
+
+    def fix(self, signature: Signature) -> None:
+        """Say what it is, from an API.
+
+        Raises:
+            CapError: it is used in another way.
+        """
+        expanded = "".join(kind + _SECOND_WORD if kind == "I" else kind for kind in signature.params)
+        if len(expanded) != self.words:
+            raise CapError(f"a method takes {self.words} words where its signature says {len(expanded)}")
+        for index, kind in enumerate(expanded):
+            self._set(index, kind)
+        self.returns(signature.result)
+        self.root._fixed = signature
+
+    def takes(self, word: int, kind: str) -> None:
+        """Say what kind of argument begins at a word.
+
+        Raises:
+            CapError: another one does, or there is no such word.
+        """
+        self._set(word, kind)
+        if kind == "I":
+            self._set(word + 1, _SECOND_WORD)
+
+    def returns(self, kind: str) -> None:
+        """Say what it gives.
+
+        Raises:
+            CapError: it gives something else, too.
+        """
+        root = self.root
+        if root._result not in {None, kind}:
+            raise CapError(f"a method returns both {root._result} and {kind}")
+        root._result = kind
+
+    def unify(self, other: SignatureVariable) -> None:
+        """Make two the same.
+
+        Raises:
+            CapError: they contradict each other.
+        """
+        mine, theirs = self.root, other.root
+        if mine is theirs:
+            return
+        if mine.words != theirs.words:
+            raise CapError(f"methods that override each other take {mine.words} and {theirs.words} words")
+        for index, kind in enumerate(theirs._words):
+            if kind is not None:
+                mine._set(index, kind)
+        if theirs._result is not None:
+            mine.returns(theirs._result)
+        mine._fixed = mine._fixed or theirs._fixed
+        theirs._same = mine
+
+    def settle(self) -> Signature:
+        """Return what was found; what nobody reads or gives is taken for a short."""
+        root = self.root
+        kinds = "".join(kind or "S" for kind in root._words)
+        return Signature(kinds.replace(_SECOND_WORD, ""), root._result or "V")
+
+    def _set(self, word: int, kind: str) -> None:
+        root = self.root
+        if word >= len(root._words):
+            raise CapError(f"argument word {word} of {len(root._words)}")
+        if root._words[word] not in {None, kind}:
+            raise CapError(f"argument word {word} is used as {root._words[word]} and as {kind}")
+        root._words[word] = kind

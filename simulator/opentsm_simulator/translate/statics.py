@@ -1,0 +1,70 @@
+"""How static fields begin: the StaticField component's image as a static initializer.
+
+Spec: Java Card VM Specification 3.1, Classic Edition, 6.11.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from opentsm_card.errors import CapError
+from opentsm_simulator.translate.classwriter import ACC_STATIC, ClassWriter, Code
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentsm_build.cap.static_fields import ArrayInitInfo, StaticFieldComponent
+
+__all__ = ["write_static_initializer"]
+
+_RUNTIME: Final = "opentsm/runtime/Jcvm"
+_REFERENCE_BYTES: Final = 2
+_SIZES: Final = {"b": 1, "s": 2, "i": 4}
+_DESCRIPTORS: Final = {"b": "B", "s": "S", "i": "I"}
+_PART_BYTES: Final = 16_000
+_ELEMENT_BYTES: Final = {2: 1, 3: 1, 4: 2, 5: 4}
+_OBJECT: Final = "Ljava/lang/Object;"
+
+
+def write_static_initializer(fields: StaticFieldComponent, writer: ClassWriter, kinds: Mapping[int, str]) -> None:
+    """Add `<clinit>` to the class of the code, where any field begins with something.
+
+    Args:
+        fields: the component.
+        writer: the class that has the fields.
+        kinds: of the fields that are used, by their offset in the image: a, b, s or i.
+
+    Raises:
+        CapError: the image and its fields don't fit.
+    """
+    code = Code(writer, 4, 1)
+    for number, array in enumerate(fields.array_init):
+        offset = number * _REFERENCE_BYTES
+        if offset in kinds:
+            _make_array(code, array)
+            code.field("putstatic", writer.name, f"s{offset:04x}", _OBJECT)
+    first = fields.reference_count * _REFERENCE_BYTES + fields.default_value_count
+    for offset, kind in kinds.items():
+        at = offset - first
+        if kind == "a" or at < 0:
+            continue
+        value = fields.non_default_values[at : at + _SIZES[kind]]
+        if len(value) != _SIZES[kind]:
+            raise CapError(f"no value for the static field at {offset:#06x}", component="StaticField")
+        code.push(int.from_bytes(value, "big", signed=True))
+        code.field("putstatic", writer.name, f"s{offset:04x}", _DESCRIPTORS[kind])
+    code.op("return")
+    writer.add_method("<clinit>", "()V", code, ACC_STATIC)
+
+
+def _make_array(code: Code, array: ArrayInitInfo) -> None:
+    if array.type not in _ELEMENT_BYTES or len(array.values) % _ELEMENT_BYTES[array.type]:
+        raise CapError(f"an array of type {array.type} and {len(array.values)} bytes", component="StaticField")
+    code.push(array.type)
+    code.push(len(array.values) // _ELEMENT_BYTES[array.type])
+    code.invoke("invokestatic", _RUNTIME, "array", f"(II){_OBJECT}")
+    for at in range(0, len(array.values), _PART_BYTES):
+        code.op("dup")
+        code.push(at // _ELEMENT_BYTES[array.type])
+        code.string(array.values[at : at + _PART_BYTES].decode("latin-1"))
+        code.invoke("invokestatic", _RUNTIME, "fill", f"({_OBJECT}ILjava/lang/String;)V")
