@@ -1,4 +1,4 @@
-"""What becomes of load files that LOAD brings to a virtual SE: each is read as a CAP file and checked.
+"""What becomes of load files that LOAD brings to a virtual SE: each is read as a CAP file, checked, and translated.
 
 The card runtime (Java) asks, through a `PackageReader`, for what a load file data block holds; it checks hash, DAPs and
 token itself. Imports of the platform are checked here; others are left to the card, which knows what it has.
@@ -9,7 +9,9 @@ Spec: GP Card Specification 2.3.1, 9.3.5; Java Card VM Specification 3.0.5, 4.5.
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 import jpype
@@ -18,9 +20,12 @@ from opentsm_build import api
 from opentsm_build.cap import CapFile
 from opentsm_card.aid import Aid
 from opentsm_card.errors import CapError
+from opentsm_simulator.translate import translate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from opentsm_simulator.translate import KnownPackage, TranslatedPackage
 
 __all__ = ["PackageReader", "package_reader"]
 
@@ -29,6 +34,9 @@ _log: Final = logging.getLogger("opentsm.simulator")
 # The APIs that the card runtime offers: Java Card's, and GlobalPlatform's in these versions.
 _JAVA_CARD: Final = "3.0.5"
 _GLOBALPLATFORM: Final = ("org/globalplatform", "org/globalplatform/contactless")
+
+# Translated packages that are kept, by what they are and what they are linked to: many cards load the same ones.
+_KEPT: Final = 256
 
 
 @functools.cache
@@ -41,6 +49,9 @@ def _platform() -> Mapping[Aid, tuple[str, tuple[int, int]]]:
 
 class PackageReader:
     """The Python side of the card runtime's interface of this name; one serves all cards."""
+
+    def __init__(self) -> None:
+        self._translated: OrderedDict[str, TranslatedPackage] = OrderedDict()
 
     def read(self, block: Any, into: Any) -> bool:  # noqa: ANN401 - Java objects have no Python types
         """Describe a package to the card.
@@ -86,14 +97,49 @@ class PackageReader:
             minor,
         )
 
-    def cannotRun(self, package: Any, module: Any) -> None:  # noqa: ANN401, N802 - Java's name and arrays
-        """Log that an instance was asked for of a module that was loaded by command."""
-        _log.warning(
-            "INSTALL refused: module %s came in load file %s, and a virtual SE does not run loaded packages yet; "
-            "it runs those of its profile",
-            Aid(bytes(module)),
-            Aid(bytes(package)),
-        )
+    def translate(self, block: Any, imported: Any, into: Any) -> bool:  # noqa: ANN401 - Java objects
+        """Translate a package to JVM classes, and link it to others that are on the card.
+
+        Args:
+            block: the load file data block, a Java byte array.
+            imported: what `setCode` was told of the packages that it imports, a Java array of strings.
+            into: a `LoadedPackage` of the card runtime.
+
+        Returns:
+            Whether it can be linked and translated; why not is logged.
+        """
+        data, names = bytes(block), [str(name) for name in imported]
+        code = hashlib.sha256(data + "".join(names).encode()).hexdigest()
+        try:
+            package = self._kept(code)
+            if package is None:
+                package = translate(CapFile.parse_load_file(data), [self._linked(name) for name in names])
+                self._keep(code, package)
+        except CapError as error:
+            _log.warning("load file refused: %s", error)
+            return False
+        into.setCode(code)
+        for name, class_file in package.classes.items():
+            into.addClass(name.replace("/", "."), class_file)
+        for _aid, name in package.applets:
+            into.addAppletClass(name.replace("/", "."))
+        return True
+
+    def _kept(self, code: str) -> TranslatedPackage | None:
+        if code in self._translated:
+            self._translated.move_to_end(code)
+        return self._translated.get(code)
+
+    def _keep(self, code: str, package: TranslatedPackage) -> None:
+        self._translated[code] = package
+        if len(self._translated) > _KEPT:
+            self._translated.popitem(last=False)
+
+    def _linked(self, code: str) -> KnownPackage:
+        package = self._kept(code)
+        if package is None:
+            raise CapError("it imports a package that can't be linked to here: delete that one and load it again")
+        return package.exports
 
 
 def _parse_all(cap: CapFile) -> None:

@@ -1,7 +1,7 @@
 """Small static methods between translated code and what it calls.
 
-Translated code knows ints and Objects only. Where it calls a method that wants more, an adapter casts the arguments; the
-JVM's compiler puts it in line.
+Translated code knows ints and Objects only. Where it calls a method that wants more, an adapter casts the arguments;
+the JVM's compiler puts it in line.
 """
 
 from __future__ import annotations
@@ -18,10 +18,20 @@ if TYPE_CHECKING:
     from opentsm_simulator.translate.signature import Member, Signature
     from opentsm_simulator.translate.targets import KnownTarget, SuperTarget, VirtualTarget
 
-__all__ = ["Adapters", "load_arguments", "returns"]
+__all__ = ["WITHOUT_ARGUMENTS", "Adapters", "load_arguments", "returns"]
 
 _OBJECT: Final = "java/lang/Object"
-_SET_REASON: Final = ("javacard/framework/CardRuntimeException", "javacard/framework/CardException")
+_OWNER_PIN: Final = "javacard/framework/OwnerPIN"
+
+# What does the work of a constructor of an API's class, by class and descriptor, on an object that is there already.
+LATER: Final = {
+    ("javacard/framework/CardRuntimeException", "(S)V"): "setReason",
+    ("javacard/framework/CardException", "(S)V"): "setReason",
+    (_OWNER_PIN, "(BB)V"): "initialize",
+}
+
+# Classes of which our runtime has a constructor without arguments that the API has not.
+WITHOUT_ARGUMENTS: Final = frozenset({_OWNER_PIN})
 
 
 def parameters(descriptor: str) -> list[str]:
@@ -195,8 +205,8 @@ class Adapters:
     def super_constructor(self, target: KnownTarget) -> tuple[str, str] | None:
         """Return what does the work of an API's constructor on an object of a subclass; None for nothing to do.
 
-        An object of a class of ours is whole when it is made, by the superclass's constructor without arguments; the
-        exceptions' only argument is set behind it.
+        An object of a class of ours is whole when it is made, by the superclass's constructor without arguments; what
+        the arguments would have done, is done behind it.
 
         Raises:
             CapError: a constructor whose arguments can't be given later.
@@ -204,15 +214,16 @@ class Adapters:
         member = target.member
         if member.descriptor == "()V":
             return None
-        if member.descriptor != "(S)V" or all(above.name not in _SET_REASON for above in target.owner.ancestors()):
+        later = next((each.name for each in target.owner.ancestors() if (each.name, member.descriptor) in LATER), None)
+        if later is None:
             raise CapError(f"a class extends {member.owner} by its constructor {member.descriptor}: not supported")
-        owner = next(above.name for above in target.owner.ancestors() if above.name in _SET_REASON)
+        method = LATER[later, member.descriptor]
 
         def write(code: Code) -> None:
             code.local("aload", 0)
-            code.of_class("checkcast", owner)
-            code.local("iload", 1)
-            code.invoke("invokevirtual", owner, "setReason", "(S)V")
+            code.of_class("checkcast", later)
+            load_arguments(code, member.descriptor, 1)
+            code.invoke("invokevirtual", later, method, member.descriptor)
             code.op("return")
 
-        return self._make(("reason", owner), member.signature, write)
+        return self._make(("later", later), member.signature, write)

@@ -1,4 +1,4 @@
-"""What the methods of a package are: their instructions as far as they can be reached, the stack before each, signatures.
+"""What the methods of a package are: instructions as far as they can be reached, the stack before each, signatures.
 
 Nothing but the Method component's own code says where a method ends and what it takes: it is followed from its first
 instruction, so code that can't be reached is not looked at, and a handler belongs to the methods whose instructions
@@ -385,7 +385,7 @@ def take_words(stack: list[str], words: int) -> list[str]:
 
 
 def shuffle_words(instruction: Instruction) -> tuple[int, int, bool]:
-    """Return, for dup, dup2, dup_x and swap_x: words on top, words they go below (0 for none), and whether they stay."""
+    """Return, for dup, dup2, dup_x and swap_x: words on top, words they go below (0: none), whether they stay."""
     match instruction.name:
         case "dup":
             return 1, 0, True

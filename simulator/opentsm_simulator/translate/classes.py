@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 from opentsm_build.cap.classes import ClassInfo, InterfaceInfo
 from opentsm_card.errors import CapError
-from opentsm_simulator.translate.linkage import KnownClass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opentsm_build.cap import CapFile
     from opentsm_build.cap.types import ClassRef
-    from opentsm_simulator.translate.linkage import Linkage
+    from opentsm_simulator.translate.linkage import KnownClass, Linkage
     from opentsm_simulator.translate.signature import Member
 
 __all__ = ["OwnClass", "OwnClasses", "OwnInterface", "Slot"]

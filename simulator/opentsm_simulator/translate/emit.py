@@ -28,6 +28,7 @@ __all__ = ["MethodEmitter"]
 
 _RUNTIME: Final = "opentsm/runtime/Jcvm"
 _MORE_STACK: Final = 6
+_PUSHES: Final = frozenset({"bspush", "sspush", "bipush", "sipush", "iipush"})
 _STORES: Final = {"A": "astore", "R": "astore", "S": "istore", "I": "istore"}
 _LOADS: Final = {"A": "aload", "R": "aload", "S": "iload", "I": "iload"}
 _REFERENCE_ARRAY: Final = 14
@@ -101,20 +102,16 @@ class MethodEmitter:
         if name in SIMPLE:
             for simple in SIMPLE[name]:
                 self.code.op(simple)
-        elif name in CONSTANTS:
-            self.code.push(CONSTANTS[name])
-        elif name in {"bspush", "sspush", "bipush", "sipush", "iipush"}:
-            self.code.push(instruction.operands[0])
+        elif name in CONSTANTS or name in _PUSHES:
+            self.code.push(CONSTANTS[name] if name in CONSTANTS else instruction.operands[0])
         elif name in ARRAYS:
             self.code.invoke("invokestatic", _RUNTIME, name, ARRAYS[name])
         elif name.removesuffix("_w") in BRANCHES:
             self.code.jump(BRANCHES[name.removesuffix("_w")], self._labels[instruction.targets[0]])
         elif name.startswith("invoke"):
             self._call(instruction, stack)
-        elif "field" in name:
-            self._field(instruction)
-        elif "static" in name:
-            self._static(instruction)
+        elif "field" in name or "static" in name:
+            (self._field if "field" in name else self._static)(instruction)
         elif "switch" in name:
             self._switch(instruction)
         elif name in {"pop", "pop2", "dup", "dup2", "dup_x", "swap_x"}:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import CapError
-from opentsm_simulator.translate.adapters import Adapters, load_arguments, returns
+from opentsm_simulator.translate.adapters import WITHOUT_ARGUMENTS, Adapters, load_arguments, returns
 from opentsm_simulator.translate.analysis import Analysis
 from opentsm_simulator.translate.classes import OwnClass, OwnClasses, OwnInterface, Slot
 from opentsm_simulator.translate.classwriter import ACC_INTERFACE, ACC_STATIC, ClassWriter, Code
@@ -87,15 +87,15 @@ class PackageTranslator:
         return writer
 
     @staticmethod
-    def _whole(cls: OwnClass, writer: ClassWriter) -> Code:
+    def _whole(own: OwnClass, writer: ClassWriter) -> Code:
         """Make the constructor that makes an object whole; its Java Card constructor is called behind it."""
         code = Code(writer, 2, 1)
         code.local("aload", 0)
-        superclass = cls.superclass
+        superclass = own.superclass
         descriptor = "()V"
         if isinstance(superclass, KnownClass) and superclass.is_api:
             constructors = {each.descriptor for each in superclass.static.values() if each.name == "<init>"}
-            if "()V" not in constructors:
+            if "()V" not in constructors and superclass.name not in WITHOUT_ARGUMENTS:
                 descriptor = "(S)V"
                 if descriptor not in constructors:
                     raise CapError(f"a class extends {superclass.name}: not supported", component="Class")

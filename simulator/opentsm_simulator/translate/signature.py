@@ -1,8 +1,8 @@
 """Signatures in kinds: what a method takes and gives, as far as the JVM's verifier must know it in translated code.
 
-A kind is `S` (boolean, byte or short: one word on a Java Card's stack), `I` (int: two words), `A` (a reference) or, for a
-result, `V` (nothing). In translated code S and I are both JVM ints, and every reference is an Object: it is cast where
-it is used.
+A kind is `S` (boolean, byte or short: one word on a Java Card's stack), `I` (int: two words), `A` (a reference) or, for
+result, `V` (nothing). In translated code S and I are both JVM ints, and every reference is an Object: cast where it
+is used.
 """
 
 from __future__ import annotations
@@ -89,18 +89,32 @@ class Member:
     protected: bool = False
 
 
+@dataclass(slots=True)
+class _Facts:
+    """What is known of a signature: the kind that begins at each word of the arguments, and the result's."""
+
+    words: list[str | None]
+    result: str | None = None
+
+
 class SignatureVariable:
     """A signature that is being inferred; methods that override each other share one.
 
     Without the Descriptor component nothing in a CAP file says what a method takes: its own loads of its arguments, its
     returns, and the calls of it do.
+
+    Args:
+        words: of the arguments.
     """
 
     def __init__(self, words: int) -> None:
-        self._words: list[str | None] = [None] * words
-        self._result: str | None = None
-        self._fixed: Signature | None = None
+        self._own = _Facts([None] * words)
         self._same: SignatureVariable | None = None
+
+    @property
+    def _facts(self) -> _Facts:
+        """What is known of all variables that this one was made equal to."""
+        return self.root._own  # noqa: SLF001 - of its own kind
 
     @property
     def root(self) -> SignatureVariable:
@@ -113,12 +127,12 @@ class SignatureVariable:
     @property
     def words(self) -> int:
         """Words of the arguments."""
-        return len(self.root._words)
+        return len(self._facts.words)
 
     @property
     def result(self) -> str | None:
         """The result's kind; None while it is not known."""
-        return self.root._result
+        return self._facts.result
 
     def fix(self, signature: Signature) -> None:
         """Say what it is, from an API.
@@ -132,7 +146,6 @@ class SignatureVariable:
         for index, kind in enumerate(expanded):
             self._set(index, kind)
         self.returns(signature.result)
-        self.root._fixed = signature
 
     def takes(self, word: int, kind: str) -> None:
         """Say what kind of argument begins at a word.
@@ -150,10 +163,10 @@ class SignatureVariable:
         Raises:
             CapError: it gives something else, too.
         """
-        root = self.root
-        if root._result not in {None, kind}:
-            raise CapError(f"a method returns both {root._result} and {kind}")
-        root._result = kind
+        facts = self._facts
+        if facts.result not in {None, kind}:
+            raise CapError(f"a method returns both {facts.result} and {kind}")
+        facts.result = kind
 
     def unify(self, other: SignatureVariable) -> None:
         """Make two the same.
@@ -166,24 +179,22 @@ class SignatureVariable:
             return
         if mine.words != theirs.words:
             raise CapError(f"methods that override each other take {mine.words} and {theirs.words} words")
-        for index, kind in enumerate(theirs._words):
+        for index, kind in enumerate(theirs._facts.words):  # noqa: SLF001 - of its own kind
             if kind is not None:
-                mine._set(index, kind)
-        if theirs._result is not None:
-            mine.returns(theirs._result)
-        mine._fixed = mine._fixed or theirs._fixed
-        theirs._same = mine
+                mine._set(index, kind)  # noqa: SLF001 - of its own kind
+        if theirs.result is not None:
+            mine.returns(theirs.result)
+        theirs._same = mine  # noqa: SLF001 - of its own kind
 
     def settle(self) -> Signature:
         """Return what was found; what nobody reads or gives is taken for a short."""
-        root = self.root
-        kinds = "".join(kind or "S" for kind in root._words)
-        return Signature(kinds.replace(_SECOND_WORD, ""), root._result or "V")
+        kinds = "".join(kind or "S" for kind in self._facts.words)
+        return Signature(kinds.replace(_SECOND_WORD, ""), self.result or "V")
 
     def _set(self, word: int, kind: str) -> None:
-        root = self.root
-        if word >= len(root._words):
-            raise CapError(f"argument word {word} of {len(root._words)}")
-        if root._words[word] not in {None, kind}:
-            raise CapError(f"argument word {word} is used as {root._words[word]} and as {kind}")
-        root._words[word] = kind
+        words = self._facts.words
+        if word >= len(words):
+            raise CapError(f"argument word {word} of {len(words)}")
+        if words[word] not in {None, kind}:
+            raise CapError(f"argument word {word} is used as {words[word]} and as {kind}")
+        words[word] = kind

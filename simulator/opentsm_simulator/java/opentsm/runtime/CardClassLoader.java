@@ -11,7 +11,7 @@ import java.util.Set;
  * <p>An applet sees the Java Card and GlobalPlatform APIs and its card's own classes, nothing of the runtime and of Java
  * what Java Card has of it.
  */
-final class CardClassLoader extends ClassLoader {
+class CardClassLoader extends ClassLoader {
     private static final String[] VISIBLE = {
         "javacard.", "javacardx.", "org.globalplatform.", "opentsm.open.", "java.rmi.",
     };
@@ -37,6 +37,15 @@ final class CardClassLoader extends ClassLoader {
     CardClassLoader(ClassLoader runtime, Map<String, byte[]> classes) {
         super(runtime);
         this.classes = classes;
+    }
+
+    /** Tells whether it defines a class itself. */
+    boolean has(String name) {
+        return classes.containsKey(name);
+    }
+
+    Set<String> names() {
+        return classes.keySet();
     }
 
     ClassLoader forProxies() {

@@ -46,6 +46,9 @@ public final class CardRuntime extends SimulatorRuntime {
     /** Reads what LOAD brings; null when this card takes none. */
     PackageReader packages;
 
+    /** Classes of the applets that the card was made with; set while it is being made. */
+    CardClassLoader applets;
+
     /** What no domain of this card will ever do again (Restrictions). */
     int restrictions;
 
@@ -139,6 +142,12 @@ public final class CardRuntime extends SimulatorRuntime {
     /** Appends later effects to a file also. */
     public synchronized void logEffectsTo(String path) throws java.io.IOException {
         effects.logTo(path);
+    }
+
+    /** Sets the first byte of a persistent array for good, whatever becomes of a transaction in progress. */
+    public void setUnconditionally(byte[] array, byte value) {
+        array[0] = value;
+        transactions.keep(array);
     }
 
     byte state() {

@@ -87,7 +87,6 @@ final class ContentManagement {
         byte[] name = Lv.at(buffer, instanceLv).value();
         Sw.require(name.length >= 5 && name.length <= 16, Sw.WRONG_DATA);
         ManagementServices.requireFree(registry, name);
-        requireCode(module);
 
         boolean isDomain = (privileges & Privileges.SECURITY_DOMAIN) != 0;
         byte kind = !isDomain ? Entry.KIND_APPLICATION : domain == null ? Entry.KIND_ISSUER_DOMAIN : Entry.KIND_DOMAIN;
@@ -131,14 +130,6 @@ final class ContentManagement {
         ModuleEntry module = registry.findModule(loadFile, aid.buffer, aid.offset, aid.length);
         Sw.require(module != null, Sw.REFERENCED_DATA_NOT_FOUND);
         return module;
-    }
-
-    /** Refuses modules that were loaded by command: they are verified and kept, but don't run yet. */
-    private void requireCode(ModuleEntry module) {
-        if (module.install == null) {
-            card.packages.cannotRun(module.loadFile().name, module.name);
-        }
-        Sw.require(module.install != null, Sw.FUNCTION_NOT_SUPPORTED);
     }
 
     /** Refuses a second default selected or final application (clauses 6.6.2.3, 6.6.2.10); the ISD gives them up. */

@@ -25,6 +25,12 @@ final class LoadFileEntry extends RegistryEntry {
     /** Minimum memory in bytes, by the tags C6, C7 and C8 of INSTALL [for load]. */
     final Map<Integer, Long> memory = new TreeMap<>();
 
+    /** What whoever translates packages names its code by; empty for what was not loaded as a CAP file. */
+    String code = "";
+
+    /** Its classes; null for what was not loaded as a CAP file. */
+    PackageClassLoader loader;
+
     /** The application provider's identifier (5F20); null when none was given. */
     byte[] provider;
 

@@ -1,7 +1,9 @@
 package opentsm.runtime;
 
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 
 /** What a {@link PackageReader} finds in a load file data block. */
 public final class LoadedPackage {
@@ -10,6 +12,15 @@ public final class LoadedPackage {
 
     /** AIDs of the applets, in the file's order. */
     final List<byte[]> modules = new ArrayList<>();
+
+    /** The classes that the applets' install methods are in, in the same order. */
+    final List<String> appletClasses = new ArrayList<>();
+
+    /** Class files by name. */
+    final Map<String, byte[]> classes = new HashMap<>();
+
+    /** What a package that imports this one names it by, to whoever translates it. */
+    String code = "";
 
     /** Packages that must be on the card: AID, then major and minor version. */
     final List<byte[]> imports = new ArrayList<>();
@@ -23,6 +34,21 @@ public final class LoadedPackage {
     /** Adds an applet. */
     public void addModule(byte[] moduleAid) {
         modules.add(moduleAid.clone());
+    }
+
+    /** Says under which name packages that import this one are linked to it. */
+    public void setCode(String name) {
+        code = name;
+    }
+
+    /** Adds a class of the translated package. */
+    public void addClass(String name, byte[] classFile) {
+        classes.put(name, classFile);
+    }
+
+    /** Says which class holds the next applet's install method. */
+    public void addAppletClass(String name) {
+        appletClasses.add(name);
     }
 
     /** Adds an imported package that is not of the platform: its AID, and the version it was compiled against. */

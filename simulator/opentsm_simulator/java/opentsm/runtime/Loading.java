@@ -168,10 +168,23 @@ final class Loading {
             Sw.require(linked, Sw.WRONG_DATA);
             entry.imports.add((LoadFileEntry) there);
         }
-        for (byte[] module : found.modules) {
-            entry.modules.add(new ModuleEntry(module, entry, null));
-        }
+        translate(block, found, entry);
         return entry;
+    }
+
+    private void translate(byte[] block, LoadedPackage found, LoadFileEntry entry) {
+        String[] imported = new String[entry.imports.size()];
+        for (int i = 0; i < imported.length; i++) {
+            imported[i] = entry.imports.get(i).code;
+        }
+        Sw.require(card.packages.translate(block, imported, found), Sw.WRONG_DATA);
+        entry.code = found.code;
+        entry.codeBytes = block.length;
+        entry.loader = new PackageClassLoader(card.applets, found.classes, entry.imports);
+        for (int i = 0; i < found.modules.size(); i++) {
+            entry.modules.add(new ModuleEntry(found.modules.get(i), entry,
+                    entry.loader.install(found.appletClasses.get(i))));
+        }
     }
 
     /** Puts the verified load file into the registry. */

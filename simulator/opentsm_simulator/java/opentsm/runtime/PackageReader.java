@@ -1,6 +1,6 @@
 package opentsm.runtime;
 
-/** Reads and verifies the load file data blocks that LOAD brings; given by whoever makes the card. */
+/** Reads, verifies and translates the load file data blocks that LOAD brings; given by whoever makes the card. */
 public interface PackageReader {
     /**
      * Describes a package.
@@ -14,6 +14,13 @@ public interface PackageReader {
     /** Is told that a package can't be linked: one that it imports is not on the card, or too old. */
     void missing(byte[] packageAid, byte[] importedAid, int major, int minor);
 
-    /** Is told that an instance was asked for of a module that can't run here yet. */
-    void cannotRun(byte[] packageAid, byte[] moduleAid);
+    /**
+     * Translates a package to classes of the Java Virtual Machine.
+     *
+     * @param block the load file data block, in clear
+     * @param imported the names (LoadedPackage.setCode) of the packages on the card that it imports
+     * @param into where classes, applets' classes and its own name go
+     * @return false when it can't be linked or translated
+     */
+    boolean translate(byte[] block, String[] imported, LoadedPackage into);
 }

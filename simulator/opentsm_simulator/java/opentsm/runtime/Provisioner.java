@@ -20,6 +20,7 @@ public final class Provisioner {
     /** @param classFiles class files of the applets by class name, shared between the cards of a JVM */
     public Provisioner(Map<String, byte[]> classFiles) {
         classes = new CardClassLoader(Provisioner.class.getClassLoader(), classFiles);
+        card.applets = classes;
     }
 
     /** Sets a data object of the whole card (CardData). */

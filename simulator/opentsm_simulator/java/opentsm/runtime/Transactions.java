@@ -77,6 +77,14 @@ final class Transactions {
         }
     }
 
+    /** Keeps what an array's first byte is now: aborting does not undo it. */
+    void keep(byte[] array) {
+        byte[] saved = (byte[]) arrays.get(array);
+        if (saved != null) {
+            saved[0] = array[0];
+        }
+    }
+
     private void requireInProgress() {
         if (depth == 0) {
             TransactionException.throwIt(TransactionException.NOT_IN_PROGRESS);
@@ -98,6 +106,14 @@ final class Transactions {
         }
         Deque<Object> pending = new ArrayDeque<>();
         pending.add(application.applet);
+        PackageClassLoader loader = application.module().loadFile().loader;
+        if (loader != null) {
+            List<Class<?>> codes = new ArrayList<>();
+            loader.addStatics(codes);
+            for (Class<?> code : codes) {
+                rememberStatics(code, pending);
+            }
+        }
         while (!pending.isEmpty()) {
             remember(pending.pop(), pending);
         }
@@ -110,11 +126,15 @@ final class Transactions {
         } else if (isPersistent(type) && !objects.containsKey(object)) {
             objects.put(object, values(object, fieldsOf(type), pending));
             for (Class<?> level = type; isOfCard(level); level = level.getSuperclass()) {
-                if (!statics.containsKey(level)) {
-                    statics.put(level, new Object[0]);
-                    statics.put(level, values(null, staticFieldsOf(level), pending));
-                }
+                rememberStatics(level, pending);
             }
+        }
+    }
+
+    private void rememberStatics(Class<?> type, Deque<Object> pending) {
+        if (!statics.containsKey(type)) {
+            statics.put(type, new Object[0]);
+            statics.put(type, values(null, staticFieldsOf(type), pending));
         }
     }
 
