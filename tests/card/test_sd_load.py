@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cap_assembler import Assembler
+from opentsm_build.cap.constant_pool import ConstantPoolEntry, ConstantPoolTag
+from opentsm_build.cap.static_fields import ArrayInitInfo, StaticFieldComponent
+from opentsm_build.cap.types import ClassRef
 from opentsm_card import tlv
 from opentsm_card.aid import Aid
 from opentsm_card.apdu import CommandApdu
@@ -303,17 +307,29 @@ def test_a_platform_too_old_is_refused(isd: Host, caplog: pytest.LogCaptureFixtu
     assert load(isd, small_cap(imports=(JAVACARD_FRAMEWORK, JAVA_LANG, unknown)))[-1] == 0x6A80
 
 
-def test_a_loaded_package_does_not_run_yet_and_says_so(
-    se: VirtualSe, isd: Host, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert set(load(isd, small_cap())) == {0x9000}
-    before = se.effects()
-    with caplog.at_level(logging.WARNING, "opentsm.simulator"):
-        assert isd.sw(InstallForInstall(ELF, Aid(MODULE), CARD_1)) == 0x6A81
+def test_a_loaded_package_runs(isd: Host) -> None:
+    """Its instance answers, counts in a static array of its own, and begins anew when it is loaded anew."""
+    counter = Assembler()
+    counter.statics = StaticFieldComponent(2, 1, (ArrayInitInfo(4, b"\x60\x00"),), 0, b"")
+    field = counter.reference(ConstantPoolEntry.of_static(ConstantPoolTag.STATIC_FIELDREF, 0))
+    throw_it = counter.reference(
+        ConstantPoolEntry.of_imported_static(ConstantPoolTag.STATIC_METHODREF, ClassRef.external(0, 7), 1)
+    )
+    step = f"getstatic_a {field}; sconst_0; getstatic_a {field}; sconst_0; saload; sconst_1; sadd; sastore"
+    counter.method("process", 2, f"{step}; getstatic_a {field}; sconst_0; saload; invokestatic {throw_it}; return")
+    block = counter.build().load_file_data_block()
+    for _ in range(2):
+        assert set(load(isd, block)) == {0x9000}
         assert isd.sw(InstallForInstall(ELF, Aid(SECOND_MODULE), CARD_1)) == 0x6A88
-    assert len(caplog.messages) == 1
-    assert f"module {Aid(MODULE)} came in load file {ELF}" in caplog.messages[0]
-    assert se.effects() == before
+        assert isd.sw(InstallForInstall(ELF, Aid(MODULE), CARD_1)) == 0x9000
+        answers = [isd.select(CARD_1).sw for _ in range(2)]
+        assert answers == [0x6001, 0x6002]  # SELECT comes to process(), which throws what it counted
+        assert isd.into(ISD, ISD_KEYS).delete(ELF, related=True) == 0x9000
+
+
+def test_an_applet_that_does_not_register_is_refused(isd: Host) -> None:
+    assert set(load(isd, small_cap())) == {0x9000}
+    assert isd.sw(InstallForInstall(ELF, Aid(MODULE), CARD_1)) == 0x6985
 
 
 def test_who_manages_no_content_loads_none(se: VirtualSe) -> None:
