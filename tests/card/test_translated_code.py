@@ -136,7 +136,6 @@ def test_conversions_and_comparisons(left: int, right: int, value: int) -> None:
 def shuffled(name: str, top: int, depth: int, kinds: str) -> list[int]:
     """Run dup_x or swap_x on a stack of numbered shorts and ints; return what is on it then, from the bottom."""
     pushes = "; ".join(f"{'iipush' if kind == 'i' else 'sspush'} {number}" for number, kind in enumerate(kinds, 1))
-    words = [kind for kind in kinds for _ in range(2 if kind == "i" else 1)]
     # Elements cut where the instruction's word counts cut them.
     order = list(enumerate(kinds, 1))
 
@@ -165,7 +164,7 @@ def shuffled(name: str, top: int, depth: int, kinds: str) -> list[int]:
     array = jpype.JArray(jpype.JShort)(len(expected))
     method(package, "run")(array)
     assert [number for number, _ in expected] == list(reversed([int(value) for value in array]))
-    return words and [number for number, _ in expected]
+    return [number for number, _ in expected]
 
 
 @pytest.mark.parametrize(
