@@ -6,14 +6,14 @@ import json
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from opentsm_card.errors import ProtocolError
-from opentsm_simulator.config import SeConfig, load_config, parse_address
+from opentsm_card.errors import ProtocolError, TransportError
+from opentsm_simulator.config import AUTO, SeConfig, load_config, parse_address
+from opentsm_simulator.control_cli import list_profiles, list_ses, reset, show
 from opentsm_simulator.fuzz.cli import fuzz
-from opentsm_simulator.profile import load_profile, profile_names
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from opentsm_simulator.host import Host
 
 __all__ = ["se"]
+
+_WATCH_S: Final = 0.5
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,21 +34,24 @@ def se() -> None:
         opentsm se run --profile embedded
     Three UICCs on ports 7001 to 7003, their contactless interfaces on 8001 to 8003:
         opentsm se run --profile uicc --count 3 --tcp 7001 --contactless-tcp 8001
-    As the card in pcscd's virtual reader:
-        opentsm se run --profile embedded --vpcd 127.0.0.1:35963
+    A card in every PC/SC program of this machine (as root, or where pcscd runs with its vpcd driver):
+        opentsm se run --vpcd
+    From another shell: what runs, what is on it, and as it was delivered again:
+        opentsm se list
+        opentsm se show embedded
+        opentsm se reset embedded --new
     """  # noqa: D301 - click's mark for text that is not to be wrapped
+
+
+for _command in (list_ses, show, reset):
+    se.add_command(_command)
 
 
 @se.command()
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 def profiles(*, as_json: bool) -> None:
     """List the card profiles that come with opentsm."""
-    known = {name: load_profile(name).summary for name in profile_names()}
-    if as_json:
-        click.echo(json.dumps({"profiles": [{"name": name, "summary": text} for name, text in known.items()]}))
-        return
-    for name, text in known.items():
-        click.echo(f"{name:10} {text}")
+    list_profiles(as_json=as_json)
 
 
 @se.command()
@@ -56,7 +61,12 @@ def profiles(*, as_json: bool) -> None:
 @click.option("--tcp", type=click.IntRange(0, 0xFFFF), help="Port of the first SE's contact interface; 0 for any.")
 @click.option("--contactless-tcp", type=click.IntRange(0, 0xFFFF), help="The same for the contactless interfaces.")
 @click.option(
-    "--vpcd", metavar="HOST:PORT", help="Be the card in pcscd's vpcd reader there; the next SE takes the next port."
+    "--vpcd",
+    is_flag=False,
+    flag_value=AUTO,
+    metavar="[HOST:PORT]",
+    help="Be the card in pcscd's vpcd reader there; the next SE takes the next port. Without an address: in the pcscd "
+    "that runs here, or else in one that is started, with a reader for each SE.",
 )
 @click.option("--keys-file", type=click.Path(path_type=Path), help="TOML file of key sets in place of the profile's.")
 @click.option("--id", "se_id", help="The SE's identity; with --count, -1, -2, … is appended.  [default: the profile]")
@@ -75,9 +85,12 @@ def run(  # noqa: PLR0913 - one argument an option
 ) -> None:
     """Run virtual SEs until SIGTERM or SIGINT.
 
-    With --config, or with --profile and options. Each interface is a TCP server for one client at a time; a new
-    connection finds it reset. The first SE of a process's first run ever compiles the card runtime (some seconds).
+    With --config, or with --profile and options (--vpcd alone: --profile embedded). Each interface is a TCP server for
+    one client at a time; a new connection finds it reset. What the SEs hold lives as long as this process. The first SE
+    of a process's first run ever compiles the card runtime (some seconds).
     """
+    if config_path is None and profile is None and vpcd == AUTO:
+        profile = "embedded"
     if (config_path is None) == (profile is None):
         raise click.UsageError("give either --config or --profile")
     if se_id == "":
@@ -93,8 +106,9 @@ def run(  # noqa: PLR0913 - one argument an option
                 profile,
                 _port(0 if not reachable else tcp, index),
                 _port(contactless_tcp, index),
-                _next_reader(vpcd, index),
+                None if vpcd == AUTO else _next_reader(vpcd, index),
                 keys_file,
+                reader=vpcd == AUTO,
             )
             for index in range(count)
         )
@@ -130,9 +144,11 @@ def _serve(configs: tuple[SeConfig, ...], *, as_json: bool) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    with Host(configs) as host:
+    with Host(configs, controlled=True) as host:
         _announce(host, as_json=as_json)
-        stopped.wait()
+        while not stopped.wait(_WATCH_S):
+            if failure := host.failure():
+                raise TransportError(failure)
 
 
 def _announce(host: Host, *, as_json: bool) -> None:
@@ -140,7 +156,7 @@ def _announce(host: Host, *, as_json: bool) -> None:
         click.echo(json.dumps({"ready": True, "ses": [hosted.describe() for hosted in host.ses]}))
         return
     for hosted in host.ses:
-        where = [f"{name} {address}" for name, address in list(hosted.describe().items())[2:] if address]
+        where = [f"{name.replace('_', ' ')} {place}" for name, place in list(hosted.describe().items())[2:] if place]
         click.echo(f"{hosted.se.se_id} ({hosted.se.profile.name}): {', '.join(where)}")
     click.echo("ready; stop with Ctrl-C")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
@@ -13,9 +13,12 @@ from opentsm_card.errors import ProtocolError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Address", "SeConfig", "load_config", "parse_address"]
+__all__ = ["AUTO", "Address", "SeConfig", "load_config", "parse_address"]
 
 Address = tuple[str, int]
+
+AUTO: Final = "auto"
+"""In place of a vpcd reader's address: one of the pcscd that runs here, or that is started here."""
 
 
 class _SeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,6 +45,7 @@ class SeConfig:
         tcp: where the contact interface listens.
         contactless: where the contactless interface listens.
         vpcd: pcscd's vpcd reader to be the card of.
+        reader: whether to be a reader of a pcscd that the host starts: `vpcd = "auto"` in a file.
         keys_file: key sets in place of the profile's.
         effects: file to which what commands left behind is appended.
     """
@@ -53,6 +57,7 @@ class SeConfig:
     vpcd: Address | None = None
     keys_file: Path | None = None
     effects: Path | None = None
+    reader: bool = False
 
 
 def parse_address(text: str) -> Address:
@@ -85,7 +90,7 @@ def load_config(path: Path) -> tuple[SeConfig, ...]:
     if twice := {id_ for id_ in ids if ids.count(id_) > 1}:
         raise ProtocolError(f"{path}: more than one SE is named {', '.join(sorted(twice))}")
     for config in configs:
-        if config.tcp is None and config.contactless is None and config.vpcd is None:
+        if config.tcp is None and config.contactless is None and config.vpcd is None and not config.reader:
             raise ProtocolError(f"{path}: se {config.id!r}: nothing reaches it; give tcp, contactless or vpcd")
     return configs
 
@@ -97,9 +102,10 @@ def _config(table: _SeTable, folder: Path) -> SeConfig:
             str(folder / table.profile) if table.profile.endswith(".toml") else table.profile,
             parse_address(table.tcp) if table.tcp else None,
             parse_address(table.contactless) if table.contactless else None,
-            parse_address(table.vpcd) if table.vpcd else None,
+            parse_address(table.vpcd) if table.vpcd and table.vpcd != AUTO else None,
             folder / table.keys_file if table.keys_file else None,
             folder / table.effects if table.effects else None,
+            table.vpcd == AUTO,
         )
     except ProtocolError as error:
         raise ProtocolError(f"se {table.id!r}: {error}") from error

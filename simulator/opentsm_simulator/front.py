@@ -21,14 +21,18 @@ __all__ = ["TcpFront", "VpcdFront", "serve_connection"]
 POWER_OFF, POWER_ON, RESET, ATR = b"\x00", b"\x01", b"\x02", b"\x04"
 
 _LENGTH_BYTES: Final = 2
+_NO_ANSWER: Final = b"\x6f\x00"
 _RECEIVE_BYTES: Final = 65536
 _REDIAL_S: Final = 0.2
 # Linux's TCP_QUICKACK, which Python names there only.
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 
 
-def serve_connection(connection: socket.socket, se: VirtualSe, interface: Interface) -> None:
+def serve_connection(connection: socket.socket, se: VirtualSe, interface: Interface, *, stays: bool = False) -> None:
     """Serve one connection until the peer closes it; the interface is reset when it begins, and loses power after.
+
+    An interface that is switched off hangs up, as a card that is out of the field; or, for a peer that can't bear that
+    (`stays`), answers 6F00.
 
     vpcd writes length and body apart, so the acknowledgement of the length must not wait: QUICKACK is set again before
     every receive, because the kernel forgets it.
@@ -49,7 +53,12 @@ def serve_connection(connection: socket.socket, se: VirtualSe, interface: Interf
                 continue
             message, pending = pending[_LENGTH_BYTES:end], pending[end:]
             if len(message) > 1:
-                answer = transmit(message)
+                try:
+                    answer = transmit(message)
+                except CardRemovedError:
+                    if not stays:
+                        raise
+                    answer = _NO_ANSWER
             elif message == ATR:
                 answer = se.atr
             else:
@@ -61,6 +70,8 @@ def serve_connection(connection: socket.socket, se: VirtualSe, interface: Interf
 
 class _Front:
     """A thread that serves connections one after the other, until it is stopped."""
+
+    _stays = False
 
     def __init__(self, se: VirtualSe, interface: Interface, name: str) -> None:
         self._se = se
@@ -94,7 +105,7 @@ class _Front:
         # A peer that goes away in the middle of anything only ends its connection; so does an interface switched off.
         with connection, contextlib.suppress(OSError, CardRemovedError):
             if not self._stopped.is_set():
-                serve_connection(connection, self._se, self._interface)
+                serve_connection(connection, self._se, self._interface, stays=self._stays)
         self._connection = None
 
 
@@ -106,18 +117,21 @@ class TcpFront(_Front):
         interface: `contact` or `contactless`.
         host: address to listen on.
         port: TCP port; 0 for any free one.
+        stays: whether never to hang up on a client that is there, as pcscd's vpcd driver needs where it dials.
 
     Raises:
         TransportError: the address can't be listened on.
     """
 
-    def __init__(self, se: VirtualSe, interface: Interface, host: str, port: int) -> None:
+    def __init__(self, se: VirtualSe, interface: Interface, host: str, port: int, *, stays: bool = False) -> None:
         super().__init__(se, interface, f"{se.se_id} {interface} tcp")
+        self._stays = stays
         try:
             self._listener = socket.create_server((host, port))
         except OSError as error:
             raise TransportError(f"can't listen on {host}:{port}: {error}") from error
         bound = self._listener.getsockname()
+        self.port = int(bound[1])
         self.address = f"{bound[0]}:{bound[1]}"
 
     def _wake(self) -> None:

@@ -1,11 +1,18 @@
-"""A host of many virtual SEs: makes them, opens their fronts, and closes all of it again."""
+"""A host of many virtual SEs: makes them, opens their fronts, looks after them, and closes all of it again."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Self
 
+from opentsm_card.errors import ProtocolError, TransportError
+from opentsm_simulator.control import ControlServer
 from opentsm_simulator.front import TcpFront, VpcdFront
+from opentsm_simulator.inspection import inspect
+from opentsm_simulator.pcscd import Pcscd, Reader, running_vpcd
 from opentsm_simulator.profile import load_keys
 from opentsm_simulator.virtual_se import VirtualSe
 
@@ -15,6 +22,9 @@ if TYPE_CHECKING:
     from opentsm_simulator.config import SeConfig
 
 __all__ = ["Host", "HostedSe"]
+
+_HERE: Final = "127.0.0.1"
+_PAIR_ATTEMPTS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +36,16 @@ class HostedSe:
         tcp: its contact interface's server, if it has one.
         contactless: its contactless interface's server, if it has one.
         vpcd: its connection to pcscd, if it has one.
+        reader: its reader of the host's own pcscd, if it has one.
+        started: when it was made, by the monotonic clock.
     """
 
     se: VirtualSe
     tcp: TcpFront | None = None
     contactless: TcpFront | None = None
     vpcd: VpcdFront | None = None
+    reader: Reader | None = None
+    started: float = field(default_factory=time.monotonic)
 
     def describe(self) -> dict[str, str | None]:
         """Return identity, profile and addresses, for machines."""
@@ -41,6 +55,8 @@ class HostedSe:
             "tcp": self.tcp.address if self.tcp else None,
             "contactless": self.contactless.address if self.contactless else None,
             "vpcd": self.vpcd.address if self.vpcd else None,
+            "reader": self.reader.slot_name(0) if self.reader else None,
+            "contactless_reader": self.reader.slot_name(1) if self.reader else None,
         }
 
 
@@ -49,38 +65,104 @@ class Host:
 
     Args:
         configs: what to host.
+        controlled: whether other processes of this user may list, show and reset the SEs (`opentsm se list`, …).
 
     Raises:
         ProtocolError: a profile or a keys file is not valid.
-        TransportError: an address can't be listened on, or no reader answers.
+        TransportError: an address can't be listened on, no reader answers, or pcscd can't be started.
     """
 
-    def __init__(self, configs: Iterable[SeConfig]) -> None:
+    def __init__(self, configs: Iterable[SeConfig], *, controlled: bool = False) -> None:
         self.ses: list[HostedSe] = []
         self._started: list[TcpFront | VpcdFront] = []
+        self._pcscd: Pcscd | None = None
+        self._control: ControlServer | None = None
         try:
             for config in configs:
                 self.ses.append(self._open(config))
+            if readers := [hosted.reader for hosted in self.ses if hosted.reader]:
+                self._pcscd = Pcscd(readers)
+            if controlled:
+                self._control = ControlServer(self._answer)
         except BaseException:
             self.close()
             raise
 
     def _open(self, config: SeConfig) -> HostedSe:
         keys = load_keys(config.keys_file) if config.keys_file else None
+        dialled = config.vpcd
+        if config.reader:
+            dialled = running_vpcd(sum(hosted.vpcd is not None for hosted in self.ses))
         se = VirtualSe.create(config.profile, se_id=config.id, keys=keys)
         if config.effects:
             se.log_effects(str(config.effects))
         tcp = TcpFront(se, "contact", *config.tcp) if config.tcp else None
         contactless = TcpFront(se, "contactless", *config.contactless) if config.contactless else None
-        vpcd = VpcdFront(se, *config.vpcd) if config.vpcd else None
+        vpcd = VpcdFront(se, *dialled) if dialled else None
         for front in (tcp, contactless, vpcd):
             if front is not None:
-                self._started.append(front)
-                front.start()
-        return HostedSe(se, tcp, contactless, vpcd)
+                self._start(front)
+        reader = self._open_reader(se) if config.reader and dialled is None else None
+        return HostedSe(se, tcp, contactless, vpcd, reader)
+
+    def _start(self, front: TcpFront | VpcdFront) -> None:
+        self._started.append(front)
+        front.start()
+
+    def _open_reader(self, se: VirtualSe) -> Reader:
+        """Listen for the two connections of a reader, on a port and the next."""
+        for _ in range(_PAIR_ATTEMPTS):
+            first = TcpFront(se, "contact", _HERE, 0, stays=True)
+            try:
+                second = TcpFront(se, "contactless", _HERE, first.port + 1, stays=True)
+            except (TransportError, OverflowError):
+                first.stop()
+                continue
+            self._start(first)
+            self._start(second)
+            return Reader("opentsm " + re.sub(r"[^0-9A-Za-z._-]", "_", se.se_id)[:40], first.port)
+        raise TransportError(f"no two neighbouring ports are free on {_HERE}")
+
+    def failure(self) -> str | None:
+        """Tell what has ended that the host needs, or None."""
+        if self._pcscd is not None and not self._pcscd.is_running():
+            return f"pcscd has ended; it says: {self._pcscd.log().strip() or 'nothing'}"
+        return None
+
+    # What other processes ask for.
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        match request.get("do"):
+            case "list":
+                return {"pid": os.getpid(), "ses": [self._listed(hosted) for hosted in self.ses]}
+            case "show":
+                hosted = self._find(request)
+                return self._listed(hosted) | inspect(hosted.se)
+            case "reset":
+                hosted = self._find(request)
+                if request.get("new"):
+                    hosted.se.renew()
+                else:
+                    hosted.se.reset()
+                return self._listed(hosted)
+        raise ProtocolError("a request is list, show or reset")
+
+    def _listed(self, hosted: HostedSe) -> dict[str, Any]:
+        return hosted.describe() | {"pid": os.getpid(), "uptime_s": round(time.monotonic() - hosted.started, 1)}
+
+    def _find(self, request: dict[str, Any]) -> HostedSe:
+        for hosted in self.ses:
+            if hosted.se.se_id == request.get("id"):
+                return hosted
+        raise ProtocolError(f"no SE named {request.get('id')!r} runs here")
 
     def close(self) -> None:
         """Close all fronts; safe to call twice."""
+        if self._control is not None:
+            self._control.close()
+        if self._pcscd is not None:
+            # Before its cards: it does not bear that one hangs up.
+            self._pcscd.close()
         while self._started:
             self._started.pop().stop()
 

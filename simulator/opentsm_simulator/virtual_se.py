@@ -6,7 +6,9 @@ link to one of them is as good as a reader's.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
@@ -49,10 +51,17 @@ class VirtualLink:
     runs one command at a time, on the thread that brings it.
     """
 
-    def __init__(self, side: Any, atr: Callable[[], bytes]) -> None:  # noqa: ANN401 - Java objects have no Python types
+    def __init__(self, side: Any, atr: Callable[[], bytes], interface: Interface) -> None:  # noqa: ANN401 - Java's
+        self.interface: Interface = interface
         self._side = side
         self._run: Callable[[bytes], Any] = side.transmit
         self._atr = atr
+
+    def rebind(self, side: Any) -> None:  # noqa: ANN401 - Java objects have no Python types
+        """Go on with the same interface of another card, unless the link is closed."""
+        if self._side is not None:
+            self._side = side
+            self._run = side.transmit
 
     def transmit(self, command: bytes) -> bytes:
         """Run one C-APDU and return its R-APDU; a malformed one is answered by a status word like any other.
@@ -95,10 +104,13 @@ class VirtualLink:
 class VirtualSe:
     """A virtual SE in this process; make it with `create`."""
 
-    def __init__(self, se_id: str, profile: Profile, card: Any) -> None:  # noqa: ANN401 - a Java object
+    def __init__(self, se_id: str, profile: Profile, make: Callable[[], Any]) -> None:
         self.se_id = se_id
         self.profile = profile
-        self._card = card
+        self._make = make
+        self._card = make()
+        self._log: str | None = None
+        self._links: weakref.WeakSet[VirtualLink] = weakref.WeakSet()
 
     @classmethod
     def create(
@@ -125,13 +137,7 @@ class VirtualSe:
         if unknown := set(keys or ()) - set(key_sets):
             raise ProtocolError(f"profile {chosen.name} has no keys named {', '.join(sorted(unknown))}")
         key_sets.update(keys or {})
-        provisioner = card_maker(_packages(chosen)).begin()
-        provisioner.setKind(chosen.secure_element_value, historical_bytes(chosen.atr_bytes))
-        for tag, value in _identity(chosen, se_id).items():
-            provisioner.setData(tag, value)
-        for instance in chosen.instances:
-            _install(provisioner, instance, key_sets)
-        return cls(se_id, chosen, provisioner.finish(chosen.card_state_value))
+        return cls(se_id, chosen, functools.partial(_make, chosen, se_id, key_sets))
 
     def __repr__(self) -> str:
         """Show identity and profile."""
@@ -144,9 +150,49 @@ class VirtualSe:
 
     def link(self, interface: Interface = "contact") -> VirtualLink:
         """Return a fresh link to one interface, which is reset."""
-        side = self._card.contact() if interface == "contact" else self._card.contactless()
+        side = self._side(interface)
         side.reset()
-        return VirtualLink(side, lambda: self.atr)
+        link = VirtualLink(side, lambda: self.atr, interface)
+        self._links.add(link)
+        return link
+
+    def _side(self, interface: Interface) -> Any:  # noqa: ANN401 - Java objects have no Python types
+        return self._card.contact() if interface == "contact" else self._card.contactless()
+
+    def reset(self) -> None:
+        """Reset the SE as a whole, both interfaces: what is selected and every session end, the links stay."""
+        for side in (self._card.contactless(), self._card.contact()):
+            side.reset()
+
+    def renew(self) -> None:
+        """Make the SE anew, as it was delivered; open links go on with the new one.
+
+        Raises:
+            ProtocolError: the file that effects are logged to can't be written any more.
+        """
+        self._card = self._make()
+        for link in list(self._links):
+            link.rebind(self._side(link.interface))
+        if self._log is not None:
+            self.log_effects(self._log)
+
+    def registry_lines(self) -> list[str]:
+        """Return what the OPEN's registry holds, a line an entry, fields separated by tabs (Inspection.java)."""
+        return [str(line) for line in self._card.inspect()]
+
+    def figures(self) -> tuple[int, ...]:
+        """Return card state, whether the contactless interface is on, and bytes of memory.
+
+        Of non-volatile memory all and what is free, then the same of volatile memory.
+        """
+        return tuple(int(figure) for figure in self._card.figures())
+
+    def ask(self, aid: bytes, command: bytes) -> bytes:
+        """Have an application answer a command beside all interfaces; empty when it can't be selected now.
+
+        Nothing that is selected, and no session, is disturbed. For what anyone may read, such as key information.
+        """
+        return bytes(self._card.ask(aid, command))
 
     def effects(self) -> list[str]:
         """List what commands left behind on the card since it was made, in order.
@@ -163,8 +209,19 @@ class VirtualSe:
         """
         try:
             self._card.logEffectsTo(path)
+            self._log = path
         except jpype.JException as error:
             raise ProtocolError(f"{path}: {error.getMessage()}") from error
+
+
+def _make(profile: Profile, se_id: str, key_sets: Mapping[str, KeySet]) -> Any:  # noqa: ANN401 - a Java object
+    provisioner = card_maker(_packages(profile)).begin()
+    provisioner.setKind(profile.secure_element_value, historical_bytes(profile.atr_bytes))
+    for tag, value in _identity(profile, se_id).items():
+        provisioner.setData(tag, value)
+    for instance in profile.instances:
+        _install(provisioner, instance, key_sets)
+    return provisioner.finish(profile.card_state_value)
 
 
 def _packages(profile: Profile) -> tuple[AppletPackage, ...]:

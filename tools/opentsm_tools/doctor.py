@@ -186,7 +186,7 @@ def _readers() -> Check:
             ok=False,
             detail="none",
             optional=True,
-            mend="plug one in, or: opentsm se run --profile embedded --vpcd 127.0.0.1:35963",
+            mend="plug one in, or: opentsm se run --vpcd",
         )
     return Check("agent", name, ok=True, detail=", ".join(readers), optional=True)
 

@@ -38,6 +38,9 @@ public final class CardRuntime extends SimulatorRuntime {
     final Locks locks = new Locks(this);
     final CardData data = new CardData();
     final CardInterface[] interfaces;
+
+    /** Not an interface of the card: where {@link #ask} has its channel. */
+    private final CardInterface backstage = new CardInterface(this, 2);
     final Contactless contactless = new Contactless(this);
 
     byte secureElementType;
@@ -132,6 +135,37 @@ public final class CardRuntime extends SimulatorRuntime {
     /** Returns the historical bytes that the ATR shows. */
     public synchronized byte[] historicalBytes() {
         return historicalBytes.clone();
+    }
+
+    /** Returns what the registry holds, a line for each entry ({@link Inspection#registry}). */
+    public synchronized String[] inspect() {
+        return new Inspection(this).registry();
+    }
+
+    /** Returns the card's life cycle state, whether the contactless interface is on, and {@link Resources#figures}. */
+    public synchronized int[] figures() {
+        int[] memory = new Resources(this).figures();
+        return new int[] {state & 0xFF, contactless.enabled ? 1 : 0, memory[0], memory[1], memory[2], memory[3]};
+    }
+
+    /**
+     * Has an application answer a command on a channel that no interface has, so that nothing selected is disturbed; for
+     * what anyone may read of it.
+     *
+     * @return the R-APDU; nothing when it can't be selected beside what is
+     */
+    public synchronized byte[] ask(byte[] aid, byte[] command) {
+        activateSimulatorRuntimeInstance();
+        ApplicationEntry entry = registry.application(aid);
+        Channel on = backstage.channels[0];
+        if (entry == null || !form.parse(command) || !selection.selectAs(on, entry)) {
+            return NOTHING;
+        }
+        try {
+            return process(on, command, form, false);
+        } finally {
+            selection.deselect(on);
+        }
     }
 
     /** Returns what commands left behind on the card, in order, since it was made. */

@@ -35,6 +35,13 @@ final class Resources {
         }
     }
 
+    /** Returns bytes of non-volatile memory in all and free, and of volatile memory in all and free. */
+    int[] figures() {
+        Transactions everything = everything();
+        return new int[] {NON_VOLATILE_BYTES, NON_VOLATILE_BYTES - codeBytes() - everything.persistentBytes(),
+            VOLATILE_BYTES, VOLATILE_BYTES - everything.transientBytes()};
+    }
+
     private static short put(int free, byte[] buffer, short offset) {
         int shown = Math.max(free, 0);
         Util.setShort(buffer, offset, (short) (shown >> 16));

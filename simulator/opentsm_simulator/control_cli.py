@@ -1,0 +1,112 @@
+"""`opentsm se list`, `show` and `reset`: look after the virtual SEs that other shells run."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from opentsm_card.errors import ProtocolError
+from opentsm_simulator.control import ask, ask_all
+from opentsm_simulator.inspection import render
+from opentsm_simulator.profile import load_profile, profile_names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["list_profiles", "list_ses", "reset", "show"]
+
+_pid = click.option("--pid", type=int, help="The process, where several run an SE of that name.")
+_json = click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
+
+
+def list_profiles(*, as_json: bool) -> None:
+    """Print the card profiles that come with the package."""
+    known = {name: load_profile(name).summary for name in profile_names()}
+    if as_json:
+        click.echo(json.dumps({"profiles": [{"name": name, "summary": text} for name, text in known.items()]}))
+        return
+    width = max(map(len, known))
+    for name, text in known.items():
+        click.echo(f"{name:{width}}  {text}")
+
+
+def _running() -> list[tuple[Path, dict[str, Any]]]:
+    return [(path, se) for path, answer in ask_all({"do": "list"}) for se in answer["ses"]]
+
+
+def _find(se_id: str, pid: int | None) -> Path:
+    running = _running()
+    found = [(path, se) for path, se in running if se["id"] == se_id and pid in {None, se["pid"]}]
+    if not found:
+        names = ", ".join(sorted({se["id"] for _, se in running}))
+        raise ProtocolError(f"no SE named {se_id!r} runs here; there {f'are: {names}' if names else 'is none'}")
+    if len(found) > 1:
+        pids = ", ".join(str(se["pid"]) for _, se in found)
+        raise ProtocolError(f"several SEs named {se_id!r} run here; choose with --pid: {pids}")
+    return found[0][0]
+
+
+@click.command("list")
+@click.option("profiles", "--profiles", is_flag=True, help="List the card profiles instead.")
+@_json
+def list_ses(*, profiles: bool, as_json: bool) -> None:
+    """List the virtual SEs that run on this machine for this user, by every `opentsm se run`."""
+    if profiles:
+        list_profiles(as_json=as_json)
+        return
+    ses = [se for _, se in _running()]
+    if as_json:
+        click.echo(json.dumps({"ses": ses}))
+        return
+    if not ses:
+        click.echo("no virtual SE runs; start one with: opentsm se run --profile embedded")
+        return
+    rows = [("ID", "PROFILE", "UP", "PID", "REACHED BY"), *(_row(se) for se in ses)]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        click.echo("  ".join([*(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)), row[4]]))
+
+
+def _row(se: dict[str, Any]) -> tuple[str, str, str, str, str]:
+    names = ("tcp", "contactless", "vpcd", "reader", "contactless_reader")
+    where = [f"{name.replace('_', ' ')} {se[name]}" for name in names if se[name]]
+    return se["id"], se["profile"], _duration(se["uptime_s"]), str(se["pid"]), ", ".join(where) or "-"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+@click.command()
+@click.argument("se_id", metavar="ID")
+@_pid
+@_json
+def show(*, se_id: str, pid: int | None, as_json: bool) -> None:
+    """Show a running SE as its OPEN knows it: domains, keys (no values), applications, load files, memory, effects.
+
+    It asks the process that runs the SE, not the card: nothing that is selected or under way on it is disturbed.
+    """
+    answer = ask(_find(se_id, pid), {"do": "show", "id": se_id})
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    for line in render(answer):
+        click.echo(line)
+
+
+@click.command()
+@click.argument("se_id", metavar="ID")
+@click.option("--new", is_flag=True, help="Make it anew, as it was delivered: all that was done to it is gone.")
+@_pid
+@_json
+def reset(*, se_id: str, new: bool, pid: int | None, as_json: bool) -> None:
+    """Reset a running SE: what is selected and every session end. Its readers and clients stay connected."""
+    answer = ask(_find(se_id, pid), {"do": "reset", "id": se_id, "new": new})
+    if as_json:
+        click.echo(json.dumps(answer))
+    else:
+        click.echo(f"{se_id}: {'as it was delivered' if new else 'reset'}")

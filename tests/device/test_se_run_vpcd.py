@@ -1,0 +1,181 @@
+"""`opentsm se run --vpcd`: a pcscd that it starts, with a reader for each SE; every PC/SC program sees a card.
+
+pcscd has one socket on a machine, in /run/pcscd: here each run has a folder of its own under that name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+from opentsm_card.errors import TransportError
+from opentsm_simulator import pcscd as ours
+from pcsc_rig import Pcscd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROGRAM = Path(sys.executable).parent / "opentsm"
+RUN = Path("/run/pcscd")
+
+
+class Run:
+    """`opentsm se run …` with a /run/pcscd of its own."""
+
+    def __init__(self, *words: str) -> None:
+        if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0:
+            pytest.fail("these tests need mount namespaces: run them as root, where `unshare --mount true` works")
+        # A socket's path has at most 107 bytes, so this does not go below pytest's folder.
+        self.folder = Path(tempfile.mkdtemp(prefix="run-"))
+        RUN.mkdir(exist_ok=True)
+        mount = f'mount --bind "{self.folder}" {RUN} && exec "$0" "$@"'
+        self.environment = os.environ | {
+            "OPENTSM_RUNTIME_DIR": str(self.folder / "control"),
+            "PCSCLITE_CSOCK_NAME": str(self.folder / "pcscd.comm"),
+            "LC_ALL": "C",
+        }
+        command = ["unshare", "--mount", "sh", "-c", mount, str(PROGRAM), "se", "run", *words, "--json"]
+        self.process = subprocess.Popen(
+            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.terminate()
+        self.process.communicate(timeout=30)
+        shutil.rmtree(self.folder)
+
+    def ready(self) -> list[dict[str, Any]]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.process.communicate(timeout=20)
+        return list(json.loads(line)["ses"])
+
+    def see(self, *command: str | Path) -> str:
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def pcscd(self) -> int:
+        """Return the process id of the pcscd that it started."""
+        return int((self.folder / "pcscd.pid").read_text().strip("\n\0"))
+
+
+@pytest.fixture
+def two() -> Iterator[Run]:
+    with Run("--vpcd", "--count", "2", "--id", "ese") as run:
+        yield run
+
+
+def test_readers_for_each_se(two: Run) -> None:
+    first, second = two.ready()
+    names = [se[name] for se in (first, second) for name in ("reader", "contactless_reader")]
+    assert names == ["opentsm ese-1 00 00", "opentsm ese-1 00 01", "opentsm ese-2 00 00", "opentsm ese-2 00 01"]
+    assert re.findall(r"^\d+: (.+)$", two.see("pcsc_scan", "-r"), re.MULTILINE) == names
+    assert two.see("opensc-tool", "--reader", "0", "--atr").strip() == "3b:80:01:81"
+    selected = two.see("opensc-tool", "--reader", "2", "--send-apdu", "00A4040008A000000151000000")
+    assert "SW1=0x90, SW2=0x00" in selected
+    # What is done over the contacts is seen over the air: two readers, one SE.
+    crs = "80F00101104F0E325041592E5359532E4444463031"
+    off = crs.replace("80F00101", "80F00100")
+    ppse = "00A404000E325041592E5359532E4444463031"
+    assert "SW1=0x90" in two.see("opensc-tool", "--reader", "1", "--send-apdu", ppse)
+    two.see("opensc-tool", "--reader", "0", "--send-apdu", "00A4040009A00000015143525300", "--send-apdu", off)
+    assert "SW1=0x6A, SW2=0x82" in two.see("opensc-tool", "--reader", "1", "--send-apdu", ppse)
+    assert "SW1=0x90" in two.see("opensc-tool", "--reader", "3", "--send-apdu", ppse)
+    # Another shell looks after them; the readers stay.
+    assert [se["id"] for se in json.loads(two.see(PROGRAM, "se", "list", "--json"))["ses"]] == ["ese-1", "ese-2"]
+    two.see(PROGRAM, "se", "reset", "ese-1", "--new")
+    assert "SW1=0x90" in two.see("opensc-tool", "--reader", "1", "--send-apdu", ppse)
+    # Switched off, the contactless reader answers nothing but an error, and pcscd lives.
+    switch = ("--send-apdu", "00A4040009A00000015143525300", "--send-apdu", "80F0040003800140")
+    two.see("opensc-tool", "--reader", "0", *switch)
+    assert "SW1=0x6F" in two.see("opensc-tool", "--reader", "1", "--send-apdu", ppse)
+    assert two.see("opensc-tool", "--reader", "0", "--atr").strip() == "3b:80:01:81"
+
+
+def test_nothing_listens_beyond_this_machine_and_nothing_is_left(two: Run) -> None:
+    two.ready()
+    pid = two.pcscd()
+    inodes = {
+        str(descriptor.readlink())
+        for process in (pid, two.process.pid)
+        for descriptor in Path(f"/proc/{process}/fd").iterdir()
+    }
+    listening = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    addresses = [row[1] for row in listening if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
+    assert len(addresses) == 4
+    assert all(address.startswith("0100007F:") for address in addresses)
+    folders = set(Path(tempfile.gettempdir()).glob("opentsm-pcscd-*"))
+    two.process.send_signal(signal.SIGINT)
+    assert two.process.wait(30) == 0
+    assert not Path(f"/proc/{pid}").exists()
+    assert len(folders - set(Path(tempfile.gettempdir()).glob("opentsm-pcscd-*"))) == 1
+
+
+def test_a_pcscd_that_dies_ends_it_with_a_reason(two: Run) -> None:
+    two.ready()
+    os.kill(two.pcscd(), signal.SIGKILL)
+    _, error = two.process.communicate(timeout=30)
+    assert two.process.returncode == 3
+    assert error.startswith("opentsm: pcscd has ended")
+
+
+def test_beside_a_pcscd_without_a_reader_for_it() -> None:
+    with Pcscd(entries=1) as running, Run("--vpcd") as run:
+        # The running one, under the name that is everyone's.
+        (run.folder / "pcscd.comm").symlink_to(running.environment["PCSCLITE_CSOCK_NAME"])
+        _, error = run.process.communicate(timeout=30)
+        assert run.process.returncode == 3
+    for told in ("pcscd runs here already", "127.0.0.1:35963", "apt-get install", "systemctl stop"):
+        assert told in error
+
+
+class TestWithoutStarting:
+    """What is told where pcscd can't be started."""
+
+    def test_not_as_root(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        with pytest.raises(TransportError, match="only root can start it"):
+            ours.Pcscd([])
+
+    def test_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ours, "_DRIVERS", (Path("/none"),))
+        with pytest.raises(TransportError, match="vpcd driver is not installed; as root: apt-get install pcscd"):
+            ours.Pcscd([])
+        monkeypatch.setattr(shutil, "which", lambda *_args, **_words: None)
+        with pytest.raises(TransportError, match="pcscd is not installed"):
+            ours.Pcscd([])
+
+    def test_a_pcscd_that_refuses_its_readers(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(ours, "_SOCKET", tmp_path / "run" / "pcscd.comm")
+        monkeypatch.setattr(shutil, "which", lambda *_args, **_words: "/bin/false")
+        with pytest.raises(TransportError, match="pcscd does not start; it says: nothing"):
+            ours.Pcscd([ours.Reader("x", 1)])
+
+    def test_a_running_vpcd_is_dialled(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(ours, "_SOCKET", tmp_path / "pcscd.comm")
+        assert ours.running_vpcd(0) is None
+        with socket.socket(socket.AF_UNIX) as pcscd, socket.create_server(("127.0.0.1", 0)) as driver:
+            pcscd.bind(str(tmp_path / "pcscd.comm"))
+            pcscd.listen()
+            monkeypatch.setattr(ours, "_STOCK_PORT", driver.getsockname()[1])
+            assert ours.running_vpcd(0) == driver.getsockname()[:2]
+            driver.close()
+            with pytest.raises(TransportError, match="pcscd runs here already"):
+                ours.running_vpcd(0)
