@@ -12,6 +12,8 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import CardRemovedError, TransportError
+from opentsm_simulator.atr import protocols
+from opentsm_simulator.t0 import T0Card
 
 if TYPE_CHECKING:
     from opentsm_simulator.virtual_se import Interface, VirtualSe
@@ -28,18 +30,28 @@ _REDIAL_S: Final = 0.2
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 
 
-def serve_connection(connection: socket.socket, se: VirtualSe, interface: Interface, *, stays: bool = False) -> None:
+def serve_connection(
+    connection: socket.socket,
+    se: VirtualSe,
+    interface: Interface,
+    *,
+    stays: bool = False,
+    tpdus: bool = False,
+) -> None:
     """Serve one connection until the peer closes it; the interface is reset when it begins, and loses power after.
 
     An interface that is switched off hangs up, as a card that is out of the field; or, for a peer that can't bear that
-    (`stays`), answers 6F00.
+    (`stays`), answers 6F00. With `tpdus`, what comes is what a reader passes, and a card whose ATR offers T=0 alone
+    speaks that.
 
     vpcd writes length and body apart, so the acknowledgement of the length must not wait: QUICKACK is set again before
     every receive, because the kernel forgets it.
     """
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with se.link(interface) as link:
-        transmit, receive, send, set_option = link.transmit, connection.recv, connection.sendall, connection.setsockopt
+        t0 = T0Card(link.transmit) if tpdus and protocols(se.atr) == (0,) else None
+        transmit = link.transmit if t0 is None else t0.transmit
+        receive, send, set_option = connection.recv, connection.sendall, connection.setsockopt
         pending = b""
         while True:
             end = _LENGTH_BYTES + int.from_bytes(pending[:_LENGTH_BYTES], "big")
@@ -64,6 +76,8 @@ def serve_connection(connection: socket.socket, se: VirtualSe, interface: Interf
             else:
                 if message in (POWER_ON, RESET, POWER_OFF):
                     link.reset()
+                    if t0 is not None:
+                        t0.reset()
                 continue
             send(len(answer).to_bytes(_LENGTH_BYTES, "big") + answer)
 
@@ -72,6 +86,7 @@ class _Front:
     """A thread that serves connections one after the other, until it is stopped."""
 
     _stays = False
+    _tpdus = False
 
     def __init__(self, se: VirtualSe, interface: Interface, name: str) -> None:
         self._se = se
@@ -105,7 +120,7 @@ class _Front:
         # A peer that goes away in the middle of anything only ends its connection; so does an interface switched off.
         with connection, contextlib.suppress(OSError, CardRemovedError):
             if not self._stopped.is_set():
-                serve_connection(connection, self._se, self._interface, stays=self._stays)
+                serve_connection(connection, self._se, self._interface, stays=self._stays, tpdus=self._tpdus)
         self._connection = None
 
 
@@ -161,6 +176,8 @@ class VpcdFront(_Front):
     Raises:
         TransportError: nothing answers there (from `start`).
     """
+
+    _tpdus = True
 
     def __init__(self, se: VirtualSe, host: str, port: int) -> None:
         super().__init__(se, "contact", f"{se.se_id} vpcd")

@@ -24,7 +24,7 @@ from opentsm_simulator.load_files import package_reader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["AppletPackage", "CardMaker", "built_in_packages", "card_maker"]
+__all__ = ["AppletPackage", "CardMaker", "built_in_packages", "card_maker", "runtime_classes"]
 
 _HERE: Final = Path(__file__).resolve().parent
 _JAVA: Final = _HERE / "java"
@@ -93,6 +93,16 @@ def _card_runtime() -> tuple[Path, Path, Any]:
     jar = artifacts.resolve(artifacts.JCARDSIM)
     runtime = compiler.compile_sources([_JAVA], [jar])
     return jar, runtime, java.class_loader([runtime, jar])
+
+
+def runtime_classes() -> Path:
+    """Return the folder of the card runtime's classes, with the GlobalPlatform API that applets see.
+
+    Raises:
+        TransportError: an archive is not in the cache and can't be fetched.
+        CompileError: the runtime's sources do not compile.
+    """
+    return _card_runtime()[1]
 
 
 class CardMaker:

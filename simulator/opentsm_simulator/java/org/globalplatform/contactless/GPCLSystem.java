@@ -52,6 +52,8 @@ public class GPCLSystem {
      * <p>It sees all with the Global Registry or the Contactless Activation privilege, else what is under it, and the
      * applications that have it in their CREL list.
      */
+    private GPCLSystem() {}
+
     public static GPCLRegistryEntry getGPCLRegistryEntry(AID aid) {
         return services().entry(aid);
     }
