@@ -113,6 +113,22 @@ class TestChannels:
         assert card.send("01A40400") == (b"", 0x6881)
         assert card.send("00708001") == (b"", 0x6200)
 
+    def test_selecting_a_name_opens_a_closed_channel(self, card: OpenCard) -> None:
+        """JCRE 3.0.5, 4.5.2: a SELECT of what is there opens the channel that its class names."""
+        for channel in (1, 4, 19):
+            assert card.select(bytes.fromhex("F00000FF00"), channel=channel) == 0x6A82
+            assert card.send(f"{channel if channel < 4 else 0x40 | channel - 4:02X}A40400")[1] == 0x6881  # still closed
+            assert card.select(A1, channel=channel) == 0x9000
+            assert card.send(f"007000{channel:02X}") == (b"", 0x6A86)
+            assert card.send(f"007080{channel:02X}") == (b"", 0x9000)
+        card.select(A1)
+        card.send("800EEE00")  # from now on it refuses
+        assert card.select(A1, channel=2) == 0x6999
+        assert card.send("02A40400") == (b"", 0x6881)
+        assert card.select(ISD) == 0x9000
+        card.set_card_state(0x7F)
+        assert card.select(ISD, channel=2) == 0x6881
+
     def test_a_channel_closes_itself_and_the_basic_one_stays(self, card: OpenCard) -> None:
         card.send("0070000001")
         assert card.send("01708000") == (b"", 0x9000)

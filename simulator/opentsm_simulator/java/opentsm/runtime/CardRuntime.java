@@ -232,9 +232,11 @@ public final class CardRuntime extends SimulatorRuntime {
             return Sw.answer(Sw.CLASS_NOT_SUPPORTED);
         }
         Channel on = side.channels[number];
-        if (!on.open) {
+        boolean opens = !on.open;
+        if (opens && !isOpening(command)) {
             return Sw.answer(Sw.CHANNEL_NOT_SUPPORTED);
         }
+        on.open = true;
         byte[] answer;
         try {
             answer = on.response == null ? chained(on, dispatch(on, command)) : goOn(on, command);
@@ -242,11 +244,22 @@ public final class CardRuntime extends SimulatorRuntime {
             // A fault of the runtime is the card's, not its host's.
             answer = Sw.answer(Sw.NO_PRECISE_DIAGNOSIS);
         }
+        on.open &= !opens || on.selected != null;
         if (reviewSelections) {
             reviewSelections = false;
             power.review();
         }
         return answer;
+    }
+
+    /** Tells whether a command opens the closed channel that it names: a SELECT of a name does (JCRE clause 4.5.2). */
+    private boolean isOpening(byte[] command) {
+        return isSelectByName(command) && form.dataLength != 0 && state != LifeCycle.CARD_LOCKED
+                && state != LifeCycle.CARD_TERMINATED;
+    }
+
+    private static boolean isSelectByName(byte[] command) {
+        return command[1] == SELECT && command[2] == BY_NAME && isPlainInterindustry(command[0]);
     }
 
     /** Answers GET RESPONSE with what is left of a long response; any other command gives that up. */
@@ -272,7 +285,7 @@ public final class CardRuntime extends SimulatorRuntime {
         if (instruction == MANAGE_CHANNEL && isPlainInterindustry(command[0])) {
             return manageChannel.run(on, command, form);
         }
-        if (instruction == SELECT && command[2] == BY_NAME && isPlainInterindustry(command[0])) {
+        if (isSelectByName(command)) {
             return selection.select(on, command, form);
         }
         if (state == LifeCycle.CARD_TERMINATED && instruction != GET_DATA && instruction != GET_DATA_ODD) {
