@@ -12,12 +12,14 @@ import functools
 import hashlib
 import logging
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import jpype
 
 from opentsm_build import api
-from opentsm_build.cap import CapFile
+from opentsm_build.cap import CapFile, ComponentTag
+from opentsm_build.verify import verify
 from opentsm_card.aid import Aid
 from opentsm_card.errors import CapError
 from opentsm_simulator.translate import translate
@@ -71,7 +73,9 @@ class PackageReader:
 
     @staticmethod
     def _describe(cap: CapFile, into: Any) -> bool:  # noqa: ANN401 - a Java object
-        _parse_all(cap)
+        # A Descriptor names types of other packages by their export files, which a card has of its platform only.
+        linked = all(imported.aid in _platform() for imported in cap.imports)
+        verify(cap if linked else replace(cap, components=_without_descriptor(cap)))
         major, minor = cap.package_version
         into.setPackage(bytes(cap.package_aid), major, minor)
         for applet in cap.applets:
@@ -142,14 +146,8 @@ class PackageReader:
         return package.exports
 
 
-def _parse_all(cap: CapFile) -> None:
-    """Parse every component, so that a malformed one is refused now.
-
-    Raises:
-        CapError: one is malformed.
-    """
-    _ = cap.constant_pool, cap.classes, cap.methods, cap.static_fields, cap.reference_location, cap.exports
-    _ = cap.descriptor
+def _without_descriptor(cap: CapFile) -> dict[ComponentTag, bytes]:
+    return {tag: data for tag, data in cap.components.items() if tag is not ComponentTag.DESCRIPTOR}
 
 
 def package_reader(interface: Any) -> Any:  # noqa: ANN401 - Java objects have no Python types

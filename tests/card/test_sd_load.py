@@ -13,10 +13,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cap_assembler import Assembler
-from opentsm_build.cap.constant_pool import ConstantPoolEntry, ConstantPoolTag
-from opentsm_build.cap.static_fields import ArrayInitInfo, StaticFieldComponent
-from opentsm_build.cap.types import ClassRef
 from opentsm_card import tlv
 from opentsm_card.aid import Aid
 from opentsm_card.apdu import CommandApdu
@@ -98,14 +94,6 @@ def test_extended_commands_and_long_forms(isd: Host) -> None:
     isd.delete(ELF)
     long_form = b"\xc4\x83" + len(block).to_bytes(3, "big") + block  # longer than it must be, and BER all the same
     isd.done(InstallForLoad(ELF), *load_blocks(long_form, 200))
-
-
-def test_the_descriptor_may_come_or_not(isd: Host) -> None:
-    """GPShell and pySim send it, GlobalPlatformPro does not (JCVM 6.3: it is for the host)."""
-    descriptor = bytes.fromhex("0B0005 00 0001 FFFF")  # no classes; one entry of the constant pool, without a type
-    assert set(load(isd, small_cap() + descriptor)) == {0x9000}
-    isd.delete(ELF)
-    assert load(isd, small_cap() + descriptor[:-1])[-1] == 0x6A80
 
 
 def test_blocks_out_of_order_end_the_load(se: VirtualSe, isd: Host) -> None:
@@ -305,26 +293,6 @@ def test_a_platform_too_old_is_refused(isd: Host, caplog: pytest.LogCaptureFixtu
     assert "javacard.framework 1.9, this card has 1.6" in caplog.messages[-1]
     unknown = (bytes.fromhex("A0000000090005FFFFFFFF8911000000"), 1, 0)  # uicc.access
     assert load(isd, small_cap(imports=(JAVACARD_FRAMEWORK, JAVA_LANG, unknown)))[-1] == 0x6A80
-
-
-def test_a_loaded_package_runs(isd: Host) -> None:
-    """Its instance answers, counts in a static array of its own, and begins anew when it is loaded anew."""
-    counter = Assembler()
-    counter.statics = StaticFieldComponent(2, 1, (ArrayInitInfo(4, b"\x60\x00"),), 0, b"")
-    field = counter.reference(ConstantPoolEntry.of_static(ConstantPoolTag.STATIC_FIELDREF, 0))
-    throw_it = counter.reference(
-        ConstantPoolEntry.of_imported_static(ConstantPoolTag.STATIC_METHODREF, ClassRef.external(0, 7), 1)
-    )
-    step = f"getstatic_a {field}; sconst_0; getstatic_a {field}; sconst_0; saload; sconst_1; sadd; sastore"
-    counter.method("process", 2, f"{step}; getstatic_a {field}; sconst_0; saload; invokestatic {throw_it}; return")
-    block = counter.build().load_file_data_block()
-    for _ in range(2):
-        assert set(load(isd, block)) == {0x9000}
-        assert isd.sw(InstallForInstall(ELF, Aid(SECOND_MODULE), CARD_1)) == 0x6A88
-        assert isd.sw(InstallForInstall(ELF, Aid(MODULE), CARD_1)) == 0x9000
-        answers = [isd.select(CARD_1).sw for _ in range(2)]
-        assert answers == [0x6001, 0x6002]  # SELECT comes to process(), which throws what it counted
-        assert isd.into(ISD, ISD_KEYS).delete(ELF, related=True) == 0x9000
 
 
 def test_an_applet_that_does_not_register_is_refused(isd: Host) -> None:

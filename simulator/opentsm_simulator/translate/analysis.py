@@ -1,8 +1,9 @@
 """What the methods of a package are: instructions as far as they can be reached, the stack before each, signatures.
 
-Nothing but the Method component's own code says where a method ends and what it takes: it is followed from its first
-instruction, so code that can't be reached is not looked at, and a handler belongs to the methods whose instructions
-it guards.
+Nothing but the Method component's own code says where a method ends and what it takes, when there is no Descriptor
+component: it is followed from its first instruction, so code that can't be reached is not looked at, and a handler
+belongs to the methods whose instructions it guards. What an abstract method returns that nothing in the package
+implements, is tried: one kind only lets the code behind a call make sense.
 
 Spec: Java Card VM Specification 3.1, Classic Edition, 6.10 (Method component), 7.5 (instructions).
 """
@@ -12,7 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from opentsm_build.cap.descriptor import AccessFlag
 from opentsm_build.cap.methods import MethodFlag, MethodInfo
+from opentsm_build.cap.types import TypeNibble
 from opentsm_build.instructions import Instruction, decode_one
 from opentsm_build.opcode_tables import Flow
 from opentsm_card.errors import CapError
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from opentsm_build.cap import CapFile
+    from opentsm_build.cap.descriptor import DescriptorComponent
     from opentsm_build.cap.methods import ExceptionHandlerInfo
+    from opentsm_build.cap.types import JcType
     from opentsm_simulator.translate.classes import OwnClasses
 
 __all__ = ["Analysis", "Body", "is_new_object", "local_of", "shuffle_words", "take_words"]
@@ -34,6 +39,8 @@ _GOES_ON: Final = frozenset({Flow.NEXT, Flow.BRANCH, Flow.JSR})
 _RETURNS: Final = {"areturn": "A", "sreturn": "S", "ireturn": "I", "return": "V"}
 _INVOKES: Final = frozenset({"invokevirtual", "invokespecial", "invokestatic"})
 _MAX_STACK_ELEMENTS: Final = 256
+# What a call may leave, in the order in which it is tried: shorts are the most frequent, and nothing fits rarely.
+_GUESSES: Final = "SAIV"
 
 # install(byte[], short, byte), which the runtime calls. Spec: Java Card API, javacard.framework.Applet.
 _INSTALL: Final = Signature("ASS", "V")
@@ -50,6 +57,14 @@ def is_new_object(kind: str) -> bool:
 
 def _plain(kind: str) -> str:
     return "A" if is_new_object(kind) else kind
+
+
+class _UnknownResultError(CapError):
+    """A method is called of which nothing tells what it returns."""
+
+    def __init__(self, variable: SignatureVariable) -> None:
+        super().__init__("calls a method of which nothing tells what it returns")
+        self.variable = variable
 
 
 @dataclass
@@ -110,11 +125,13 @@ class Analysis:
         for applet in cap.applets:
             self.bodies[applet.install_method_offset].signature.fix(_INSTALL)
         self._make_families()
+        if cap.descriptor is not None:
+            self._take_descriptor(cap.descriptor)
         for body in list(self.bodies.values()):
             self._returns(body)
         for body in self.bodies.values():
             if not body.is_abstract:
-                self._run(body)
+                self._run_guessing(body)
 
     def _roots(self, cap: CapFile) -> Iterable[int]:
         """Return the methods that are called from elsewhere."""
@@ -224,7 +241,44 @@ class Analysis:
                 except CapError as error:
                     raise body.fail(error.reason, instruction.pc) from error
 
+    def _take_descriptor(self, descriptor: DescriptorComponent) -> None:
+        """Take signatures from the Descriptor component."""
+        types = descriptor.types.by_offset()
+        for cls in descriptor.classes:
+            interface = AccessFlag.INTERFACE in AccessFlag(cls.access_flags)
+            for method in cls.methods:
+                found = types.get(method.type_offset)
+                if found is None:
+                    raise CapError(f"no type at offset {method.type_offset:#06x}", component="Descriptor")
+                *params, result = ("V" if each.words == 0 else _kind(each) for each in found.types())
+                static = AccessFlag.STATIC in AccessFlag(method.access_flags)
+                signature = Signature("".join(params) if static else "A" + "".join(params), result)
+                if interface:
+                    slot = Slot(int(cls.this_class_ref), method.token, interface=True)
+                    self.slot(slot, signature.words).fix(signature)
+                elif method.method_offset in self.bodies:
+                    self.bodies[method.method_offset].signature.fix(signature)
+
     # --- the stack before each instruction ---
+
+    def _run_guessing(self, body: Body) -> None:
+        """Follow a method's paths; where a call's result is not known, try each kind until the paths make sense."""
+        try:
+            self._run(body)
+        except _UnknownResultError as unknown:
+            variables = [each.signature for each in self.bodies.values()] + list(self.slots.values())
+            before = [variable.save() for variable in variables]
+            for kind in _GUESSES:
+                body.stacks.clear()
+                try:
+                    unknown.variable.returns(kind)
+                    self._run_guessing(body)
+                except CapError:
+                    for variable, saved in zip(variables, before, strict=True):
+                        variable.restore(saved)
+                else:
+                    return
+            raise body.fail(f"{unknown.reason}: load the Descriptor component") from unknown
 
     def _run(self, body: Body) -> None:
         """Follow all paths with the kinds of what is on the stack."""
@@ -274,6 +328,8 @@ class Analysis:
                 for kind in reversed(opcode.pops.upper()):
                     _pop(stack, kind)
                 stack += opcode.pushes.upper()
+        except _UnknownResultError:
+            raise
         except CapError as error:
             raise body.fail(error.reason, instruction.pc) from error
         if len(stack) > _MAX_STACK_ELEMENTS:
@@ -333,7 +389,7 @@ class Analysis:
             result = variable.result
             self._arguments(variable, stack)
             if result is None:
-                raise CapError("calls a method of which nothing tells what it returns: load the Descriptor component")
+                raise _UnknownResultError(variable)
         if result != "V":
             stack.append(result or "V")
 
@@ -349,6 +405,12 @@ class Analysis:
             if word < 0:
                 raise CapError("a call whose arguments begin inside an int")
             variable.takes(word, kind)
+
+
+def _kind(type_: JcType) -> str:
+    if type_.nibble.is_reference:
+        return "A"
+    return "I" if type_.nibble is TypeNibble.INT else "S"
 
 
 def local_of(instruction: Instruction) -> int:

@@ -186,6 +186,14 @@ class SignatureVariable:
             mine.returns(theirs.result)
         theirs._same = mine  # noqa: SLF001 - of its own kind
 
+    def save(self) -> tuple[tuple[str | None, ...], str | None]:
+        """Return what is known now, for `restore`."""
+        return tuple(self._facts.words), self.result
+
+    def restore(self, saved: tuple[tuple[str | None, ...], str | None]) -> None:
+        """Forget what was learnt since `save`."""
+        self._facts.words[:], self._facts.result = saved
+
     def settle(self) -> Signature:
         """Return what was found; what nobody reads or gives is taken for a short."""
         kinds = "".join(kind or "S" for kind in self._facts.words)
