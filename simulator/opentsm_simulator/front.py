@@ -140,7 +140,7 @@ class TcpFront(_Front):
 
     def __init__(self, se: VirtualSe, interface: Interface, host: str, port: int, *, stays: bool = False) -> None:
         super().__init__(se, interface, f"{se.se_id} {interface} tcp")
-        self._stays = stays
+        self._stays = self._tpdus = stays
         try:
             self._listener = socket.create_server((host, port))
         except OSError as error:
