@@ -30,7 +30,7 @@ _MOST_MS: Final = 20.0
 
 
 def full_card() -> Host:
-    """Return a session with the issuer's domain of a card of 100 applications beside the PPSE."""
+    """Return a session with the issuer's domain of a card of 100 applications beside PPSE and CRS application."""
     host = Host(VirtualSe.create("embedded").link()).into(ISD, ISD_KEYS)
     for number in range(_APPLICATIONS):
         host.new_payment(Aid(OWN + bytes((0x0B, number)) + bytes(6)))
@@ -41,7 +41,7 @@ def read(host: Host) -> int:
     """Read the whole list; return how many answers it took."""
     answers = host.listed()
     entries, complete = parse_get_status(Scope.APPLICATIONS, answers)
-    if not complete or len(entries) != _APPLICATIONS + 1:
+    if not complete or len(entries) != _APPLICATIONS + 2:
         raise AssertionError(f"{len(entries)} entries")
     return len(answers)
 

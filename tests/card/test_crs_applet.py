@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from contactless_card import LISTENER, MODULE, PACKAGE, A, B, C, ContactlessCard, aids, interaction, protocol
+from opentsm_build.build import build_project
+from opentsm_build.cap import CapFile
 from opentsm_card import tlv
 from opentsm_card.aid import Aid
 from opentsm_card.errors import CardRemovedError
@@ -15,13 +19,21 @@ from opentsm_card.set_status import SetStatus
 from opentsm_simulator import VirtualSe
 from sd_host import BANK, CARD_1, CRS, ISD, ISD_KEYS, PPSE, SD_MODULE, SD_PACKAGE, Host, keys
 
+SOURCES = Path(__file__).resolve().parents[2] / "applets" / "crs"
+
 OK, CONDITIONS, WRONG_DATA, NOT_FOUND, P1_P2, MORE, PARTLY = 0x9000, 0x6985, 0x6A80, 0x6A88, 0x6A86, 0x6310, 0x6320
 LIST_ALL = "80F24000024F0000"
 
 
-@pytest.fixture
-def card() -> ContactlessCard:
-    return ContactlessCard()
+@pytest.fixture(scope="session")
+def crs_cap(tmp_path_factory: pytest.TempPathFactory) -> CapFile:
+    """The CRS application as a CAP file, built by the project's own toolchain."""
+    return CapFile.read(build_project(SOURCES, tmp_path_factory.mktemp("crs")).cap_path)
+
+
+@pytest.fixture(params=["built in", "loaded as a CAP file"])
+def card(request: pytest.FixtureRequest, crs_cap: CapFile) -> ContactlessCard:
+    return ContactlessCard(crs_cap if request.param.startswith("loaded") else None)
 
 
 NAMES = [bytes.fromhex(f"F0000000E0{number:02X}") for number in range(31)]

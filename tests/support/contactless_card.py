@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Final
 from opentsm_card import tlv
 from opentsm_card.aid import Aid
 from opentsm_card.apdu import CommandApdu
-from opentsm_card.install import InstallForInstall, InstallForRegistryUpdate
+from opentsm_card.install import InstallForInstall, InstallForLoad, InstallForRegistryUpdate
 from opentsm_card.install_parameters import InstallParameters
+from opentsm_card.load import load_blocks, load_file
 from opentsm_card.privileges import Privilege
 from opentsm_card.select import Select
 from opentsm_simulator import VirtualSe
 from sd_host import CRS, ISD, ISD_KEYS, Host
 
 if TYPE_CHECKING:
+    from opentsm_build.cap import CapFile
     from opentsm_card.link import Link
 
 PROFILE: Final = Path(__file__).resolve().parent.parent / "card" / "contactless" / "profile.toml"
@@ -86,9 +88,21 @@ class Ticket:
 class ContactlessCard:
     """The card, and one link to its contacts, over which all go who manage it."""
 
-    def __init__(self) -> None:
+    def __init__(self, crs: CapFile | None = None) -> None:
+        """Make it; with the CRS application of a CAP file, loaded as any host would, in place of the built-in one."""
         self.se = VirtualSe.create(str(PROFILE))
         self.link = self.se.link()
+        if crs is not None:
+            self._load(crs)
+
+    def _load(self, cap: CapFile) -> None:
+        package, (applet,) = cap.package_aid, cap.applets
+        manager = self.manager()
+        assert manager.delete(package, related=True) == 0x9000
+        blocks = load_blocks(load_file(cap.load_file_data_block()), 200)
+        parameters = InstallParameters(system=(protocol((0xA5, tlv.encode(0x82, b"\x80"))),)).encode()
+        install = InstallForInstall(package, applet.aid, CRS, ACTIVATION, parameters=parameters)
+        manager.done(InstallForLoad(package), *blocks, install)
 
     def manager(self) -> Host:
         return Host(self.link).into(ISD, ISD_KEYS)
