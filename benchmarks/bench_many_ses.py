@@ -100,7 +100,7 @@ def rate() -> Comparison:
 
 
 def _loads(link: Link) -> Callable[[], int]:
-    """Return a run that loads a package in a session of level 33, and deletes it; it counts the load file's kilobytes."""
+    """Return a run that loads a package in a session of level 33, and deletes it; it counts kilobytes."""
     host = Host(link).into(ISD, ISD_KEYS)
     file = load_file(small_cap(padding_bytes=_PACKAGE_BYTES))
     commands: list[Command] = [InstallForLoad(Aid(PACKAGE)), *load_blocks(file, _BLOCK_BYTES)]
