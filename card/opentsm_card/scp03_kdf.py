@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cryptography.hazmat.primitives.ciphers import algorithms
 from cryptography.hazmat.primitives.cmac import CMAC
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_SEQUENCE_COUNTER",
+    "CmacKey",
     "Constant",
     "Parameter",
     "SessionKeys",
@@ -70,11 +71,18 @@ class Constant(IntEnum):
     S_RMAC = 0x07
 
 
-def derive(key: bytes, constant: Constant, length_bytes: int, context: bytes) -> bytes:
+class CmacKey(Protocol):
+    """A key that is not in this process, such as one in a PKCS#11 token: it does what derivation needs of it."""
+
+    def cmac(self, message: bytes) -> bytes:
+        """Return the CMAC of a message under this key."""
+
+
+def derive(key: bytes | CmacKey, constant: Constant, length_bytes: int, context: bytes) -> bytes:
     """Derive data or a key.
 
     Args:
-        key: AES key of 16, 24 or 32 bytes.
+        key: AES key of 16, 24 or 32 bytes, or what makes CMACs with one.
         constant: what for.
         length_bytes: how much, 1..32.
         context: what it is bound to.
@@ -83,11 +91,15 @@ def derive(key: bytes, constant: Constant, length_bytes: int, context: bytes) ->
     """
     derived = b""
     for counter in range(1, -(-length_bytes // _BLOCK_BYTES) + 1):
-        cmac = CMAC(algorithms.AES(key))
         # 11 bytes of 00 and the constant; separator 00; length in bits; counter; context
         label = bytes(11) + bytes((constant, 0x00))
-        cmac.update(label + (length_bytes * 8).to_bytes(2, "big") + bytes((counter,)) + context)
-        derived += cmac.finalize()
+        message = label + (length_bytes * 8).to_bytes(2, "big") + bytes((counter,)) + context
+        if isinstance(key, bytes):
+            cmac = CMAC(algorithms.AES(key))
+            cmac.update(message)
+            derived += cmac.finalize()
+        else:
+            derived += key.cmac(message)
     return derived[:length_bytes]
 
 

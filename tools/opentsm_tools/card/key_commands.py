@@ -12,8 +12,8 @@ import click
 
 from opentsm_card.delete import DeleteKey
 from opentsm_card.errors import ProtocolError, SecureChannelError, StorageError
-from opentsm_card.keys import KeySet
-from opentsm_card.put_key import PutKeyAnswer, put_key_set
+from opentsm_card.keys import KeySet, key_check_value
+from opentsm_card.put_key import KeyData, KeyType, PutKey, PutKeyAnswer, put_key_set
 from opentsm_tools.card.desk import Desk
 from opentsm_tools.card.info_words import key_words
 from opentsm_tools.card.key_sources import DIVERSIFICATIONS, Material, combine, material_of
@@ -193,7 +193,7 @@ def send_keys(card: CardManager, material: Material, replaces: int) -> KeySet:
     assert card.offer is not None
     derived = material.key_set(card.offer)
     new = KeySet(material.version, derived.enc, derived.mac, derived.dek, derived.des)
-    command = put_key_set(new, card.keys.dek, replaces=replaces)
+    command = _put_command(card, new, replaces)
     answer = PutKeyAnswer.parse(card.require(command, f"PUT KEY, version {new.version:02X}"))
     wanted = b"".join(new.check_values)
     if answer.check_values and not hmac.compare_digest(b"".join(answer.check_values), wanted):
@@ -202,6 +202,27 @@ def send_keys(card: CardManager, material: Material, replaces: int) -> KeySet:
             f"{hexed(wanted)}: don't count on version {new.version:02X} before `opentsm card keys check` says so"
         )
     return new
+
+
+def _put_command(card: CardManager, new: KeySet, replaces: int) -> PutKey:
+    """Return the PUT KEY of a whole set: keys under the static DEK (SCP03), or under the session's (SCP02).
+
+    Spec: GP Amendment D 1.2, 7.2; GP Card Specification 2.3.1, E.4.7, 11.8.2.3.
+    """
+    assert card.keys is not None
+    dek: object = card.keys.dek
+    if not new.des and isinstance(dek, bytes):
+        return put_key_set(new, dek, replaces=replaces)
+    keys = []
+    for key in (new.enc, new.mac, new.dek):
+        value = key_check_value(key, des=new.des)
+        if new.des:
+            keys.append(KeyData(KeyType.DES, card.encrypt_sensitive(key), value))
+        else:  # the DEK is in a token, which encrypts
+            padded = key.ljust(-(-len(key) // 16) * 16, b"\0")
+            encrypted: bytes = getattr(dek, "encrypt_cbc")(padded)  # noqa: B009 - no KeySet of keys in memory has it
+            keys.append(KeyData(KeyType.AES, bytes((len(key),)) + encrypted, value))
+    return PutKey(replaces, new.version, 1, tuple(keys))
 
 
 def _is_issuer(card: CardManager) -> bool:

@@ -159,6 +159,18 @@ class CardManager:
                 f"{_name(apdu)}: {error}; what the card did is not known: look with `opentsm card list`"
             ) from error
 
+    def encrypt_sensitive(self, data: bytes) -> bytes:
+        """Encrypt keys with the session's data encryption key, which SCP02 has (GP 2.3.1, E.4.7).
+
+        Raises:
+            SecureChannelError: no session, or one of another protocol.
+        """
+        encrypt = getattr(self._session, "encrypt_sensitive", None)
+        if encrypt is None or self.level is None:
+            raise SecureChannelError("no secure channel that encrypts sensitive data: 3DES keys are put under SCP02")
+        encrypted: bytes = encrypt(data)
+        return encrypted
+
     def require(self, command: Command | CommandApdu, what: str = "", ok: tuple[int, ...] = (0x9000,)) -> bytes:
         """Send a command and return its answer's data.
 

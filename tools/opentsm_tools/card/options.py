@@ -112,7 +112,8 @@ _KEYS: Final[tuple[tuple[str, dict[str, Any], str], ...]] = (
     ("--key-dek", {"metavar": "HEX"}, "Data encryption key."),
     ("--key-file", {"type": click.Path(path_type=Path)}, "TOML or JSON file with key, or enc, mac, dek (mode 600)."),
     ("--keystore", {"type": click.Path(path_type=Path)}, "Encrypted key store, with --key-name."),
-    ("--key-name", {"metavar": "NAME"}, "Name of the keys in the key store or on the token."),
+    ("--key-name", {"metavar": "NAME"}, "Name of the keys in the key store."),
+    ("--pkcs11", {"metavar": "URI"}, "Keys in a token: pkcs11:token=LABEL;object=NAME?module-path=FILE."),
     ("--passphrase-file", {"type": click.Path(path_type=Path)}, "Its first line opens the key store."),
     ("--key-version", {"metavar": "N"}, "Key version to ask for.  [default: the card's own choice]"),
     (
