@@ -68,3 +68,15 @@ def test_keys_of_another_kind_than_the_protocol_takes(tmp_path: Path, monkeypatc
     told = card.refused(4, *KEY_FLAGS, "--diversification", "kdf3", "list", keys=None)
     assert "kdf3 goes with AES" in told
     assert card(*KEY_FLAGS, "list", keys=None).code == 0
+
+
+def test_3des_keys_are_put_under_the_session_s_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With SCP02 new keys are encrypted by the session's DEK (GP 2.3.1, E.4.7)."""
+    card = CardDoor(sc_cards.card("0255", keys=(DES,)), tmp_path / "state", monkeypatch)
+    identifier = card.json("list", *KEY_FLAGS, keys=None)["card"]
+    new = "00112233445566778899AABBCCDDEEFF"
+    put = ("keys", "put", "--new-version", "0x21", "--new-key", new, "--yes-card", identifier)
+    done = card.json(*KEY_FLAGS, *put, keys=None)
+    assert (done["algorithm"], done["check_values"]) == ("3DES", ["FB0975"] * 3)
+    checked = card.json("--key", new, "--key-version", "0x21", "keys", "check", keys=None)
+    assert (checked["key_version"], checked["algorithm"]) == (0x21, "3DES")

@@ -76,7 +76,7 @@ def test_a_security_domain_of_its_own_with_privileges_by_name(card: CardDoor, se
         (("extradite", str(CARD_1), "--to", str(BANK)), 1, f"extradition of {CARD_1}"),
         (("personalize", "/nowhere.dgi"), 4, "/nowhere.dgi"),
         (("--security", "55", "list"), 4, "--security"),
-        (("--key-version", "300", "list"), 2, "0 to 127"),
+        (("--key-version", "300", "list"), 2, "0 to 255"),
         (("--key-version", "0x31", "list"), 1, "INITIALIZE UPDATE"),
     ],
 )
