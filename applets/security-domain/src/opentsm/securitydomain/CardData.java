@@ -36,9 +36,12 @@ final class CardData {
     private final KeyStore keys;
     private final SecureChannelService channel;
     private final Capabilities capabilities;
+    private final CertificateStore certificates;
     private final DataHolder[] holders;
 
-    CardData(KeyStore keys, SecureChannelService channel, Capabilities capabilities, DataHolder[] holders) {
+    CardData(KeyStore keys, SecureChannelService channel, Capabilities capabilities, CertificateStore certificates,
+            DataHolder[] holders) {
+        this.certificates = certificates;
         this.keys = keys;
         this.channel = channel;
         this.capabilities = capabilities;
@@ -81,7 +84,8 @@ final class CardData {
         if (tag == Gp.TAG_APPLICATIONS) {
             return applications(buffer, data, end, response); // a file's identifier, and no data object's tag
         }
-        short length = get(tag, response);
+        short length = tag == Gp.TAG_CERTIFICATES
+                ? certificates.getCertificates(buffer, data, end, response) : get(tag, response);
         if (length == Tlv.ABSENT) {
             ISOException.throwIt(Gp.SW_NOT_FOUND);
         }

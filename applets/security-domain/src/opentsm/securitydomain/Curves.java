@@ -128,6 +128,26 @@ final class Curves {
         return curve == P256 ? P256_BASE : P384_BASE;
     }
 
+    /** Tells whether a number as long as the order is a private key: less than the order, and not 0. */
+    static boolean isScalar(byte curve, byte[] number, short offset) {
+        byte[] order = curve == P256 ? P256_ORDER : P384_ORDER;
+        byte any = 0;
+        for (short i = 0; i < order.length; i++) {
+            any |= number[(short) (offset + i)];
+        }
+        return any != 0 && compare(number, offset, order) < 0;
+    }
+
+    private static short compare(byte[] number, short offset, byte[] order) {
+        for (short i = 0; i < order.length; i++) {
+            short difference = (short) ((short) (number[(short) (offset + i)] & 0xFF) - (short) (order[i] & 0xFF));
+            if (difference != 0) {
+                return difference;
+            }
+        }
+        return 0;
+    }
+
     /** Builds a key object for public keys of a curve. */
     static ECPublicKey publicKey(byte curve) {
         short bits = curve == P256 ? KeyBuilder.LENGTH_EC_FP_256 : KeyBuilder.LENGTH_EC_FP_384;
@@ -136,16 +156,15 @@ final class Curves {
         return key;
     }
 
-    /** Builds a key object for private keys of a curve, cleared at reset. */
+    /** Builds a key object for private keys of a curve; who uses it clears it. */
     static ECPrivateKey privateKey(byte curve) {
         short bits = curve == P256 ? KeyBuilder.LENGTH_EC_FP_256 : KeyBuilder.LENGTH_EC_FP_384;
-        ECPrivateKey key =
-                (ECPrivateKey) KeyBuilder.buildKey(KeyBuilder.TYPE_EC_FP_PRIVATE_TRANSIENT_RESET, bits, false);
+        ECPrivateKey key = (ECPrivateKey) KeyBuilder.buildKey(KeyBuilder.TYPE_EC_FP_PRIVATE, bits, false);
         setParameters(key, curve);
         return key;
     }
 
-    /** Gives a key object its curve: clearing a transient key forgets that too. */
+    /** Gives a key object its curve: clearing one forgets that too. */
     static void setParameters(ECKey key, byte curve) {
         if (curve == P256) {
             key.setFieldFP(P256_FIELD, (short) 0, P256_SIZE);

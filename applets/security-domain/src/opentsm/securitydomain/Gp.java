@@ -66,10 +66,13 @@ final class Gp {
     static final short TAG_APPLICATIONS = 0x2F00;
     static final short TAG_MANAGER_URL = 0x5F50;
     static final short TAG_RESOURCES = (short) 0xFF21;
+    static final short TAG_CERTIFICATES = (short) 0xBF21;
     static final short TAG_CPLC = (short) 0x9F7F;
     static final short TAG_LIFE_CYCLE = (short) 0x9F70;
 
     static final short SW_AUTHENTICATION_FAILED = 0x6300;
+    static final short SW_CERTIFICATE_NOT_VERIFIED = 0x6600;
+    static final short SW_CERTIFICATE_NOT_ALLOWED = 0x6640;
     static final short SW_MORE_DATA = 0x6310;
     static final short SW_CARD_LOCKED = 0x6283;
     static final short SW_WRONG_LENGTH = 0x6700;

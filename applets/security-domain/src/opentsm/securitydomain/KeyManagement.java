@@ -20,12 +20,14 @@ final class KeyManagement {
 
     private final KeyStore keys;
     private final SecureChannelService channel;
+    private final CertificateStore certificates;
     private final KeyDataField field;
 
     /** Details of effects; used within one call, cleared at reset. */
     private final byte[] scratch;
 
-    KeyManagement(KeyStore keys, SecureChannelService channel) {
+    KeyManagement(KeyStore keys, SecureChannelService channel, CertificateStore certificates) {
+        this.certificates = certificates;
         this.keys = keys;
         this.channel = channel;
         field = new KeyDataField();
@@ -134,7 +136,7 @@ final class KeyManagement {
             ISOException.throwIt(Gp.SW_ALGORITHM_NOT_SUPPORTED);
         }
         boolean right = field.type() == Gp.KEY_TYPE_ECC_PRIVATE
-                ? field.length() == size
+                ? field.length() == size && Curves.isScalar(field.curve(buffer), buffer, field.value())
                 : field.length() == (short) (1 + 2 * size) && buffer[field.value()] == UNCOMPRESSED;
         if (!right) {
             ISOException.throwIt(Gp.SW_WRONG_DATA);
@@ -148,7 +150,9 @@ final class KeyManagement {
         while (at < end && status == 0) {
             at = field.read(buffer, at, end);
             if (replaced != 0) {
-                keys.clear(keys.find(replaced, identifier));
+                KeySlot old = keys.find(replaced, identifier);
+                certificates.forget(old);
+                keys.clear(old);
             }
             KeySlot slot = field.store(keys, buffer);
             if (slot == null) {
@@ -205,6 +209,7 @@ final class KeyManagement {
             KeySlot slot = keys.slot(i);
             if (!slot.isFree() && (version == 0 || slot.version == version)
                     && (identifier == 0 || slot.identifier == identifier)) {
+                certificates.forget(slot);
                 keys.clear(slot);
                 status = 0;
             }

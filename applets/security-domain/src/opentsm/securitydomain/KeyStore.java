@@ -23,6 +23,8 @@ final class KeyStore {
     static final byte ID_ENC = 1;
     static final byte ID_MAC = 2;
     static final byte ID_DEK = 3;
+    private static final byte ID_SCP11A = 0x11;
+    private static final byte ID_SCP11C = 0x15;
     static final short CHECK_VALUE_SIZE = 3;
 
     /** The version of initial keys, which the first complete set put by a host replaces (clause 7.5.2). */
@@ -184,9 +186,40 @@ final class KeyStore {
         return 0;
     }
 
-    /** Tells whether the Security Domain has a secure channel key set of its own. */
+    /**
+     * Tells whether the Security Domain has keys of its own by which a host can authenticate: a set of SCP02 or SCP03, or
+     * for SCP11 an authority's key and a private one.
+     */
     boolean hasSet() {
-        return defaultVersion() != 0;
+        return defaultVersion() != 0 || protocols.hasScp11() && hasScp11Set();
+    }
+
+    private boolean hasScp11Set() {
+        boolean hasAuthority = false;
+        boolean hasPrivate = false;
+        for (short i = 0; i < SLOTS; i++) {
+            if (slots[i].type == Gp.KEY_TYPE_ECC_PUBLIC) {
+                hasAuthority |= isAuthority(slots[i].identifier);
+            } else if (slots[i].type == Gp.KEY_TYPE_ECC_PRIVATE) {
+                hasPrivate |= slots[i].identifier == ID_SCP11A || slots[i].identifier == ID_SCP11C;
+            }
+        }
+        return hasAuthority && hasPrivate;
+    }
+
+    /** Tells whether an identifier is one of keys of SCP11's authorities: 10, 20 to 2F (Amendment F table 7-1). */
+    private static boolean isAuthority(byte identifier) {
+        return identifier == 0x10 || (identifier & 0xF0) == 0x20;
+    }
+
+    /** Tells whether there is a private key of SCP11. */
+    boolean hasScp11Key() {
+        for (short i = 0; i < SLOTS; i++) {
+            if (slots[i].type == Gp.KEY_TYPE_ECC_PRIVATE) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /**

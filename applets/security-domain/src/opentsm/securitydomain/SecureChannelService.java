@@ -40,11 +40,13 @@ final class SecureChannelService implements SecureChannel {
     private final Scp02Initiation scp02Initiation;
     private final Scp02Messaging scp02Messaging;
     private final Scp03Messaging scp03Messaging;
+    private final Scp11Initiation scp11Initiation;
 
     /** The current selection; cleared at reset. */
     private final byte[] selection;
 
-    SecureChannelService(KeyStore keys, Scp03Crypto crypto, Protocols protocols) {
+    SecureChannelService(KeyStore keys, Scp03Crypto crypto, Protocols protocols, CertificateStore certificates,
+            PublicKeys publicKeys) {
         this.keys = keys;
         this.protocols = protocols;
         sessions = new Session[SESSIONS];
@@ -56,6 +58,7 @@ final class SecureChannelService implements SecureChannel {
         scp02Initiation = new Scp02Initiation(keys, protocols, des, crypto);
         scp02Messaging = new Scp02Messaging(des, protocols.scp02());
         scp03Messaging = new Scp03Messaging(crypto);
+        scp11Initiation = new Scp11Initiation(keys, protocols, certificates, crypto, publicKeys);
         initiation = new Initiation(keys, protocols, crypto, scp02Initiation);
     }
 
@@ -121,40 +124,83 @@ final class SecureChannelService implements SecureChannel {
         return GPSystem.getSecureChannel();
     }
 
+    /** Tells whether an instruction is one of those that begin a session. */
+    static boolean isInitiation(byte ins) {
+        return ins == Gp.INS_INITIALIZE_UPDATE || ins == Gp.INS_EXTERNAL_AUTHENTICATE || isScp11(ins);
+    }
+
+    private static boolean isScp11(byte ins) {
+        return ins == Gp.INS_PERFORM_SECURITY_OPERATION || ins == Gp.INS_INTERNAL_AUTHENTICATE;
+    }
+
     /**
-     * Answers INITIALIZE UPDATE and EXTERNAL AUTHENTICATE; the response is in the APDU buffer at OFFSET_CDATA.
+     * Answers the commands that begin a session: INITIALIZE UPDATE, EXTERNAL AUTHENTICATE; PERFORM SECURITY OPERATION,
+     * MUTUAL AUTHENTICATE, INTERNAL AUTHENTICATE. The response is in the APDU buffer at OFFSET_CDATA.
+     *
+     * <p>EXTERNAL and MUTUAL AUTHENTICATE have one instruction: the first has secure messaging in its class and follows
+     * INITIALIZE UPDATE, the second has not and names a key in P2.
      *
      * @return the length of the response
      */
     @Override
     public short processSecurity(APDU apdu) {
-        byte ins = apdu.getBuffer()[ISO7816.OFFSET_INS];
-        if (ins != Gp.INS_INITIALIZE_UPDATE && ins != Gp.INS_EXTERNAL_AUTHENTICATE) {
+        byte[] buffer = apdu.getBuffer();
+        byte ins = buffer[ISO7816.OFFSET_INS];
+        if (!isInitiation(ins)) {
             ISOException.throwIt(Gp.SW_INS_NOT_SUPPORTED);
         }
-        if (ins == Gp.INS_INITIALIZE_UPDATE) {
-            resetSecurity();
-            requireUnlocked();
-            if (!keys.hasSet()) {
-                SecureChannel above = above();
-                if (above == null) {
-                    ISOException.throwIt(Gp.SW_NOT_FOUND);
-                }
-                return above.processSecurity(apdu);
-            }
-            return initializeUpdate(apdu);
-        }
         Session session = current();
-        if (session != null) {
+        boolean isMutual = ins == Gp.INS_EXTERNAL_AUTHENTICATE && buffer[ISO7816.OFFSET_P2] != 0
+                && !Apdus.isSecured(buffer[ISO7816.OFFSET_CLA]) && (session == null || !session.isInitialized());
+        if (ins == Gp.INS_EXTERNAL_AUTHENTICATE && !isMutual) {
+            if (session == null) {
+                return above(apdu, Gp.SW_CONDITIONS);
+            }
             short lc = apdu.setIncomingAndReceive();
-            initiation.authenticate(session, messaging(session), apdu.getBuffer(), apdu.getOffsetCdata(), lc);
+            initiation.authenticate(session, messaging(session), buffer, apdu.getOffsetCdata(), lc);
             return 0;
         }
+        resetSecurity();
+        requireUnlocked();
+        if (!keys.hasSet() && !(ins != Gp.INS_INITIALIZE_UPDATE && protocols.hasScp11() && keys.hasScp11Key())) {
+            return above(apdu, Gp.SW_NOT_FOUND);
+        }
+        if (ins == Gp.INS_INITIALIZE_UPDATE) {
+            return initializeUpdate(apdu);
+        }
+        if (!protocols.hasScp11()) {
+            ISOException.throwIt(isMutual ? Gp.SW_CONDITIONS : Gp.SW_INS_NOT_SUPPORTED);
+        }
+        return agree(apdu, ins);
+    }
+
+    /** Has the domain above answer; without one, refuses. */
+    private short above(APDU apdu, short status) {
         SecureChannel above = keys.hasSet() ? null : above();
         if (above == null) {
-            ISOException.throwIt(Gp.SW_CONDITIONS);
+            ISOException.throwIt(status);
         }
         return above.processSecurity(apdu);
+    }
+
+    /** Spec: Amendment F clauses 6.4 to 6.6. */
+    private short agree(APDU apdu, byte ins) {
+        byte[] buffer = apdu.getBuffer();
+        if (Apdus.isSecured(buffer[ISO7816.OFFSET_CLA])) {
+            ISOException.throwIt(Gp.SW_CLA_NOT_SUPPORTED);
+        }
+        short length = apdu.setIncomingAndReceive();
+        short data = apdu.getOffsetCdata();
+        short end = (short) (data + length);
+        if (ins == Gp.INS_PERFORM_SECURITY_OPERATION) {
+            scp11Initiation.certificate(
+                    buffer, buffer[ISO7816.OFFSET_P1], buffer[ISO7816.OFFSET_P2], data, end);
+            return 0;
+        }
+        KeySlot key = scp11Initiation.key(buffer, data, end);
+        Session session = room();
+        Open.getSelection(selection, (short) 0);
+        return scp11Initiation.begin(buffer, data, end, session, key, selection, (short) 0);
     }
 
     /** A locked domain serves no application either; a terminated card's issuer domain has the same bit set. */

@@ -62,18 +62,20 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         crypto = new Scp03Crypto();
         protocols = new Protocols(array, parameters, end);
         keys = new KeyStore(crypto, protocols);
-        channel = new SecureChannelService(keys, crypto, protocols);
+        PublicKeys publicKeys = new PublicKeys();
+        CertificateStore certificates = new CertificateStore(keys);
+        channel = new SecureChannelService(keys, crypto, protocols, certificates, publicKeys);
         response = JCSystem.makeTransientByteArray(RESPONSE_SIZE, JCSystem.CLEAR_ON_DESELECT);
-        keyManagement = new KeyManagement(keys, channel);
+        keyManagement = new KeyManagement(keys, channel, certificates);
         personalization = new Personalization();
         content = new ContentManagement(personalization);
         lifeCycle = new LifeCycleControl();
         report = new StatusReport();
         ConfirmationCounter confirmations = new ConfirmationCounter();
-        DataHolder[] holders = {new OwnData(), confirmations};
-        cardData = new CardData(keys, channel, new Capabilities(channel, content), holders);
+        DataHolder[] holders = {new OwnData(), confirmations, certificates};
+        cardData = new CardData(keys, channel, new Capabilities(channel, content), certificates, holders);
         storeData = new StoreData(holders, channel);
-        authority = new ContentAuthorityService(keys, new PublicKeys(), holders[0], confirmations);
+        authority = new ContentAuthorityService(keys, publicKeys, holders[0], confirmations);
         takeKeySets(array, parameters, end);
     }
 
@@ -101,7 +103,8 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
                     ISOException.throwIt(Gp.SW_WRONG_DATA);
                 }
                 short field = Tlv.lengthOffset(array, offset, end);
-                keyManagement.takeKeySet(tag == TAG_KEY_SET ? Gp.KEY_TYPE_AES : Gp.KEY_TYPE_DES, array, Tlv.valueOffset(array, field), Tlv.length(array, field, end));
+                keyManagement.takeKeySet(tag == TAG_KEY_SET ? Gp.KEY_TYPE_AES : Gp.KEY_TYPE_DES, array,
+                        Tlv.valueOffset(array, field), Tlv.length(array, field, end));
             }
             offset = Tlv.next(array, offset, end);
         }
@@ -154,7 +157,7 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         if (cla >= 0) {
             ins = interindustry(ins);
         }
-        if (ins == Gp.INS_INITIALIZE_UPDATE || ins == Gp.INS_EXTERNAL_AUTHENTICATE) {
+        if (SecureChannelService.isInitiation(ins)) {
             personalization.end();
             Open.abortLoad();
             requireNotTerminated();
