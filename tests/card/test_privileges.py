@@ -258,6 +258,16 @@ class TestCvmManagement:
         pin.update(P1, NONE)
         assert not pin.probe(P1).pin(2, 4)
 
+    def test_a_client_that_was_deleted_disturbs_no_other(self, pin: ProbeCard) -> None:
+        assert pin.host.select(CVM).sw == 0x9000
+        probe = Probe(Host(pin.se.link()))
+        assert probe.host.select(P2).sw == 0x9000
+        assert not probe.pin(2, 3)
+        pin.issuer().done(DeleteObject(P2))
+        probe = Probe(pin.host)
+        assert probe.host.select(P1).sw == 0x9000
+        assert probe.pin(2, 3)
+
     def test_tries_end_and_the_manager_unblocks(self, pin: ProbeCard) -> None:
         manager = pin.probe(P1)
         assert manager.pin(2, 2)

@@ -152,6 +152,20 @@ class TestListOfApplications:
         extended = isd.raw(bytes.fromhex("80CA2F000000025C000000"))
         assert (extended.data, extended.sw) == (data, 0x9000)
 
+    @pytest.mark.parametrize("level", [0x01, 0x11, 0x33])
+    def test_a_long_list_under_secure_messaging(self, isd: Host, level: int) -> None:
+        aids = [Aid(OWN + bytes((0x0B, number)) + bytes(6)) for number in range(30)]
+        for aid in aids:
+            isd.new_payment(aid)
+        isd.into(ISD, ISD_KEYS, SecurityLevel(level))
+        answer = isd.send(CommandApdu(0x80, 0xCA, 0x2F, 0x00, b"\x5c\x00", 65536))
+        assert applications(answer.data)[-30:] == aids
+
+    def test_more_than_the_card_can_tell_at_once(self, isd: Host) -> None:
+        for number in range(140):
+            isd.new_payment(Aid(OWN + bytes((0x0B, number)) + bytes(6)))
+        assert isd.plain(GetData(0x2F00)).sw == 0x6A84
+
     def test_another_command_gives_up_what_is_left(self, isd: Host) -> None:
         for number in range(30):
             isd.new_payment(Aid(OWN + bytes((0x0B, number)) + bytes(6)))

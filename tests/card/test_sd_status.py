@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
+from typing import TYPE_CHECKING
+
+import msgspec
 import pytest
 
 from opentsm_card import tlv
@@ -13,7 +18,9 @@ from opentsm_card.scp03 import SecurityLevel
 from opentsm_card.set_status import SetStatus
 from opentsm_card.store_data import DataEncryption, DataStructure, Dgi, StoreData, encode_dgis
 from opentsm_simulator import VirtualSe
+from opentsm_simulator.profile import load_profile
 from opentsm_simulator.virtual_se import diversification_data
+from probe_card import PROFILE
 from sd_host import (
     ALIAS,
     BANK,
@@ -34,6 +41,9 @@ from sd_host import (
     keys,
     service_provider,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OWN_KEYS = keys(0x31, 1)
 
@@ -345,3 +355,23 @@ def test_alias_selects_the_same_domain(host: Host) -> None:
     assert host.registry().isd is not None
     assert host.entry(ISD) is not None
     assert host.entry(TRANSIT) is None
+
+
+def test_a_load_file_with_more_modules_than_a_response_holds(tmp_path: Path) -> None:
+    package = tmp_path / "many"
+    shutil.copytree(PROFILE.parent / "probe", package)
+    modules = [b"\xf0\x00\x00\x00\x04" + number.to_bytes(6, "big") for number in range(40)]
+    toml = 'package = "opentest.probe"\naid = "F000000004"\nversion = "1.0"\n'
+    toml += "".join(f'[[applets]]\nclass = "Probe"\naid = "{aid.hex()}"\n' for aid in modules)
+    (package / "applet.toml").write_text(toml)
+    profile = load_profile(str(PROFILE))
+    profile = msgspec.structs.replace(profile, packages=(profile.packages[0], str(package)))
+    host = Host(VirtualSe.create(profile).link()).into(ISD, ISD_KEYS)
+    command = GetStatus.everything(Scope.LOAD_FILES_AND_MODULES).apdu()
+    answers = [host.send(dataclasses.replace(command, ne=65536))]
+    assert answers[0].sw == 0x6310
+    answers.append(host.send(dataclasses.replace(command, p2=3, ne=65536)))
+    files, complete = parse_get_status(Scope.LOAD_FILES_AND_MODULES, answers)
+    assert complete
+    assert [entry.aid for entry in files] == [SD_PACKAGE, Aid.from_text("F000000004")]
+    assert [bytes(aid) for aid in files[1].modules] == modules

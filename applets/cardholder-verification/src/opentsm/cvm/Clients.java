@@ -1,6 +1,7 @@
 package opentsm.cvm;
 
 import javacard.framework.AID;
+import javacard.framework.ISOException;
 import javacard.framework.JCSystem;
 import org.globalplatform.GPRegistryEntry;
 
@@ -36,11 +37,23 @@ final class Clients {
     boolean callerManages() {
         AID caller = JCSystem.getPreviousContextAID();
         for (short i = 0; caller != null && i < MOST; i++) {
-            GPRegistryEntry entry = (GPRegistryEntry) entries[i];
-            if (entry != null && entry.getAID().equals(caller)) {
-                return entry.isPrivileged(GPRegistryEntry.PRIVILEGE_CVM_MANAGEMENT);
+            if (is(i, caller)) {
+                return ((GPRegistryEntry) entries[i]).isPrivileged(GPRegistryEntry.PRIVILEGE_CVM_MANAGEMENT);
             }
         }
         return false;
+    }
+
+    private boolean is(short index, AID caller) {
+        GPRegistryEntry entry = (GPRegistryEntry) entries[index];
+        if (entry == null) {
+            return false;
+        }
+        try {
+            return entry.getAID().equals(caller);
+        } catch (ISOException deleted) {
+            entries[index] = null;
+            return false;
+        }
     }
 }
