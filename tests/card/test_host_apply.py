@@ -8,18 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from apply_bench import LIBRARY, WALLET, WALLET_MODULE, CutLink, bench_folder, write_cap, write_keys
 from card_cli import CardDoor
+from content_keys import signing_key
 from opentsm_card.aid import Aid
 from opentsm_card.lifecycle import ContactlessState
 from opentsm_card.privileges import Privilege
+from opentsm_card.signatures import MacKey
 from opentsm_simulator import VirtualSe
 from opentsm_tools.card import apply_document
 from sd_host import (
     BANK,
     CARD_1,
     CARD_2,
+    CENTRAL,
     ISD,
     ISD_KEYS,
     OWNER,
@@ -31,11 +36,15 @@ from sd_host import (
     keys,
 )
 from small_cap import small_cap
+from token_keys import RECEIPT_KEY, TOKEN_KEY, give_token_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentsm_card.keys import KeySet
     from opentsm_card.link import Link
     from opentsm_card.registry import Registry, RegistryEntry
+    from opentsm_card.signatures import SigningKey
 
 ROOT: Final = Path(__file__).parents[2]
 DOCUMENT_ENTRIES: Final = (
@@ -120,12 +129,20 @@ class Cutter:
         folder: for the state of `opentsm card`.
         patch: undone with the test.
         before: run to its end on each new card, before the link is cut.
+        make: makes the card.
     """
 
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch, before: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        patch: pytest.MonkeyPatch,
+        before: Path | None = None,
+        make: Callable[[], VirtualSe] = lambda: VirtualSe.create("embedded", se_id="cut"),
+    ) -> None:
         self.folder = folder
         self.patch = patch
         self.before = before
+        self.make = make
 
     def run(self, document: Path, at: int | None, *options: str, lost: bool = False) -> tuple[CardDoor, int]:
         """Run once, cut at an APDU (None: at none), on a new card; return it, and how many APDUs were sent."""
@@ -135,7 +152,7 @@ class Cutter:
             links.append(CutLink(link, at, lost=lost))
             return links[-1]
 
-        card = CardDoor(VirtualSe.create("embedded", se_id="cut"), self.folder / "state", self.patch)
+        card = CardDoor(self.make(), self.folder / "state", self.patch)
         if self.before is not None:
             assert card("apply", self.before).code == 0
         card.wrap = wrap
@@ -258,40 +275,129 @@ def test_a_version_is_not_replaced_unasked(card: CardDoor, document: Path, tmp_p
     assert card.se.effects() == effects
 
 
-def test_a_third_party_is_told_which_tokens_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    se = VirtualSe.create("embedded-third-parties")
-    card = CardDoor(se, tmp_path / "state", monkeypatch)
-    document = tmp_path / "tenant.toml"
+CENTRE: Final = {"embedded-third-parties": ISD, "uicc-third-parties": CENTRAL}
+
+
+def shared_card(name: str) -> VirtualSe:
+    """Make a card with third parties, whose central security domain verifies tokens and gives receipts."""
+    se = VirtualSe.create(name, se_id="cut")
+    give_token_keys(Host(se.link()).into(CENTRE[name], ISD_KEYS))
+    return se
+
+
+@pytest.fixture(params=CENTRE)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def pem(key: SigningKey) -> bytes:
+    assert isinstance(key, RSAPrivateKey)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def key_file(key: SigningKey) -> bytes:
+    assert isinstance(key, MacKey)
+    return f'key = "{key.value.hex()}"'.encode()
+
+
+@pytest.fixture
+def tenancy(document: Path, name: str) -> Path:
+    """What a third party with Delegated Management wants, with the keys that sign its tokens."""
+    centre = "" if CENTRE[name] == ISD else f'central_sd = "{CENTRAL}"'
+    for file, content in (("token.pem", pem(TOKEN_KEY)), ("receipt.toml", key_file(RECEIPT_KEY))):
+        (document.parent / file).write_bytes(content)
+        (document.parent / file).chmod(0o600)
     document.write_text(
         f"""
         [card]
-        configuration = "embedded-third-parties"
+        configuration = "{name}"
+        {centre}
         packages = ["{PAYMENT_PACKAGE}"]
+        [delegation]
+        token_key = "token.pem"
+        receipt_key = "receipt.toml"
+        [[package]]
+        cap = "library.cap"
+        security_domain = "{TENANT}"
+        [[package]]
+        cap = "wallet.cap"
+        security_domain = "{TENANT}"
         [[application]]
         aid = "{CARD_1}"
         package = "{PAYMENT_PACKAGE}"
         module = "{PAYMENT_MODULE}"
         parameters = "500442616E6B870101C20104"
         security_domain = "{TENANT}"
+        contactless = "activated"
         """
     )
-    plan = card.json("apply", document, "--dry-run", "--sd", str(TENANT))["plan"]
-    assert plan == [
-        {
-            "security_domain": str(TENANT),
-            "keys_of": str(TENANT),
-            "key_version": None,
-            "do": [
-                {"do": "install", "aid": str(CARD_1), "details": f"application from {PAYMENT_PACKAGE}", "token": True}
-            ],
-        }
+    return document
+
+
+AS_TENANT: Final = ("--sd", str(TENANT))
+
+
+def test_a_third_party_needs_tokens_and_gets_receipts(
+    tenancy: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = CardDoor(shared_card(name), tmp_path / "state", monkeypatch)
+    effects = card.se.effects()
+    text = tenancy.read_text()
+    tenancy.write_text(
+        re.sub(r"\[delegation\].*?receipt.toml\"", "", text, flags=re.DOTALL).replace("cap =", 'hash = "sha256"\ncap =')
+    )
+    (block,) = card.json("apply", tenancy, "--dry-run", *AS_TENANT)["plan"]
+    assert (block["security_domain"], block["keys_of"]) == (str(TENANT), str(TENANT))
+    assert [(item["do"], "token" in item) for item in block["do"]] == [
+        ("load", True),
+        ("load", True),
+        ("install", True),
+        ("activate", False),
     ]
-    told = card.refused(1, "apply", document, "--sd", str(TENANT))
-    assert f"security domain {TENANT}: it manages by delegation, and there are no tokens for: install {CARD_1}" in told
-    # The other third party needs none.
-    document.write_text(document.read_text().replace(str(TENANT), str(OWNER)))
-    assert card("apply", document, "--sd", str(OWNER)).code == 0
-    assert card("apply", document, "--sd", str(OWNER)).out == "nothing to do\n"
+    told = card.refused(1, "apply", tenancy, *AS_TENANT)
+    assert f"security domain {TENANT}: it manages by delegation, and has no tokens for: INSTALL [for load]" in told
+    assert card.se.effects() == effects
+    tenancy.write_text(text)
+    done = card.json("apply", tenancy, *AS_TENANT)
+    assert [(receipt["command"], receipt["verified"]) for receipt in done["receipts"]] == [
+        ("INSTALL [for load]", True),
+        ("INSTALL [for load]", True),
+        ("INSTALL [for install]", True),
+    ]
+    assert [receipt["counter"] for receipt in done["receipts"]] == [0, 1, 2]
+    assert entry(card.se, CARD_1).associated_sd == TENANT
+    assert card("apply", tenancy, *AS_TENANT).out == "nothing to do\n"
+    # What the token of a stranger allows is nothing.
+    (tenancy.parent / "token.pem").write_bytes(pem(signing_key("rsa-1024", seed=1)))
+    tenancy.write_text(text.replace(str(CARD_1), str(CARD_2)))
+    assert "the card answered 6982" in card.refused(1, "apply", tenancy, *AS_TENANT)
+
+
+def test_a_receipt_under_another_key_is_not_taken(
+    tenancy: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = CardDoor(shared_card(name), tmp_path / "state", monkeypatch)
+    (tenancy.parent / "receipt.toml").write_text(f'key = "{"5B" * 16}"')
+    assert "receipt" in card.refused(1, "apply", tenancy, *AS_TENANT)
+
+
+@pytest.mark.parametrize(("name", "lost"), [("embedded-third-parties", True), ("uicc-third-parties", False)])
+def test_delegated_management_cut_at_every_apdu_is_made_good(
+    tenancy: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, lost: bool
+) -> None:
+    cutter = Cutter(tmp_path, monkeypatch, make=lambda: shared_card(name))
+    assert cutter.everywhere(tenancy, ISD_KEYS, *AS_TENANT, lost=lost) > 20
+
+
+def test_a_third_party_with_management_of_its_own_needs_no_token(
+    tenancy: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = CardDoor(VirtualSe.create(name), tmp_path / "state", monkeypatch)
+    tenancy.write_text(tenancy.read_text().replace(str(TENANT), str(OWNER)))
+    done = card.json("apply", tenancy, "--sd", str(OWNER))
+    assert (done["done"], done["receipts"]) == (4, [])
+    assert entry(card.se, CARD_1).associated_sd == OWNER
+    assert card("apply", tenancy, "--sd", str(OWNER)).out == "nothing to do\n"
 
 
 @pytest.mark.parametrize(
@@ -388,4 +494,4 @@ def test_the_manuals_example_runs_as_it_stands_there(
     table = manual[manual.index("| entry |") : manual.index("Keys never")]
     listed = set(re.findall(r"`(?:card\.|issuer\.)?([a-z_]+)`", table))
     known = {name for kind in DOCUMENT_ENTRIES for name in kind.__struct_fields__}
-    assert known <= listed | {"issuer", "card"}
+    assert known <= listed | {"issuer", "card", "delegation"}

@@ -73,6 +73,7 @@ AIDS: Final = {Role.ISSUER: ISD, Role.CENTRAL: CENTRAL}
 KEYS: Final = {ISD: ISD_KEYS, CENTRAL: CENTRAL_KEYS}
 # SELECT on a locked card warns, GET STATUS has more to tell (GP Card Specification 2.3.1, 11.9.3.2, 11.4.3.2).
 ACCEPTED: Final = {0x9000, 0x6283, 0x6310}
+_PUT_KEY: Final = {CommandName.PUT_KEY_NEW: 0, CommandName.PUT_KEY_REPLACE: SPARE_KEYS.version}
 _AUTHENTICATING: Final = (CommandName.INITIALIZE_UPDATE, CommandName.EXTERNAL_AUTHENTICATE)
 _DELETE_ALL_ACCOUNTS: Final = 0x0204
 
@@ -129,9 +130,14 @@ def cases(name: str) -> Iterator[Case]:
 
 @cache
 def _profile(name: str, card: CardState) -> Profile:
-    """Return a configuration's profile, delivered in a life cycle on the way to SECURED."""
+    """Return a configuration's profile, delivered in a life cycle on the way to SECURED.
+
+    Without what has no part in the cells (PPSE, CRS, the third parties' own security domains), which would take time.
+    """
     delivered = card.name if card in _CARD_STATES else CardState.SECURED.name
-    return msgspec.structs.replace(load_profile(name), card_state=delivered)
+    whole = load_profile(name)
+    needed = tuple(instance for instance in whole.instances if Aid.from_text(instance.aid) in KEYS)
+    return msgspec.structs.replace(whole, card_state=delivered, instances=needed)
 
 
 @dataclass
@@ -287,6 +293,8 @@ class Stage:
         """Return what a row stands for: the command, behind those that it needs before it."""
         installs = InstallForInstall(PAYMENT_PACKAGE, PAYMENT_MODULE, NEW, parameters=payment_parameters())
         loading = InstallForLoad(NEW, hash=hashlib.sha1(SMALL).digest())  # noqa: S324 - what a 1024-bit RSA token takes
+        if command in _PUT_KEY:
+            return [put_key_set(NEW_KEYS, self.opening_keys.dek, replaces=_PUT_KEY[command])]
         matching: dict[CommandName, Sequence[Command]] = {
             CommandName.MANAGE_CHANNEL: [OpenChannel()],
             CommandName.GET_DATA: [GetData(DataTag.KEY_INFORMATION)],
@@ -300,10 +308,6 @@ class Stage:
             CommandName.SET_STATUS_CARD_SECURED: [SetStatus.card(CardState.SECURED)],
             CommandName.SET_STATUS_CARD_LOCKED: [SetStatus.card(CardState.CARD_LOCKED)],
             CommandName.SET_STATUS_CARD_TERMINATED: [SetStatus.card(CardState.TERMINATED)],
-            CommandName.PUT_KEY_NEW: [put_key_set(NEW_KEYS, self.opening_keys.dek)],
-            CommandName.PUT_KEY_REPLACE: [
-                put_key_set(NEW_KEYS, self.opening_keys.dek, replaces=SPARE_KEYS.version),
-            ],
             CommandName.DELETE_KEY: [DeleteKey(SPARE_KEYS.version)],
             CommandName.STORE_DATA: [StoreData(0, bytes.fromhex("4502BEEF"), True, DataStructure.BER_TLV)],
             CommandName.INSTALL_FOR_PERSONALIZATION: [InstallForPersonalization(CARD_1)],

@@ -20,6 +20,7 @@ from opentsm_card.plan.block import (
     PutTemporaryKeys,
     authorized,
 )
+from opentsm_card.plan.delegation import Delegated, delegated, install_for_load
 from opentsm_card.plan.difference import Difference, diff
 from opentsm_card.plan.effects import apply, apply_block
 from opentsm_card.plan.element import SecureElement
@@ -45,6 +46,7 @@ __all__ = [
     "Authorizable",
     "Block",
     "CardIn",
+    "Delegated",
     "Difference",
     "KeySetsPresent",
     "LoadPackage",
@@ -63,7 +65,9 @@ __all__ = [
     "apply",
     "apply_block",
     "authorized",
+    "delegated",
     "diff",
+    "install_for_load",
     "plan",
     "renewal",
 ]

@@ -289,7 +289,11 @@ class _Planner:
             why = "it can own nothing: it is not there, has no keys of its own yet, or is locked"
             raise PlanError(Refusal.LIFE_CYCLE, why, command=name, security_domain=other, aid=item.aid)
         command = LoadPackage(item.aid, item.version, item.modules, item.size_bytes, item.hash, other)
-        self._step(target, via, command, token=self.authority.needs_token(target, name))
+        token = self.authority.needs_token(target, name)
+        if token and not item.hash:
+            why = "a load token signs the hash of the load file data block, and none was given"
+            raise PlanError(Refusal.MISSING, why, command=name, security_domain=target, aid=item.aid)
+        self._step(target, via, command, token=token)
 
     def _key_sets(self, item: KeySetsPresent) -> None:
         """Put what is missing; before anything is deleted, the last one proves itself by opening the next channel."""

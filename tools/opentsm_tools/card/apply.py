@@ -48,7 +48,11 @@ def apply(ctx: click.Context, document: Path, dry_run: bool) -> None:  # noqa: F
             if not desk.options.as_json:
                 click.echo("\n".join(_shown(look, blocks)))
             look = applier.run(look)
-            report |= {"done": applier.done, **describe_registry(look.registry)}
+            report |= {
+                "done": applier.done,
+                "receipts": applier.delegation.receipts,
+                **describe_registry(look.registry),
+            }
             desk.emit(report, f"done: {applier.done} commands; the card is as {document} says")
             return
         desk.emit(report, "\n".join(_shown(look, blocks)))
@@ -64,6 +68,7 @@ def _report(card: str, look: Look, blocks: tuple[Block, ...], *, dry_run: bool) 
         "free_bytes": look.free_bytes,
         "dry_run": dry_run,
         "done": 0,
+        "receipts": [],
         **describe_registry(look.registry),
     }
 

@@ -24,6 +24,7 @@ __all__ = [
     "ApplicationEntry",
     "CardDocument",
     "CardEntry",
+    "DelegationEntry",
     "DomainEntry",
     "IssuerEntry",
     "KeyEntry",
@@ -87,13 +88,20 @@ class IssuerEntry(_Entry, frozen=True):
     only: bool = False
 
 
+class DelegationEntry(_Entry, frozen=True):
+    """Keys of the authority under which a security domain manages by delegation: PEM files, or key files."""
+
+    token_key: str
+    receipt_key: str | None = None
+
+
 class PackageEntry(_Entry, frozen=True):
     """A package, from a CAP file."""
 
     cap: str
     security_domain: Aid | None = None
     replace: bool = False
-    hash: Literal["none", "sha1", "sha256"] = "none"
+    hash: Literal["none", "sha1", "sha256", "sha384", "sha512"] | None = None
 
 
 class DomainEntry(_Entry, frozen=True):
@@ -135,6 +143,7 @@ class CardDocument(_Entry, frozen=True):
 
     card: CardEntry = CardEntry()
     issuer: IssuerEntry | None = None
+    delegation: DelegationEntry | None = None
     package: tuple[PackageEntry, ...] = ()
     security_domain: tuple[DomainEntry, ...] = ()
     application: tuple[ApplicationEntry, ...] = ()

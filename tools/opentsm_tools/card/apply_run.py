@@ -16,7 +16,6 @@ from opentsm_card.get_data import DataTag
 from opentsm_card.install import (
     InstallForExtradition,
     InstallForInstall,
-    InstallForLoad,
     InstallForMakeSelectable,
     InstallForRegistryUpdate,
 )
@@ -29,13 +28,17 @@ from opentsm_card.plan import (
     PutTemporaryKeys,
     Refusal,
     SecureElement,
+    apply_block,
     diff,
+    install_for_load,
     plan,
 )
 from opentsm_card.privileges import Privilege
 from opentsm_card.set_status import SetStatus, StatusType
+from opentsm_tools.card.apply_delegation import Delegation
 from opentsm_tools.card.apply_words import bytes_to_load, describe_command
 from opentsm_tools.card.key_commands import send_keys
+from opentsm_tools.card.loading import send_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,6 +123,7 @@ class Applier:
         self._home = desk.options.sd or self.issuer
         self._home_source: KeySource | None = None
         self._opened: tuple[Aid, Aid, int | None] | None = None
+        self.delegation = Delegation(content.token_key, content.receipt_key)
         self.done = 0
 
     # Looking.
@@ -223,32 +227,37 @@ class Applier:
             if not blocks:
                 return look
             self._confirm(blocks, look)
-            total = sum(len(block.commands) for block in blocks)
-            number = 0
-            for block in blocks:
-                for command in block.commands:
-                    number += 1
-                    verb, aid, details = describe_command(command, block.target)
-                    words = " ".join(word for word in (verb, str(aid or ""), details and f"({details})") if word)
-                    self._desk.note(f"[{number}/{total}] {words}")
-                    self._open(block, look)
-                    self._do(command, block, words)
-                    self.done += 1
+            self._run(blocks, look)
             if any(_ends_the_card(command) for block in blocks for command in block.commands):
                 return look
             look = self.look()
         left = "; ".join(map(str, look.differences()))
         raise OpenTsmError(f"the card does not come into the wanted state: {left}")
 
+    def _run(self, blocks: Sequence[Block], look: Look) -> None:
+        total = sum(len(block.commands) for block in blocks)
+        registry, number = look.registry, 0
+        for planned in blocks:
+            block, receipts = self.delegation.allow(planned, registry)
+            for position, command in enumerate(block.commands):
+                number += 1
+                verb, aid, details = describe_command(command, block.target)
+                words = " ".join(word for word in (verb, str(aid or ""), details and f"({details})") if word)
+                self._desk.note(f"[{number}/{total}] {words}")
+                self._open(block, look)
+                answer = self._do(command, block, words)
+                self.done += 1
+                if position in receipts:
+                    self.delegation.confirmed(answer, receipts[position])
+            registry = apply_block(registry, block)
+
     def _confirm(self, blocks: Sequence[Block], look: Look) -> None:
-        """Refuse what needs tokens, and have a person confirm what can't be undone."""
+        """Refuse what has no tokens, and have a person confirm what can't be undone."""
+        registry = look.registry
         locked = look.registry.isd is not None and look.registry.isd.state == CardState.CARD_LOCKED
         for block in blocks:
-            if block.tokens:
-                wanted = [describe_command(block.commands[at], block.target) for at in sorted(block.tokens)]
-                listed = ", ".join(f"{verb} {aid}" for verb, aid, _ in wanted)
-                why = f"it manages by delegation, and there are no tokens for: {listed}"
-                raise PlanError(Refusal.PRIVILEGE, why, security_domain=block.target)
+            self.delegation.require(block, registry)
+            registry = apply_block(registry, block)
             for command in block.commands:
                 if isinstance(command, DeleteKey) and block.target == self.issuer:
                     version = f"{command.key_version or 0:02X}"
@@ -281,27 +290,27 @@ class Applier:
     def _authenticate(self, source: KeySource) -> None:
         self._card.authenticate(source)
 
-    def _do(self, command: PlannedCommand, block: Block, what: str) -> None:
+    def _do(self, command: PlannedCommand, block: Block, what: str) -> bytes:
+        """Send a planned command, and return the answer to it or to its last part."""
         match command:
             case LoadPackage():
-                self._load(command)
+                return self._load(command)
             case PutTemporaryKeys() | PutKeySet():
                 self._put_keys(block.target, command.version)
+                return b""
             case (
                 InstallForInstall() | InstallForMakeSelectable() | InstallForExtradition() | InstallForRegistryUpdate()
             ):
-                self._card.install(command, what)
+                return self._card.install(command, what)
             case _:
-                self._card.require(command, what)
+                return self._card.require(command, what)
 
-    def _load(self, command: LoadPackage) -> None:
+    def _load(self, command: LoadPackage) -> bytes:
         card = self._card
         package = self._content.packages[command.package]
-        announce = InstallForLoad(command.package, command.security_domain, command.hash, token=command.token)
-        card.install(announce, f"load {command.package}")
         blocks = load_blocks(load_file(package.block), card.max_data_bytes)
-        for block in blocks:
-            card.require(block, f"LOAD block {block.block_number + 1} of {len(blocks)}")
+        card.install(install_for_load(command), f"load {command.package}")
+        return send_blocks(card, blocks)
 
     def _put_keys(self, domain: Aid, version: int) -> None:
         material = self._declared(domain).get(version)

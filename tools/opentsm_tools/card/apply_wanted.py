@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from opentsm_build.cap import CapFile
 from opentsm_card.errors import CapError, ProtocolError
@@ -26,6 +26,7 @@ from opentsm_card.privileges import Privilege
 from opentsm_tools.card.apply_document import privileges_of
 from opentsm_tools.card.key_files import from_file, from_keystore
 from opentsm_tools.card.key_sources import combine
+from opentsm_tools.card.signing_keys import read_signing_key, read_verification_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,12 +35,11 @@ if TYPE_CHECKING:
 
     from opentsm_card.aid import Aid
     from opentsm_card.registry import Registry
+    from opentsm_card.signatures import SigningKey, VerificationKey
     from opentsm_tools.card.apply_document import ApplicationEntry, CardDocument, DomainEntry, KeyEntry, PackageEntry
     from opentsm_tools.card.key_sources import Material
 
 __all__ = ["Content", "Package", "gather"]
-
-_HASHES: Final = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
 
 
 @dataclass(frozen=True)
@@ -51,23 +51,24 @@ class Package:
         path: of the file.
         block: the load file data block.
         entry: what the document says of it.
+        algorithm: of the load file data block hash; `none` for none.
     """
 
     cap: CapFile
     path: Path
     block: bytes
     entry: PackageEntry
+    algorithm: str
 
     @property
     def present(self) -> PackagePresent:
         """The same as the planner wants it."""
-        digest = _HASHES.get(self.entry.hash)
         return PackagePresent(
             self.cap.package_aid,
             bytes(self.cap.package_version),
             tuple(applet.aid for applet in self.cap.applets),
             len(self.block),
-            b"" if digest is None else digest(self.block).digest(),
+            b"" if self.algorithm == "none" else hashlib.new(self.algorithm, self.block).digest(),
             self.entry.security_domain,
             frozenset(imported.aid for imported in self.cap.imports),
             self.entry.replace,
@@ -84,6 +85,8 @@ class Content:
         packages: by AID.
         applications: as the planner wants them.
         keys: by security domain (None: the issuer's) and version.
+        token_key: signs tokens; None when there is none.
+        receipt_key: verifies receipts; None when there is none.
     """
 
     document: CardDocument
@@ -91,6 +94,8 @@ class Content:
     packages: Mapping[Aid, Package]
     applications: tuple[ApplicationPresent, ...]
     keys: Mapping[tuple[Aid | None, int], Material]
+    token_key: SigningKey | None = None
+    receipt_key: VerificationKey | None = None
 
     def wanted(self, issuer: Aid, registry: Registry, key_versions: Mapping[Aid, AbstractSet[int]]) -> Wanted:
         """Return the wanted state.
@@ -152,7 +157,9 @@ def gather(document: CardDocument, path: Path) -> Content:
     packages: dict[Aid, Package] = {}
     by_path: dict[str, Package] = {}
     for number, entry in enumerate(document.package, 1):
-        package = _package(entry, path, f"{path}: package number {number}")
+        # A load token signs the hash.
+        algorithm = entry.hash or ("none" if document.delegation is None else "sha256")
+        package = _package(entry, algorithm, path, f"{path}: package number {number}")
         if packages.setdefault(package.cap.package_aid, package) is not package:
             raise ProtocolError(f"{path}: package number {number}: {package.cap.package_aid} is there already")
         by_path[entry.cap] = package
@@ -168,16 +175,21 @@ def gather(document: CardDocument, path: Path) -> Content:
                 place = "issuer" if owner is None else f"security domain {owner}"
                 raise ProtocolError(f"{path}: {place}: two key sets of version {each.version:#04x}")
             keys[owner, each.version] = _material(each, path)
-    return Content(document, path, packages, applications, keys)
+    token_key = receipt_key = None
+    if document.delegation is not None:
+        token_key = read_signing_key(path.parent / document.delegation.token_key)
+        if document.delegation.receipt_key is not None:
+            receipt_key = read_verification_key(path.parent / document.delegation.receipt_key)
+    return Content(document, path, packages, applications, keys, token_key, receipt_key)
 
 
-def _package(entry: PackageEntry, path: Path, place: str) -> Package:
+def _package(entry: PackageEntry, algorithm: str, path: Path, place: str) -> Package:
     file = path.parent / entry.cap
     try:
         cap = CapFile.read(file)
     except CapError as error:
         raise ProtocolError(f"{place}: {file}: {error}") from error
-    return Package(cap, file, cap.load_file_data_block(), entry)
+    return Package(cap, file, cap.load_file_data_block(), entry, algorithm)
 
 
 def _application(

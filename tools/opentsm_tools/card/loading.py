@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from opentsm_card.load import Load
     from opentsm_tools.card.manager import CardManager
 
-__all__ = ["Loading", "load", "load_options", "read_cap"]
+__all__ = ["Loading", "load", "load_options", "read_cap", "send_blocks"]
 
 _HASHES: Final = ("none", "sha1", "sha256", "sha384", "sha512")
 
@@ -123,7 +123,7 @@ class Loading:
         file = load_file(self.data_block, self.daps)
         blocks = load_blocks(file, min(self.block_size or 255, card.max_data_bytes))
         card.install(authority.authorize(self.announce), f"load of {aid}")
-        receipt = _send_blocks(card, blocks)
+        receipt = send_blocks(card, blocks)
         return {
             "load_file": str(aid),
             "bytes": len(self.data_block),
@@ -142,7 +142,12 @@ def _default_hash(daps: tuple[DapBlock, ...], authority: Authority) -> str:
     return "sha256" if delegated or any(len(dap.signature) not in {8, 128} for dap in daps) else "sha1"
 
 
-def _send_blocks(card: CardManager, blocks: tuple[Load, ...]) -> bytes:
+def send_blocks(card: CardManager, blocks: tuple[Load, ...]) -> bytes:
+    """Send LOAD commands, and return the answer to the last.
+
+    Raises:
+        RefusedError: the card refused; what was loaded so far is gone from it.
+    """
     answer = b""
     with click.progressbar(blocks, label="LOAD", file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
         for block in shown:
