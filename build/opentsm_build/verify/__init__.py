@@ -62,6 +62,11 @@ def verify(cap: CapFile, imports: Iterable[ApiPackage] = ()) -> Verified:
     descriptor = cap.descriptor
     if descriptor is None:
         return Verified(len(cap.classes.entries), 0, 0, whole=False)
+    for offset, each in descriptor.types.by_offset().items():
+        if each.padding:
+            raise CapError(
+                f"the type at offset {offset:#06x} of the type table is not padded with 0", component="Descriptor"
+            )
     world = World(cap, descriptor, imports)
     if len(world.pool_types) != len(cap.constant_pool.constant_pool):
         raise CapError("constant_pool_types has not one type for each entry", component="Descriptor")

@@ -88,6 +88,9 @@ def _check_interface(each: Declared) -> None:
     own = each.node.virtuals
     if sorted(own) != list(range(len(own))):
         raise _fail("tokens of its methods are not 0, 1, 2, …", each.node, "Descriptor")
+    for described in each.descriptor.methods:
+        if described.bytecode_count or described.exception_handler_count or described.exception_handler_index:
+            raise _fail("a method of an interface with code or exception handlers", each.node, "Descriptor")
     for method in each.methods:
         if method.access != AccessFlag.PUBLIC | AccessFlag.ABSTRACT:
             raise _fail(f"{method} is not public and abstract", each.node, "Descriptor")
@@ -128,6 +131,14 @@ def _check_instance_fields(each: Declared, info: ClassInfo) -> None:
     by_token = sorted(fields, key=lambda field: field.token)
     if [field.token for field in by_token] != list(range(len(fields))):
         raise _fail("tokens of instance fields are not 0, 1, 2, …", each.node, "Descriptor")
+    # JCVM 3.1, 4.3.7.5: fields seen outside first, primitives before references; then the others, references first.
+    order = [
+        (0, reference) if field.access & _SHOWN else (1, not reference)
+        for field in by_token
+        for reference in (field.type.nibble.is_reference,)
+    ]
+    if order != sorted(order):
+        raise _fail("its fields do not have tokens in the order of their visibility and kind", each.node, "Descriptor")
     words = sum(field.type.words for field in fields)
     references = [field.token for field in by_token if field.type.nibble.is_reference]
     if words != info.declared_instance_size:
