@@ -13,6 +13,7 @@ from opentsm_build.cap.archive import MAX_ARCHIVE_BYTES, read_archive, write_arc
 from opentsm_build.cap.classes import ClassComponent
 from opentsm_build.cap.codec import HEAD_BYTES
 from opentsm_build.cap.constant_pool import ConstantPoolComponent
+from opentsm_build.cap.debug import DebugComponent
 from opentsm_build.cap.descriptor import DescriptorComponent
 from opentsm_build.cap.exports import ExportComponent
 from opentsm_build.cap.header import AppletComponent, DirectoryComponent, HeaderComponent, ImportComponent
@@ -219,6 +220,12 @@ class CapFile:
         """The Descriptor component; None where it was left out, as when loading."""
         component = self.components.get(ComponentTag.DESCRIPTOR)
         return None if component is None else DescriptorComponent.parse(component)
+
+    @cached_property
+    def debug(self) -> DebugComponent | None:
+        """The Debug component; None where there is none."""
+        component = self.components.get(ComponentTag.DEBUG)
+        return None if component is None else DebugComponent.parse(component)
 
     # --- writing ---
 

@@ -16,6 +16,7 @@ from opentsm_build.cap.constant_pool import ConstantPoolTag
 from opentsm_build.cap.descriptor import NO_TOKEN, NO_TYPE, AccessFlag, field_type
 from opentsm_build.cap.types import NO_CLASS, ClassRef, JcType, TypeNibble
 from opentsm_build.verify.imported import ImportedClasses
+from opentsm_build.verify.names import Names
 from opentsm_build.verify.types import ClassNode, Field, Method, Signature, Type
 from opentsm_card.errors import CapError
 
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 
     from opentsm_build.api.model import ApiPackage
     from opentsm_build.cap.constant_pool import ConstantPoolEntry
-    from opentsm_build.cap.descriptor import ClassDescriptorInfo, DescriptorComponent, MethodDescriptorInfo
+    from opentsm_build.cap.descriptor import (
+        ClassDescriptorInfo,
+        DescriptorComponent,
+        FieldDescriptorInfo,
+        MethodDescriptorInfo,
+    )
     from opentsm_build.cap.file import CapFile
 
 __all__ = ["PoolItem", "World"]
@@ -64,6 +70,7 @@ class World:
         self.imported = ImportedClasses(cap.imports, given)
         self.types = descriptor.types.by_offset()
         self.pool_types = descriptor.types.constant_pool_types
+        self.names = Names(cap)
         self._signatures: dict[int, Signature] = {}
         self.nodes: dict[int, ClassNode] = {}
         self._make_nodes(descriptor)
@@ -94,14 +101,15 @@ class World:
 
     def _make_node(self, offset: int, info: ClassInfo | InterfaceInfo, described: ClassDescriptorInfo) -> ClassNode:
         access = AccessFlag(described.access_flags)
-        name = f"class {offset:#06x}"
+        kind = "interface" if isinstance(info, InterfaceInfo) else "class"
+        name = self.names.classes.get(offset, f"{kind} {offset:#06x}")
         if isinstance(info, InterfaceInfo) != described.is_interface:
             raise CapError(
                 "class and interface differ from the Descriptor component", component="Class", offset_bytes=offset
             )
         if isinstance(info, InterfaceInfo):
             supers = frozenset(self._supertype(ref, offset, interface=True) for ref in info.superinterfaces)
-            return ClassNode(name.replace("class", "interface"), access, None, supers, offset, _is_shareable(info))
+            return ClassNode(name, access, None, supers, offset, _is_shareable(info))
         superclass = self._supertype(info.super_class_ref, offset, interface=False) if info.has_superclass else None
         interfaces = frozenset(self._supertype(each.interface, offset, interface=True) for each in info.interfaces)
         inherited = superclass.interfaces if superclass is not None else frozenset()
@@ -158,16 +166,7 @@ class World:
     def _declare(self, described: ClassDescriptorInfo) -> Declared:
         node = self.nodes[int(described.this_class_ref)]
         info = self._info(node)
-        fields = tuple(
-            Field(
-                node,
-                field.token if field.is_static else field.instance_token,
-                AccessFlag(field.access_flags),
-                self.type_of(field_type(field.type, self.types)),
-                offset=field.static_offset if field.is_static else None,
-            )
-            for field in described.fields
-        )
+        fields = tuple(self._field(node, each) for each in described.fields)
         methods = tuple(self._method(node, each) for each in described.methods)
         self._inherit(node, methods)
         for field in fields:
@@ -177,6 +176,13 @@ class World:
                 node.fields[field.token] = field
         return Declared(node, info, described, methods, fields)
 
+    def _field(self, node: ClassNode, each: FieldDescriptorInfo) -> Field:
+        static = each.is_static
+        number = each.static_offset if static else each.instance_token
+        name = self.names.field(node.offset or 0, number, static=static)
+        kind = self.type_of(field_type(each.type, self.types))
+        return Field(node, number, AccessFlag(each.access_flags), kind, name, number if static else None)
+
     def _info(self, node: ClassNode) -> ClassInfo | InterfaceInfo:
         index = self.cap.classes.offsets(self.cap.format_version).index(node.offset or 0)
         return self.cap.classes.entries[index]
@@ -184,7 +190,11 @@ class World:
     def _method(self, node: ClassNode, each: MethodDescriptorInfo) -> Method:
         offset = None if node.is_interface else each.method_offset
         access = AccessFlag(each.access_flags)
-        return Method(node, each.token, access, self.signature(each.type_offset), offset=offset)
+        name = self.names.methods.get(each.method_offset, "") if offset is not None else ""
+        if not name and offset is not None and not access & (AccessFlag.STATIC | AccessFlag.PRIVATE | AccessFlag.INIT):
+            overridden = node.superclass.virtuals.get(each.token) if node.superclass is not None else None
+            name = overridden.name if overridden is not None else ""
+        return Method(node, each.token, access, self.signature(each.type_offset), name, offset)
 
     def _inherit(self, node: ClassNode, methods: tuple[Method, ...]) -> None:
         """Collect what an object of the class answers to: what its superclass does, and its own on top."""

@@ -1,0 +1,1 @@
+"""What people and scripts want to know of a CAP file: a summary, lists, annotated code, differences."""
