@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from opentsm_card.errors import CardError, SecureChannelError, TransportError
 from opentsm_tools.card.apply_document import read_document
 from opentsm_tools.card.apply_run import Applier
 from opentsm_tools.card.apply_wanted import gather
@@ -47,7 +48,13 @@ def apply(ctx: click.Context, document: Path, dry_run: bool) -> None:  # noqa: F
         if not dry_run and blocks:
             if not desk.options.as_json:
                 click.echo("\n".join(_shown(look, blocks)))
-            look = applier.run(look)
+            try:
+                look = applier.run(look)
+            except (TransportError, CardError, SecureChannelError):
+                desk.note(
+                    f"not finished, after {applier.done} commands: the same command goes on from where the card is"
+                )
+                raise
             report |= {
                 "done": applier.done,
                 "receipts": applier.delegation.receipts,

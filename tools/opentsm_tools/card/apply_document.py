@@ -36,9 +36,6 @@ __all__ = [
 
 _Hex = Annotated[str, msgspec.Meta(pattern="^([0-9A-Fa-f]{2})*$", max_length=510)]
 _MAX_FILE_BYTES: Final = 1 << 20
-# GP's own package and module of security domains (GP Card Specification 2.3.1, H.1).
-_SD_PACKAGE: Final = Aid.from_text("A0000001515350")
-_SD_MODULE: Final = Aid.from_text("A000000151535041")
 
 
 class PrivilegeName(str):
@@ -76,8 +73,8 @@ class CardEntry(_Entry, frozen=True):
     configuration: str = "embedded"
     central_sd: Aid | None = None
     packages: tuple[Aid, ...] = ()
-    sd_package: Aid = _SD_PACKAGE
-    sd_module: Aid = _SD_MODULE
+    sd_package: Aid | None = None
+    sd_module: Aid | None = None
     state: Literal["INITIALIZED", "SECURED", "CARD_LOCKED", "TERMINATED"] | None = None
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from opentsm_card.aid import Aid
+from opentsm_card.card_profiles import load_card_profile
 from opentsm_card.configurations import Role, configuration
 from opentsm_card.delete import DeleteKey
 from opentsm_card.errors import CardError, OpenTsmError, ProtocolError, SecureChannelError
@@ -43,7 +45,6 @@ from opentsm_tools.card.loading import send_blocks
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from opentsm_card.aid import Aid
     from opentsm_card.plan import Block, Difference, PlannedCommand, Wanted
     from opentsm_card.registry import Registry
     from opentsm_tools.card.apply_wanted import Content
@@ -55,6 +56,9 @@ __all__ = ["Applier", "Look"]
 
 # The card's owner may give whatever the specification defines.
 _ALL: Final = Privilege(0xFFFFF0)
+# What security domains are made from (GP Card Specification 2.3.1, H.1).
+_SD_PACKAGE: Final = Aid.from_text("A0000001515350")
+_SD_MODULE: Final = Aid.from_text("A000000151535041")
 # A plan ends behind a command whose effect only the card knows, so that several may follow one another.
 _MAX_PLANS: Final = 16
 _IRREVERSIBLE: Final = frozenset({CardState.INITIALIZED, CardState.SECURED, CardState.TERMINATED})
@@ -202,16 +206,27 @@ class Applier:
         offer = self._card.offer
         assert offer is not None, "the secure channel is open"
         keys[self._home] = offer.key_version
+        package, module = self._domain_module()
         return SecureElement(
             table,
             self.issuer,
             entry.central_sd or self.issuer,
             keys,
-            entry.sd_package,
-            entry.sd_module,
+            package,
+            module,
             frozenset(entry.packages),
             grants=_ALL,
         )
+
+    def _domain_module(self) -> tuple[Aid, Aid]:
+        """Return what security domains are made from: as declared, as the card profile knows, or GP's own."""
+        entry, name = self._content.document.card, self._desk.options.card_profile
+        known = None if name is None else load_card_profile(name).security_domain
+        package, module = _SD_PACKAGE, _SD_MODULE
+        if known is not None:
+            package = Aid.from_text(known.package)
+            module = module if known.module is None else Aid.from_text(known.module)
+        return entry.sd_package or package, entry.sd_module or module
 
     # Doing.
 
