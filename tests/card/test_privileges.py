@@ -680,6 +680,13 @@ class TestOwnLifeCycle:
         assert card.issuer().state(P1) == 0x8F
 
 
+def test_aborting_a_transaction_gives_an_application_s_own_pin_no_try_back(card: ProbeCard) -> None:
+    """JC API 3.0.5, OwnerPIN.check: the try counter is no part of a transaction."""
+    card.install(P1)
+    probe = card.probe(P1)
+    assert [probe.call(0x20, data=bytes(4)) for _ in range(4)] == [b"\x02", b"\x01", b"\x00", b"\x00"]
+
+
 def test_a_domain_sees_its_subtree_whatever_its_depth(card: ProbeCard) -> None:
     """Clause 11.4: associated directly or indirectly."""
     host = card.domain(SD1, Privilege.AUTHORIZED_MANAGEMENT)

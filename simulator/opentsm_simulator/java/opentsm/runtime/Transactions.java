@@ -12,6 +12,7 @@ import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import javacard.framework.OwnerPIN;
 import javacard.framework.TransactionException;
 
 /**
@@ -216,11 +217,16 @@ final class Transactions {
         Object[] values = new Object[fields.length];
         for (int i = 0; i < fields.length; i++) {
             values[i] = get(fields[i], object);
-            if (values[i] != null && !fields[i].getType().isPrimitive()) {
+            if (values[i] != null && !fields[i].getType().isPrimitive() && !isTryCounter(fields[i])) {
                 pending.push(values[i]);
             }
         }
         return values;
+    }
+
+    /** A PIN's tries are no part of a transaction: aborting one gives none back (JC API, OwnerPIN.check). */
+    private static boolean isTryCounter(Field field) {
+        return field.getDeclaringClass() == OwnerPIN.class && field.getName().equals("triesLeft");
     }
 
     private static Object get(Field field, Object object) {
