@@ -20,6 +20,36 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect", "render"]
 
+# org.globalplatform.contactless.GPCLRegistryEntry.INFO_*
+_INFORMATION: Final = {
+    0x04: "uri",
+    0x05: "discretionary_data",
+    0x06: "logo",
+    0x07: "protocol_data_type_a",
+    0x08: "protocol_data_type_b",
+    0x09: "protocol_data_type_f",
+    0x0A: "display_message",
+    0x0B: "family",
+    0x0C: "implicit_selection_protocols",
+    0x0D: "continuous_process",
+    0x0F: "display_requirement",
+    0x10: "policy",
+    0x11: "recognition_algorithm",
+    0x14: "type_f_mode_flag",
+    0x15: "privacy_sensitive",
+}
+
+# Tags of the system parameters (GP Card 2.3.1, table 11-49; GP Amendment C).
+_MEMORY: Final = {
+    0xC6: "code_minimum_bytes",
+    0xC7: "volatile_quota_bytes",
+    0xC8: "non_volatile_quota_bytes",
+    0xD7: "volatile_reserved_bytes",
+    0xD8: "non_volatile_reserved_bytes",
+    0x82: "volatile_granted_bytes",
+    0x83: "non_volatile_granted_bytes",
+}
+
 _DOMAINS: Final = {"issuer", "domain"}
 
 
@@ -32,12 +62,15 @@ def inspect(se: VirtualSe) -> dict[str, Any]:
     """
     state, contactless, *memory = se.figures()
     entries = [line.split("\t") for line in se.registry_lines()]
+    parameters = {aid: _parameters(fields) for aid, *fields in (line.split("\t") for line in se.parameter_lines())}
     sizes = ("non_volatile_bytes", "non_volatile_free_bytes", "volatile_bytes", "volatile_free_bytes")
     return {
         "card": {"state": CardState(state).name, "contactless_interface": "on" if contactless else "off"},
         "memory": dict(zip(sizes, memory, strict=True)),
-        "domains": [_domain(se, fields) for fields in entries if fields[0] in _DOMAINS],
-        "applications": [_application(fields) for fields in entries if fields[0] == "application"],
+        "domains": [_domain(se, fields) | parameters.get(fields[1], {}) for fields in entries if fields[0] in _DOMAINS],
+        "applications": [
+            _application(fields) | parameters.get(fields[1], {}) for fields in entries if fields[0] == "application"
+        ],
         "load_files": [_load_file(fields) for fields in entries if fields[0] == "load-file"],
         "effects": se.effects(),
     }
@@ -65,6 +98,31 @@ def _common(fields: list[str]) -> dict[str, Any]:
         # Contacts C0 to C19, radio R0 to R19.
         "selected_on": fields[9].split(),
     }
+
+
+def _parameters(fields: list[str]) -> dict[str, Any]:
+    """Name what INSTALL brought, or the application set: contactless parameters, implicit selection, memory."""
+    contactless: dict[str, Any] = {}
+    memory: dict[str, int] = {}
+    parameters: dict[str, Any] = {}
+    for field in fields:
+        name, _, value = field.partition("=")
+        if name.startswith("info"):
+            contactless[_INFORMATION[int(name.removeprefix("info"))]] = value
+        elif name.startswith("memory"):
+            memory[_MEMORY[int(name.removeprefix("memory"))]] = int(value)
+        elif name == "implicit":
+            parameters["implicit_selection"] = value
+        elif name == "access":
+            words = value.split()
+            contactless[name] = dict(zip(words[::2], words[1::2], strict=True))
+        else:
+            contactless[name] = value if name == "head" else value.split()
+    if memory:
+        parameters["memory"] = memory
+    if contactless:
+        parameters["contactless_parameters"] = contactless
+    return parameters
 
 
 def _load_file(fields: list[str]) -> dict[str, Any]:
@@ -124,12 +182,20 @@ def render(se: dict[str, Any]) -> Iterator[str]:
     yield "applications"
     for application in se["applications"]:
         yield _line(application, f"under {application['domain']}, {application['contactless'].lower()}")
+        for name, value in application.get("contactless_parameters", {}).items():
+            yield f"    {name.replace('_', ' ')}: {_plain(value)}"
     yield "load files"
     for load_file in se["load_files"]:
         modules = " ".join(load_file["modules"])
         yield f"  {load_file['aid']} {load_file['version']}: {modules} ({load_file['code_bytes']} bytes)"
     yield f"effects: {len(se['effects'])}"
     yield from (f"  {line}" for line in se["effects"])
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    return " ".join(value) if isinstance(value, list) else str(value)
 
 
 def _line(entry: dict[str, Any], more: str) -> str:

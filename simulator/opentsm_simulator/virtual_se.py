@@ -180,6 +180,10 @@ class VirtualSe:
         """Return what the OPEN's registry holds, a line an entry, fields separated by tabs (Inspection.java)."""
         return [str(line) for line in self._card.inspect()]
 
+    def parameter_lines(self) -> list[str]:
+        """Return the parameters of registry entries, a line an entry, fields separated by tabs (Inspection.java)."""
+        return [str(line) for line in self._card.parameters()]
+
     def figures(self) -> tuple[int, ...]:
         """Return card state, whether the contactless interface is on, and bytes of memory.
 

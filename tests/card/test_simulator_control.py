@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
+from opentsm_card import tlv
 from opentsm_card.errors import ProtocolError, TransportError
 from opentsm_card.get_status import GetStatus, Scope
+from opentsm_card.install_parameters import InstallParameters
 from opentsm_card.lifecycle import CardState
 from opentsm_card.set_status import SetStatus
 from opentsm_simulator.cli import se as se_command
 from opentsm_simulator.config import SeConfig
 from opentsm_simulator.control import ControlServer, ask, ask_all, runtime_folder
 from opentsm_simulator.host import Host
-from sd_host import BANK, CARD_1, CRS, ISD, ISD_KEYS, PPSE, keys
+from sd_host import BANK, CARD_1, CRS, ISD, ISD_KEYS, PPSE, keys, payment_parameters
 from sd_host import Host as CardHost
 
 if TYPE_CHECKING:
@@ -134,6 +136,32 @@ class TestShow:
         assert f"install {bytes(CARD_1).hex().upper()}" in shown["effects"]
         card.done(SetStatus.lock(CARD_1))  # in the session that was open before
         assert answer("show", "ese")["applications"][-1]["state"] == "LOCKED"
+
+    def test_parameters_of_an_installation(self, host: Host) -> None:
+        contactless = tlv.Tlv(0xA0, bytes.fromhex("810101 A503820140".replace(" ", "")))
+        shown = tlv.Tlv(0xA1, bytes.fromhex("7F20065F5003757269") + tlv.encode(0xA3, tlv.encode(0x4F, CRS)))
+        memory = (tlv.Tlv(0x82, b"\x01\x00"), tlv.Tlv(0x83, b"\x02\x00"))
+        parameters = InstallParameters(
+            application=payment_parameters()[2:],
+            nonvolatile_quota_bytes=1000,
+            implicit_selection=0x81,
+            system=(contactless, shown, *memory),
+        )
+        CardHost(host.ses[0].se.link()).into(ISD, ISD_KEYS).new_payment(CARD_1, parameters.encode())
+        application = answer("show", "ese")["applications"][-1]
+        assert (application["contactless"], application["implicit_selection"]) == ("ACTIVATED", "81")
+        assert application["contactless_parameters"] == {
+            "listeners": [bytes(CRS).hex().upper()],
+            "access": {"own": "40"},
+            "uri": b"uri".hex(),
+            "discretionary_data": payment_parameters()[2:-3].hex().upper(),
+        }
+        assert application["memory"] == {
+            "non_volatile_quota_bytes": 1000,
+            "volatile_granted_bytes": 256,
+            "non_volatile_granted_bytes": 512,
+        }
+        assert f"    listeners: {bytes(CRS).hex().upper()}" in run("show", "ese").splitlines()
 
     def test_a_locked_card_still_shows_its_keys(self, host: Host) -> None:
         card = CardHost(host.ses[0].se.link()).into(ISD, ISD_KEYS)

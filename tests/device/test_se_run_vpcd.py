@@ -146,6 +146,56 @@ def test_beside_a_pcscd_without_a_reader_for_it() -> None:
         assert told in error
 
 
+# The reader of Debian's vsmartcard-vpcd, in a network of this shell's own: the driver listens on all of its interfaces.
+STOCK = r"""
+set -eu
+mount --bind "$1" /run/pcscd
+python3 - <<'END'
+import fcntl, socket, struct
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sH14x", b"lo", 0x41))  # SIOCSIFFLAGS: up, running
+END
+mkdir "$1/readers"
+cat > "$1/readers/vpcd" <<END
+FRIENDLYNAME "Virtual PCD"
+DEVICENAME /dev/null:0x8C7B
+LIBPATH $2
+CHANNELID 0x8C7B
+END
+pcscd --foreground --config "$1/readers" > "$1/log" 2>&1 &
+daemon=$!
+for _ in $(seq 100); do [ -S "$1/pcscd.comm" ] && break; sleep 0.1; done
+"$3" se run --vpcd --json > "$1/said" &
+host=$!
+for _ in $(seq 300); do [ -s "$1/said" ] && break; sleep 0.1; done
+cat "$1/said"
+for _ in $(seq 50); do opensc-tool --list-readers | grep -q "0 *Yes" && break; sleep 0.2; done
+opensc-tool --reader 0 --atr
+opensc-tool --reader 0 --send-apdu 00A4040008A000000151000000
+kill -INT $host; wait $host
+kill $daemon; wait $daemon || true
+"""
+
+
+def test_as_the_card_in_the_reader_of_a_pcscd_that_runs() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="run-"))
+    driver = next(path for path in ours._DRIVERS if path.exists())
+    environment = os.environ | {
+        "OPENTSM_RUNTIME_DIR": str(folder / "control"),
+        "PCSCLITE_CSOCK_NAME": str(folder / "pcscd.comm"),
+        "PATH": f"{os.environ['PATH']}:/usr/sbin",
+    }
+    RUN.mkdir(exist_ok=True)
+    command = ["unshare", "--mount", "--net", "bash", "-c", STOCK, "stock", str(folder), str(driver), str(PROGRAM)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    shutil.rmtree(folder)
+    assert done.returncode == 0, done.stderr
+    ready, atr, *answer = done.stdout.splitlines()
+    (se,) = json.loads(ready)["ses"]
+    assert (se["id"], se["vpcd"], se["reader"]) == ("embedded", "127.0.0.1:35963", None)
+    assert atr.strip() == "3b:80:01:81"
+    assert "Received (SW1=0x90, SW2=0x00):" in answer
+
+
 class TestWithoutStarting:
     """What is told where pcscd can't be started."""
 

@@ -10,7 +10,20 @@ from opentsm_card.install import InstallForPersonalization
 from opentsm_card.scp03 import SecurityLevel
 from opentsm_card.store_data import StoreData
 from opentsm_simulator import VirtualSe
-from sd_host import BANK, CARD_1, ISD, ISD_KEYS, Host, block, keys, payment_parameters, service_provider
+from sd_host import (
+    BANK,
+    CARD_1,
+    CARD_2,
+    CRS,
+    ISD,
+    ISD_KEYS,
+    PPSE,
+    Host,
+    block,
+    keys,
+    payment_parameters,
+    service_provider,
+)
 
 BANK_KEYS = keys(0x31, 1)
 
@@ -59,6 +72,50 @@ def test_security_domain(ins: int, p1: int, p2: int, data: bytes) -> None:
 
 def _issuer() -> Host:
     return Host(VirtualSe.create("embedded").link()).into(ISD, ISD_KEYS, SecurityLevel.C_MAC)
+
+
+_CRS_PIECE = st.sampled_from(
+    (
+        b"\x4f\x00",
+        b"\x4f\x05" + bytes(CARD_1)[:5],
+        b"\x4f\x0c" + CARD_1,
+        b"\x4f\x0e" + PPSE,
+        b"\x4f\x0c" + CARD_2,
+        b"\x9f\x70\x02\x07\x01",
+        b"\x87\x01\x20",
+        b"\x88\x01\x00",
+        b"\x5c\x03\x4f\x9f\x70",
+        b"\x5c\x05\x7f\x20\x80\xa2\xa6",
+        b"\x5c\x01\x9f",
+        b"\x80\x01\x40",
+        b"\x4f\x81\x05",
+        b"\x4f",
+    )
+)
+_CRS_COMMAND = st.tuples(
+    st.sampled_from((0x80, 0x80, 0x80, 0x81, 0x84, 0x00)),
+    st.sampled_from((0xF2, 0xF2, 0xF0, 0xF0, 0xCA, 0xA4, 0x00)),
+    st.sampled_from((0x40, 0x01, 0x02, 0x04, 0x80, 0x00)) | st.integers(0, 255),
+    st.sampled_from((0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0xA5)) | st.integers(0, 255),
+    st.lists(_CRS_PIECE | st.binary(max_size=12), max_size=6).map(b"".join),
+)
+
+
+@settings(max_examples=60)
+@given(commands=st.lists(_CRS_COMMAND, min_size=1, max_size=12))
+def test_the_crs_application(commands: list[tuple[int, int, int, int, bytes]]) -> None:
+    se = VirtualSe.create("embedded")
+    host = Host(se.link()).into(ISD, ISD_KEYS)
+    host.new_payment(CARD_1)
+    host.select(CRS)
+    for cla, ins, p1, p2, data in commands:
+        answer = host.plain(CommandApdu(cla, ins, p1, p2, data[:255], 256))
+        assert answer.sw != 0x6F00
+        assert len(answer.data) <= 256
+    # Whatever it was told, it still answers, and the card is as whole as before.
+    assert host.select(CRS).sw == 0x9000
+    assert host.plain(CommandApdu(0x80, 0xF2, 0x40, 0x00, b"\x4f\x00", 256)).sw == 0x9000
+    assert {entry.aid for entry in host.into(ISD, ISD_KEYS).registry().applications} == {PPSE, CRS, CARD_1}
 
 
 _TLV = st.tuples(

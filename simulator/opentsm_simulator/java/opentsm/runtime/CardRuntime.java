@@ -142,6 +142,11 @@ public final class CardRuntime extends SimulatorRuntime {
         return new Inspection(this).registry();
     }
 
+    /** Returns the parameters that registry entries have ({@link Inspection#parameters}). */
+    public synchronized String[] parameters() {
+        return new Inspection(this).parameters();
+    }
+
     /** Returns the card's life cycle state, whether the contactless interface is on, and {@link Resources#figures}. */
     public synchronized int[] figures() {
         int[] memory = new Resources(this).figures();

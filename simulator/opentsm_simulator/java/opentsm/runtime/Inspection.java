@@ -40,6 +40,48 @@ final class Inspection {
         return lines.toArray(new String[0]);
     }
 
+    /**
+     * Returns a line for each application and domain whose registry entry has parameters: its AID, then name=value:
+     * `implicit` (CF), `head`, `group`, `listeners`, `restricted` (AIDs), `access` (A5: restriction, default, own),
+     * `info` and a number of GPCLRegistryEntry.INFO_*, `memory` and a tag (bytes). Separated by tabs, values in hex.
+     */
+    String[] parameters() {
+        List<String> lines = new ArrayList<>();
+        for (ApplicationEntry entry : card.registry.applications()) {
+            StringJoiner line = new StringJoiner("\t");
+            ContactlessRecord record = entry.contactless;
+            put(line, "implicit", Hex.encode(entry.implicitSelection, 0, entry.implicitSelection.length));
+            put(line, "head", record.head == null ? "" : record.head.toString());
+            put(line, "group", aids(record.group));
+            put(line, "listeners", aids(record.crels));
+            put(line, "restricted", aids(record.restricted));
+            put(line, "access", access("restriction", record.accessRestriction)
+                    + access("default", record.accessDefault) + access("own", record.access));
+            record.information.forEach((info, value) -> put(line, "info" + info, Hex.encode(value, 0, value.length)));
+            entry.memoryResources.forEach((tag, bytes) -> put(line, "memory" + tag, Long.toString(bytes)));
+            if (line.length() > 0) {
+                lines.add(entry + "\t" + line);
+            }
+        }
+        return lines.toArray(new String[0]);
+    }
+
+    private static void put(StringJoiner line, String name, String value) {
+        if (!value.isEmpty()) {
+            line.add(name + "=" + value);
+        }
+    }
+
+    private static String access(String name, Integer interfaces) {
+        return interfaces == null ? "" : name + " " + hex((byte) (int) interfaces) + " ";
+    }
+
+    private static String aids(List<byte[]> names) {
+        StringJoiner all = new StringJoiner(" ");
+        names.forEach(name -> all.add(Hex.encode(name, 0, name.length)));
+        return all.toString();
+    }
+
     private static String line(String kind, RegistryEntry entry, String state, String privileges, String... rest) {
         StringJoiner line = new StringJoiner("\t");
         line.add(kind).add(entry.toString()).add(state).add(privileges).add(entry.domain().toString());

@@ -26,6 +26,8 @@ final class InstallParameters {
     private static final int NONVOLATILE_QUOTA = 0xC8;
     private static final int VOLATILE_RESERVED = 0xD7;
     private static final int NONVOLATILE_RESERVED = 0xD8;
+    private static final int VOLATILE_GRANTED = 0x82;
+    private static final int NONVOLATILE_GRANTED = 0x83;
 
     /** Value of C9; empty when absent. */
     byte[] application = {};
@@ -50,7 +52,7 @@ final class InstallParameters {
     /** Value of 93 in B6: the token's identifier; empty when absent. */
     byte[] tokenIdentifier = {};
 
-    /** Amounts of memory in bytes, by the tags C6, C7, C8, D7, D8. */
+    /** Amounts of memory in bytes, by the tags C6, C7, C8, D7, D8, 82, 83. */
     final Map<Integer, Long> memory = new TreeMap<>();
 
     private enum Level { TOP, SYSTEM, TEMPLATE }
@@ -149,6 +151,8 @@ final class InstallParameters {
             case NONVOLATILE_QUOTA:
             case VOLATILE_RESERVED:
             case NONVOLATILE_RESERVED:
+            case VOLATILE_GRANTED:
+            case NONVOLATILE_GRANTED:
                 memory.put(tag, amount(buffer, at, length));
                 break;
             default:
