@@ -51,9 +51,7 @@ def apply(ctx: click.Context, document: Path, dry_run: bool) -> None:  # noqa: F
             try:
                 look = applier.run(look)
             except (TransportError, CardError, SecureChannelError):
-                desk.note(
-                    f"not finished, after {applier.done} commands: the same command goes on from where the card is"
-                )
+                desk.note(f"not finished, after {applier.done} commands: run again, it goes on from where the card is")
                 raise
             report |= {
                 "done": applier.done,
