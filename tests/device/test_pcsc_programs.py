@@ -11,6 +11,8 @@ import pytest
 
 from opentsm_card import tlv
 from opentsm_simulator import VirtualSe
+from opentsm_simulator.atr import protocols
+from opentsm_simulator.t0 import T0Card
 
 if TYPE_CHECKING:
     from pcsc_rig import Pcscd, Slot
@@ -19,16 +21,19 @@ ISD = bytes.fromhex("A000000151000000")
 
 
 class Inserted:
-    """A virtual SE as the card in a slot."""
+    """A virtual SE as the card in a slot; T=0 where its ATR offers nothing else, as with `opentsm se run`."""
 
     def __init__(self, se: VirtualSe) -> None:
         self.atr = se.atr
         self._link = se.link()
+        self._t0 = T0Card(self._link.transmit) if protocols(se.atr) == (0,) else None
 
     def transmit(self, command: bytes) -> bytes:
-        return self._link.transmit(command)
+        return self._link.transmit(command) if self._t0 is None else self._t0.transmit(command)
 
     def reset(self) -> bytes:
+        if self._t0 is not None:
+            self._t0.reset()
         return self._link.reset()
 
 
@@ -88,7 +93,7 @@ def test_pcsc_scan_lists_the_reader(bench: Bench) -> None:
 
 def test_opensc_tool_reads_the_card(bench: Bench) -> None:
     direct = bench.se.link()
-    commands = ["00A4040008A000000151000000", "80CA006600", "80CA9F7F00", "80CA00E000", "80CA004200", "80F2400200"]
+    commands = ["00A4040008A00000015100000000", "80CA006600", "80CA9F7F00", "80CA00E000", "80CA004200", "80F2400200"]
     answers = bench.send(*commands)
     expected = [direct.transmit(bytes.fromhex(command)) for command in commands]
     assert [data + sw.to_bytes(2, "big") for data, sw in answers] == expected
