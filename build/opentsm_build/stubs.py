@@ -135,6 +135,16 @@ def _language() -> dict[str, bytes]:
         ),
         _ANNOTATION: write_class(_ANNOTATION, _OBJECT, access=Acc.PUBLIC | Acc.INTERFACE | Acc.ABSTRACT),
     }
+    for name, bits in (("java/lang/Byte", 8), ("java/lang/Short", 16), ("java/lang/Integer", 32)):
+        bounds = (("MIN_VALUE", -(1 << bits - 1)), ("MAX_VALUE", (1 << bits - 1) - 1))
+        letter = {8: "B", 16: "S", 32: "I"}[bits]
+        files[name] = write_class(
+            name,
+            _OBJECT,
+            access=Acc.PUBLIC | Acc.FINAL | _SUPER,
+            fields=tuple(StubField(Acc.PUBLIC | Acc.STATIC | Acc.FINAL, each, letter, bound) for each, bound in bounds),
+            methods=(StubMethod(Acc.PRIVATE, "<init>", "()V"),),
+        )
     member = Acc.PUBLIC | Acc.ABSTRACT
     annotations: dict[str, tuple[StubMethod, ...]] = {
         "java/lang/Override": (),

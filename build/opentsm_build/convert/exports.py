@@ -37,13 +37,13 @@ def _class(cls: ClassFile, universe: Universe, tokens: Tokens) -> ApiClass:
         if (api := universe.api_class(ancestor)) is not None:
             methods |= {k: m for k, m in api.methods.items() if not m.access & Acc.STATIC and m.name != "<init>"}
         declared = universe.own.get(ancestor)
-        for method in declared.methods if declared is not None else ():
+        if declared is None:
+            continue
+        for method in (*declared.methods, *tokens.classes[ancestor].mirandas):
             if is_virtual(method) and method.access & _VISIBLE:
                 methods[method.key] = _method(method.key, own.public[method.key], method.access & _METHOD_FLAGS)
     if cls.is_interface:
         methods = {key: _method(key, token, Acc.PUBLIC | Acc.ABSTRACT) for key, token in own.public.items()}
-    for method in own.mirandas:
-        methods[method.key] = _method(method.key, own.public[method.key], Acc.PUBLIC | Acc.ABSTRACT)
     for method in cls.methods:
         if method.key in own.static_methods:
             methods[method.key] = _method(method.key, own.static_methods[method.key], method.access & _METHOD_FLAGS)

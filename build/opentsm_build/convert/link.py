@@ -180,7 +180,8 @@ class Linker:
             components[ComponentTag.DEBUG] = debug_component(self)
         imports = self._imports()
         components[ComponentTag.IMPORT] = imports.encode()
-        name = self.package.name.encode() if self.format_version >= (2, 2) else None
+        # From format 2.2 on the name is there for packages with remote interfaces; others tell none.
+        name = b"" if self.format_version >= (2, 2) else None
         header = HeaderComponent(self.format_version, flags, PackageInfo(self.package.aid, self.package.version), name)
         components[ComponentTag.HEADER] = header.encode()
         components[ComponentTag.DIRECTORY] = self._directory(components, len(imports.packages))
@@ -303,7 +304,10 @@ class Linker:
         package_base = min(tokens.declared_package, default=len(tokens.package_table))
         mapping: tuple[int, ...] = ()
         if self.format_version >= (2, 3):
-            mapping = tuple(range(len(tokens.public_table)))
+            inherited = self._inherited_tokens(cls)
+            mapping = tuple(
+                token if token < inherited else NO_TOKEN for token in range(len(tokens.public_table))
+            )
         return ClassInfo(
             flags,
             self.class_ref(cls.super_name or OBJECT),
@@ -319,6 +323,16 @@ class Linker:
             mapping,
             len(mapping),
         )
+
+    def _inherited_tokens(self, cls: ClassFile) -> int:
+        """Return how many public virtual methods a class has from its superclass."""
+        name = cls.super_name or OBJECT
+        if name in self.tokens.classes:
+            return len(self.tokens.classes[name].public_table)
+        api = self.universe.api_class(name)
+        methods = () if api is None else api.methods.values()
+        virtual = [m.token for m in methods if not m.access & Acc.STATIC and m.name != "<init>"]
+        return max(virtual, default=-1) + 1
 
     def _implemented(self, cls: ClassFile, interface: str) -> ImplementedInterfaceInfo:
         methods = self.tokens.interface_methods(interface)

@@ -33,7 +33,8 @@ BOOLEAN: Final[Range] = (0, 1)
 LENGTH: Final[Range] = (0, 0x7FFF)
 
 _LOWS: Final = (0, -1, -0x80, -0x8000, INT[0])
-_HIGHS: Final = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, INT[1])
+# 0x7FFE: the index of a loop over an array, inside the loop.
+_HIGHS: Final = (0, 1, 0x7F, 0xFF, 0x7FFE, 0x7FFF, 0xFFFF, INT[1])
 
 
 def fits_short(low: int, high: int) -> bool:

@@ -91,6 +91,7 @@ class Tokens:
     def __init__(self, universe: Universe, order: list[ClassFile], *, exports: bool) -> None:
         self.universe = universe
         self.classes: dict[str, ClassTokens] = {}
+        self._overridden = self._count_overriding(order)
         for cls in order:
             tokens = self.classes[cls.name] = ClassTokens()
             if cls.is_interface:
@@ -99,6 +100,16 @@ class Tokens:
                 self._virtual(cls, tokens)
                 self._fields(cls, tokens)
         self._export(order, exports=exports)
+
+    def _count_overriding(self, order: list[ClassFile]) -> dict[tuple[str, str], int]:
+        """Return in how many own classes a class's method is overridden, by class and key."""
+        counts: dict[tuple[str, str], int] = {}
+        for cls in order:
+            for ancestor in list(self.universe.ancestors(cls.name))[1:]:
+                for method in cls.methods:
+                    if is_virtual(method):
+                        counts[ancestor, method.key] = counts.get((ancestor, method.key), 0) + 1
+        return counts
 
     def _interface(self, cls: ClassFile, tokens: ClassTokens) -> None:
         for interface in self.universe.interfaces(cls.name):
@@ -134,9 +145,10 @@ class Tokens:
             tokens.public_table = [None] * (max(tokens.public.values(), default=-1) + 1)
         if cls.access & Acc.ABSTRACT:
             tokens.mirandas = self._mirandas(cls, tokens)
-        for method in (*cls.methods, *tokens.mirandas):
-            if is_virtual(method):
-                self._method(cls, method, tokens)
+        # What subclasses override gets the last tokens: a subclass's table begins with the first that it overrides.
+        declared = [method for method in (*cls.methods, *tokens.mirandas) if is_virtual(method)]
+        for method in sorted(declared, key=lambda each: self._overridden.get((cls.name, each.key), 0)):
+            self._method(cls, method, tokens)
         if max(len(tokens.public_table), len(tokens.package_table)) > _MAX_VIRTUAL + 1:
             raise CapError(f"more than {_MAX_VIRTUAL + 1} virtual methods", where=cls.place())
 
@@ -153,6 +165,13 @@ class Tokens:
     @staticmethod
     def _method(owner: ClassFile, method: Method, tokens: ClassTokens) -> None:
         here = (owner.name, method.key)
+        if method.access & _VISIBLE and method.key in tokens.package:
+            # The two would have to be one method under two tokens. Spec: JCVM 3.1, 2.2.1.4.4.
+            line = method.code.lines[0][1] if method.code is not None and method.code.lines else None
+            raise CapError(
+                "overrides a package-visible method as public or protected: give both the same access",
+                where=owner.place(method, line),
+            )
         if method.access & _VISIBLE:
             token = tokens.public.get(method.key)
             if token is None:
@@ -160,14 +179,13 @@ class Tokens:
                 tokens.public_table.append(here)
             tokens.public_table[token] = here
             tokens.declared.add(token)
-        # A method that is declared public here may override one that only the package sees: then it has both tokens.
-        package_token = tokens.package.get(method.key)
-        if package_token is None and not method.access & _VISIBLE:
-            package_token = tokens.package[method.key] = PACKAGE_BIT | len(tokens.package_table)
+            return
+        token = tokens.package.get(method.key)
+        if token is None:
+            token = tokens.package[method.key] = PACKAGE_BIT | len(tokens.package_table)
             tokens.package_table.append(here)
-        if package_token is not None:
-            tokens.package_table[package_token & ~PACKAGE_BIT] = here
-            tokens.declared_package.add(package_token & ~PACKAGE_BIT)
+        tokens.package_table[token & ~PACKAGE_BIT] = here
+        tokens.declared_package.add(token & ~PACKAGE_BIT)
 
     @staticmethod
     def _fields(owner: ClassFile, tokens: ClassTokens) -> None:
@@ -202,6 +220,8 @@ class Tokens:
             tokens = self.classes[cls.name]
             tokens.token = token
             tokens.exported = exports or self.is_exported_by_applets(cls)
+        for cls in order:
+            tokens = self.classes[cls.name]
             for method in cls.methods:
                 if method.access & _VISIBLE and not is_virtual(method) and method.name != "<clinit>":
                     tokens.static_methods[method.key] = len(tokens.static_methods)
