@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentsm_build.classfile.access_tables import Acc
 from opentsm_build.convert.assemble import assemble
+from opentsm_build.convert.exports import exported_package
 from opentsm_build.convert.flow import MethodFlow
 from opentsm_build.convert.forms import Forms
 from opentsm_build.convert.link import Linker, argument_words
@@ -92,9 +93,14 @@ def convert(
     linker = Linker(package, options, universe, tokens, order, pool, assembled, statics)
     linker.locals = variables
     cap = linker.link()
-    from opentsm_build.convert.exports import exported_package  # noqa: PLC0415
-
-    return Conversion(cap, exported_package(package, universe, tokens, order), not package.applets, "")
+    return Conversion(
+        cap,
+        exported_package(package, universe, tokens, order),
+        is_library=not package.applets,
+        listing="",
+        classes=linker.class_offsets,
+        methods=linker.method_offsets,
+    )
 
 
 def _variables(ops: list[Op], flow: MethodFlow) -> list[tuple[int, int, int]]:

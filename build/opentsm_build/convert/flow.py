@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentsm_build.classfile.bytecode import Switch, decode
 from opentsm_build.convert import ranges
-from opentsm_build.convert.flow_steps import REFERENCE, STEPS, State, Value
+from opentsm_build.convert.flow_steps import REFERENCE, STEPS, THIS, UNINITIALIZED, State, Value
 from opentsm_build.convert.universe import parse_method_descriptor
 from opentsm_card.errors import CapError
 
@@ -192,7 +192,7 @@ class MethodFlow:
     def _run(self) -> None:
         local: list[Value | None] = []
         if not self.method.is_static:
-            local.append(("a", 0, 0, -1, 1))
+            local.append(("a", 0, 0, -1, UNINITIALIZED if self.method.name == "<init>" else THIS))
             self.web_slot[-1] = 0
         for descriptor in parse_method_descriptor(self.method.descriptor)[0]:
             web = -1 - len(local)
@@ -262,7 +262,7 @@ class MethodFlow:
         if kind == "i":
             low, high = ranges.join((low, high), (new[1], new[2]))
             return kind, low, high, name, source if source == new[4] else -1
-        return kind, low, high, name, source & new[4]
+        return kind, low, high, name, source if source == new[4] else 0
 
     def _block(self, leader: int) -> None:
         entry = self._states[leader]

@@ -16,16 +16,20 @@ if TYPE_CHECKING:
 
     from opentsm_build.convert.flow import MethodFlow
 
-__all__ = ["ANONYMOUS", "REFERENCE", "STEPS", "TYPED", "State", "Value"]
+__all__ = ["ANONYMOUS", "REFERENCE", "STEPS", "THIS", "TYPED", "UNINITIALIZED", "State", "Value"]
 
-# A number: ("i", low, high, definition or web, slot it was read from or -1). A reference: ("a", 0, 0, definition or
-# web, 1 when it is `this`). A return address: ("r", subroutine's index, 0, …, 0).
+# A number: ("i", low, high, definition or web, slot it was read from or -1).
+# A reference: ("a", 0, 0, definition or web, THIS or UNINITIALIZED or 0).
+# A return address: ("r", subroutine's index, 0, definition or web, 0).
 Value = tuple[str, int, int, int, int]
 # locals and stack
 State = tuple[list["Value | None"], list[Value]]
 
 # A reference whose definition does not matter: only those that a load pushed can be spared.
 ANONYMOUS: Final = -1
+# `this`; in a constructor, before it has called another one.
+THIS: Final = 1
+UNINITIALIZED: Final = 2
 REFERENCE: Final[Value] = ("a", 0, 0, ANONYMOUS, 0)
 TYPED: Final = {"Z": ranges.BOOLEAN, "B": ranges.BYTE, "S": ranges.SHORT, "I": ranges.INT}
 _NEGATED: Final = {"eq": "ne", "ne": "eq", "lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
@@ -167,14 +171,20 @@ def _field(flow: MethodFlow, at: int, _local: _Locals, stack: _Stack) -> bool:
     return True
 
 
-def _invoke(flow: MethodFlow, at: int, _local: _Locals, stack: _Stack) -> bool:
+def _invoke(flow: MethodFlow, at: int, local: _Locals, stack: _Stack) -> bool:
     insn = flow.insns[at]
     assert isinstance(insn.arg, tuple)
     parameters, result = parse_method_descriptor(insn.arg[2])
     count = len(parameters) + (insn.name != "invokestatic")
     if count > len(stack):
         raise IndexError
+    receiver = stack[-count] if count else REFERENCE
     del stack[len(stack) - count :]
+    if receiver[4] == UNINITIALIZED and insn.arg[1] == "<init>":
+        for place, held in enumerate(local):
+            if held is not None and held[0] == "a" and held[4] == UNINITIALIZED:
+                local[place] = (*held[:4], THIS)
+        stack[:] = [(*held[:4], THIS) if held[0] == "a" and held[4] == UNINITIALIZED else held for held in stack]
     _push(stack, result, at)
     return True
 

@@ -305,9 +305,7 @@ class Linker:
         mapping: tuple[int, ...] = ()
         if self.format_version >= (2, 3):
             inherited = self._inherited_tokens(cls)
-            mapping = tuple(
-                token if token < inherited else NO_TOKEN for token in range(len(tokens.public_table))
-            )
+            mapping = tuple(token if token < inherited else NO_TOKEN for token in range(len(tokens.public_table)))
         return ClassInfo(
             flags,
             self.class_ref(cls.super_name or OBJECT),

@@ -56,12 +56,13 @@ class Conversion:
         exports: what other packages can use of it.
         is_library: True without applets.
         listing: its instructions, as people read them.
-        notes: what its author may want to know.
+        classes: offset of each own class in the Class component's info item, by name.
+        methods: offset of each own method in the Method component's info item, by class and (name + descriptor).
     """
 
     cap: CapFile
     exports: ApiPackage
     is_library: bool
     listing: str
-    notes: tuple[str, ...] = ()
-    sizes: Mapping[str, int] = field(default_factory=dict)
+    classes: Mapping[str, int] = field(default_factory=dict)
+    methods: Mapping[tuple[str, str], int] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from opentsm_build.classfile.bytecode import Switch
-from opentsm_build.convert.flow_steps import ANONYMOUS
+from opentsm_build.convert.flow_steps import ANONYMOUS, THIS
 from opentsm_build.convert.ops import Cases, Label, Op
 from opentsm_build.convert.ranges import fits_byte, fits_short
 from opentsm_build.convert.references import ARRAY_TYPES
@@ -102,7 +102,7 @@ class _Selector:
                 continue
             value = stack[-1 if insn.name == "getfield" else -2]
             source = value[3]
-            if value[0] != "a" or not value[4] or source == ANONYMOUS or source in flow.shared:
+            if value[0] != "a" or value[4] != THIS or source == ANONYMOUS or source in flow.shared:
                 continue
             if flow.insns[source].arg == 0 and flow.webs.find(flow.read_web[source]) not in written:
                 spared.add(source)
