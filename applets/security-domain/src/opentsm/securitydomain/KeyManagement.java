@@ -54,6 +54,25 @@ final class KeyManagement {
         }
     }
 
+    /** Puts an AES key set that was agreed on: version, key length, Key-ENC, Key-MAC, Key-DEK; all or none. */
+    void putKeySet(byte[] array, short offset, short length) {
+        boolean done = false;
+        JCSystem.beginTransaction();
+        try {
+            takeKeySet(Gp.KEY_TYPE_AES, array, offset, length);
+            forgetInitialKeys();
+            done = true;
+        } finally {
+            if (done) {
+                JCSystem.commitTransaction();
+            } else {
+                JCSystem.abortTransaction();
+            }
+        }
+        scratch[0] = array[offset];
+        Open.effect(Open.EFFECT_PUT_KEY, scratch, (short) 0, (short) 1);
+    }
+
     /**
      * Adds or replaces keys.
      *

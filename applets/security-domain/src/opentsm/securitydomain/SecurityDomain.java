@@ -39,6 +39,7 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
     /** P2 of SELECT: no FCI. */
     private static final byte NO_DATA = 0x0C;
 
+    private static final short TAG_CONTROLLING_AUTHORITY = 0x0086;
     private static final short TAG_KEY_SET = 0x00D8;
     private static final short TAG_DES_KEY_SET = 0x00D7;
 
@@ -53,6 +54,10 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
     private final CardData cardData;
     private final StoreData storeData;
     private final ContentAuthorityService authority;
+
+    /** Of the card's controlling authority; null in other domains. */
+    private final ControllingAuthority controllingAuthority;
+
     private final Personalization personalization;
 
     /** The response being built; cleared at deselect, since none outlives its command. */
@@ -72,10 +77,19 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         lifeCycle = new LifeCycleControl();
         report = new StatusReport();
         ConfirmationCounter confirmations = new ConfirmationCounter();
-        DataHolder[] holders = {new OwnData(), confirmations, certificates};
+        DataHolder names = new OwnData();
+        boolean isAuthority = Tlv.find(array, parameters, end, TAG_CONTROLLING_AUTHORITY) != Tlv.ABSENT;
+        controllingAuthority = isAuthority ? new ControllingAuthority(keys) : null;
+        DataHolder[] holders = new DataHolder[(short) (isAuthority ? 4 : 3)];
+        holders[0] = names;
+        holders[1] = confirmations;
+        holders[2] = certificates;
+        if (isAuthority) {
+            holders[3] = controllingAuthority;
+        }
         cardData = new CardData(keys, channel, new Capabilities(channel, content), certificates, holders);
-        storeData = new StoreData(holders, channel);
-        authority = new ContentAuthorityService(keys, publicKeys, holders[0], confirmations);
+        storeData = new StoreData(holders, channel, new ConfidentialSetup(keys, keyManagement, names, crypto));
+        authority = new ContentAuthorityService(keys, publicKeys, names, confirmations);
         takeKeySets(array, parameters, end);
     }
 
@@ -93,6 +107,9 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         short after = Tlv.afterLv(array, parameters, end);
         SecurityDomain domain = new SecurityDomain(array, (short) (parameters + 1), after);
         domain.register(array, (short) (offset + 1), array[offset]);
+        if (domain.controllingAuthority != null) {
+            ControllingAuthority.register();
+        }
     }
 
     private void takeKeySets(byte[] array, short offset, short end) {
@@ -118,6 +135,9 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
     public Shareable getShareableInterfaceObject(AID client, byte parameter) {
         if (client == null && parameter == ContentAuthority.PARAMETER) {
             return authority;
+        }
+        if (parameter == GPSystem.GLOBAL_SERVICE_IDENTIFIER) {
+            return controllingAuthority;
         }
         return channel;
     }
@@ -261,7 +281,9 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
             if (personalization.isActive()) {
                 return personalization.forward(buffer, end, response);
             }
-            return storeData.run(buffer, p1, p2, data, end);
+            length = storeData.run(buffer, p1, p2, data, end, response);
+            settle();
+            return length;
         }
         if (ins != Gp.INS_GET_DATA) {
             personalization.end();

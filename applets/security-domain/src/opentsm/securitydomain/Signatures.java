@@ -3,7 +3,6 @@ package opentsm.securitydomain;
 import javacard.framework.JCSystem;
 import javacard.framework.Util;
 import javacard.security.AESKey;
-import javacard.security.CryptoException;
 import javacard.security.DESKey;
 import javacard.security.KeyBuilder;
 import javacard.security.PublicKey;
@@ -133,10 +132,6 @@ final class Signatures {
             short size = sign(key, first, firstLength, data, offset, length, mac, (short) 0);
             return size == signatureLength && equal(mac, signature, signatureOffset, size);
         }
-        PublicKey loaded = publicKeys.load(keys, key);
-        if (loaded == null) {
-            return false;
-        }
         boolean isRsa = key.type == Gp.KEY_TYPE_RSA_MODULUS;
         short component = (short) ((short) (key.length - 1) >> 1);
         if (signatureLength != (isRsa ? key.length : (short) (component << 1))) {
@@ -145,6 +140,10 @@ final class Signatures {
         Signature algorithm = isRsa ? key.length <= RSA_SCHEME_1 ? rsaPkcs1 : rsaPss
                 : component == Curves.P256_SIZE ? ecdsa256 : ecdsa384;
         try {
+            PublicKey loaded = publicKeys.load(keys, key);
+            if (loaded == null) {
+                return false;
+            }
             algorithm.init(loaded, Signature.MODE_VERIFY);
             if (firstLength > 0) {
                 algorithm.update(first, (short) 0, firstLength);
@@ -154,7 +153,8 @@ final class Signatures {
             }
             return algorithm.verify(
                     data, offset, length, der, (short) 0, encode(signature, signatureOffset, component));
-        } catch (CryptoException malformed) {
+        } catch (RuntimeException malformed) {
+            // CryptoException by the API; runtimes throw others too for a point that is on no curve.
             return false;
         }
     }

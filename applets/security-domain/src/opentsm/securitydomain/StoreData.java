@@ -6,7 +6,8 @@ import javacard.framework.Util;
 import opentsm.open.Open;
 
 /**
- * STORE DATA to the domain itself: data objects in BER-TLV, or in the DGI 0070, in one command or over several.
+ * STORE DATA to the domain itself: data objects in BER-TLV, or in the DGI 0070, in one command or over several; and the
+ * DGIs of a confidential set-up of keys.
  *
  * <p>Blocks are numbered from 00 and come in order. A data object or DGI whose length reaches beyond its block goes on in
  * the next; the complete ones of a block are stored together or not at all. Whatever is wrong ends the chain.
@@ -15,6 +16,7 @@ import opentsm.open.Open;
  */
 final class StoreData {
     private static final byte LAST_BLOCK = (byte) 0x80;
+    private static final byte CASE_4 = 0x01;
     private static final byte ENCRYPTION = 0x60;
     private static final byte ENCRYPTED = 0x60;
     private static final byte STRUCTURE = 0x18;
@@ -39,6 +41,7 @@ final class StoreData {
 
     private final DataHolder[] holders;
     private final SecureChannelService channel;
+    private final ConfidentialSetup setup;
 
     /** Cleared at reset. */
     private final byte[] state;
@@ -48,9 +51,10 @@ final class StoreData {
     /** How many bytes of {@link #pending} are in use; cleared at reset. */
     private final short[] kept;
 
-    StoreData(DataHolder[] holders, SecureChannelService channel) {
+    StoreData(DataHolder[] holders, SecureChannelService channel, ConfidentialSetup setup) {
         this.holders = holders;
         this.channel = channel;
+        this.setup = setup;
         state = JCSystem.makeTransientByteArray(STATE_SIZE, JCSystem.CLEAR_ON_RESET);
         pending = JCSystem.makeTransientByteArray(PENDING_SIZE, JCSystem.CLEAR_ON_RESET);
         kept = JCSystem.makeTransientShortArray((short) 1, JCSystem.CLEAR_ON_RESET);
@@ -60,10 +64,32 @@ final class StoreData {
     void end() {
         state[BLOCK] = 0;
         kept[0] = 0;
+        setup.end();
     }
 
-    /** Runs STORE DATA; it has no response data. */
-    short run(byte[] buffer, byte p1, byte p2, short data, short end) {
+    /** Runs STORE DATA; the length of its response is 0, but for a confidential set-up of keys. */
+    short run(byte[] buffer, byte p1, byte p2, short data, short end, byte[] response) {
+        boolean done = false;
+        try {
+            short length = run(buffer, p1, p2, data, end);
+            boolean last = (p1 & LAST_BLOCK) != 0;
+            if (last && setup.isBegun()) {
+                // Clause 11.11.3.1: data for a command that says it takes none.
+                if ((p1 & CASE_4) == 0) {
+                    ISOException.throwIt(Gp.SW_INCORRECT_P1P2);
+                }
+                length = setup.finish(buffer, response);
+            }
+            done = !last;
+            return length;
+        } finally {
+            if (!done) {
+                setup.end();
+            }
+        }
+    }
+
+    private short run(byte[] buffer, byte p1, byte p2, short data, short end) {
         requireOrder(p1, p2);
         boolean last = (p1 & LAST_BLOCK) != 0;
         byte[] source = buffer;
@@ -203,7 +229,12 @@ final class StoreData {
 
     private void storeGroups(byte[] source, short data, short end, boolean encrypted) {
         for (short at = data; at < end; at = nextGroup(source, at, end)) {
-            if (Util.getShort(source, at) != DGI_TLVS) {
+            short group = Util.getShort(source, at);
+            if (ConfidentialSetup.holds(group) && !encrypted) {
+                setup.take(group, source, groupValue(source, at, end), groupLength(source, at));
+                continue;
+            }
+            if (group != DGI_TLVS) {
                 ISOException.throwIt(Gp.SW_NOT_FOUND);
             }
             if (encrypted) {
@@ -212,7 +243,9 @@ final class StoreData {
             checkObjects(source, groupValue(source, at, end), groupEnd(source, at, end, encrypted));
         }
         for (short at = data; at < end; at = nextGroup(source, at, end)) {
-            storeChecked(source, groupValue(source, at, end), groupEnd(source, at, end, encrypted));
+            if (Util.getShort(source, at) == DGI_TLVS) {
+                storeChecked(source, groupValue(source, at, end), groupEnd(source, at, end, encrypted));
+            }
         }
     }
 
