@@ -28,7 +28,7 @@ _COMMANDS: Final = {
         "opentsm_agent.cli:agent",
         "Relay scripts from the central TSM to this device's secure elements.",
     ),
-    "cap": ("opentsm_build.cap_cli:cap", "Look into CAP files, compare, verify and sign them."),
+    "cap": ("opentsm_tools.cap_cli:cap", "Look into CAP files, compare, verify and sign them."),
     "card": ("opentsm_tools.card.cli:card", "Look at a card and manage what is on it."),
     "build": ("opentsm_build.cli:build", "Build Java Card packages: sources to CAP file."),
     "demo": ("opentsm_tools.demo.cli:demo", "Run the whole system on this machine, end to end."),

@@ -25,7 +25,7 @@ from opentsm_card.keys import KeySet, key_check_value
 if TYPE_CHECKING:
     from opentsm_tools.card.channels import Offer
 
-__all__ = ["TokenKey", "TokenKeys", "from_pkcs11", "log_out", "parse_uri"]
+__all__ = ["TokenKey", "TokenKeys", "from_pkcs11", "log_out", "open_session", "parse_uri"]
 
 _PATH: Final = frozenset({"token", "object", "serial", "manufacturer", "model", "type", "slot-id", "id"})
 _USED: Final = frozenset({"token", "object"})
@@ -196,24 +196,23 @@ def _pin(source: str | None, token: str) -> str:
     return given or str(click.prompt(f"PIN of token {token}", hide_input=True, err=True))
 
 
-def from_pkcs11(uri: str, *, version: int | None, diversification: str | None) -> TokenKeys:
-    """Open the token that a URI names and return its keys; it stays open until the process ends.
+def open_session(uri: str) -> tuple[Any, dict[str, str]]:
+    """Open the token that a URI names; it stays open until the process ends.
+
+    Returns:
+        The session, and the URI's attributes.
 
     Raises:
-        ProtocolError: the URI makes no sense, python-pkcs11 is not installed, or diversification is declared.
-        StorageError: the token refuses, or has no such keys.
+        ProtocolError: the URI makes no sense, or python-pkcs11 is not installed.
+        StorageError: the token refuses.
     """
     parts = parse_uri(uri)
-    if diversification not in {None, "none"}:
-        raise ProtocolError(
-            f"--pkcs11: keys in a token are the card's own; diversification {diversification} is not done"
-        )
     try:
         import pkcs11  # noqa: PLC0415 - an extra, needed for this source only
     except ModuleNotFoundError as error:
         hint = "pip install 'opentsm[pkcs11]'"
         raise ProtocolError(f"--pkcs11 needs {error.name}; install it with: {hint}") from error
-    token, name = parts["token"], parts["object"]
+    token = parts["token"]
     place = (parts["module-path"], token)
     try:
         if place not in _sessions:
@@ -221,7 +220,23 @@ def from_pkcs11(uri: str, *, version: int | None, diversification: str | None) -
             _sessions[place] = found.open(user_pin=_pin(parts.get("pin-source"), token))
     except (pkcs11.PKCS11Error, RuntimeError, OSError) as error:
         raise StorageError(f"PKCS#11 token {token}: {_words(error)} {error}".rstrip()) from error
-    enc, mac, dek = _three(_sessions[place], name, token)
+    return _sessions[place], parts
+
+
+def from_pkcs11(uri: str, *, version: int | None, diversification: str | None) -> TokenKeys:
+    """Open the token that a URI names and return its keys; it stays open until the process ends.
+
+    Raises:
+        ProtocolError: the URI makes no sense, python-pkcs11 is not installed, or diversification is declared.
+        StorageError: the token refuses, or has no such keys.
+    """
+    if diversification not in {None, "none"}:
+        raise ProtocolError(
+            f"--pkcs11: keys in a token are the card's own; diversification {diversification} is not done"
+        )
+    session, parts = open_session(uri)
+    token, name = parts["token"], parts["object"]
+    enc, mac, dek = _three(session, name, token)
     return TokenKeys(enc, mac, dek, version or 0, f"PKCS#11 token {token}, {name}")
 
 
