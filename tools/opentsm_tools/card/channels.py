@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from opentsm_card.apdu import CommandApdu, ResponseApdu
     from opentsm_card.keys import KeySet
 
-__all__ = ["Offer", "SecureSession", "open_session", "strongest_level"]
+__all__ = ["Offer", "SecureSession", "open_session", "parse_level", "strongest_level"]
 
 SCP02_DEFAULT_I: Final = 0x15
 """What nearly all cards with SCP02 have, for those that don't say: three keys, explicit, C-MAC with encrypted ICV."""
@@ -115,13 +115,13 @@ def open_session(offer: Offer, keys: KeySet, host_challenge: bytes) -> SecureSes
     raise SecureChannelError(f"the card asks for {offer.name}, which opentsm does not speak")
 
 
-def check_level(level: int) -> SecurityLevel:
-    """Return a level given by a person.
+def parse_level(text: str) -> SecurityLevel:
+    """Return a level given by a person, in hex.
 
     Raises:
         ProtocolError: there is no such level.
     """
     try:
-        return SecurityLevel.parse(level)
-    except ProtocolError as error:
-        raise ProtocolError(f"--security {level:02X}: {error}; want 01, 03, 11, 13 or 33") from error
+        return SecurityLevel.parse(int(text, 16))
+    except (ValueError, ProtocolError):
+        raise ProtocolError(f"--security {text!r}: want 01, 03, 11, 13 or 33") from None

@@ -16,7 +16,7 @@ import click
 from opentsm_card.errors import CardError
 from opentsm_card.external_authenticate import SecurityLevel
 from opentsm_tools.card import links
-from opentsm_tools.card.channels import check_level
+from opentsm_tools.card.channels import parse_level
 from opentsm_tools.card.key_choice import declared_keys
 from opentsm_tools.card.key_sources import Material
 from opentsm_tools.card.manager import CardManager
@@ -197,7 +197,7 @@ class Desk:
             source = source or self.key_source()
             if isinstance(source, Material) and source.test_card:
                 card.caution = replace(card.caution, test_card=True)
-            level = None if self.options.security is None else check_level(int(self.options.security, 16))
+            level = None if self.options.security is None else parse_level(self.options.security)
             card.authenticate(source, level)
 
 

@@ -92,6 +92,7 @@ class CardManager:
         self.keys: KeySet | None = None
         self.offer: Offer | None = None
         self.level: SecurityLevel | None = None
+        self.aids: set[str] = set()  # that the registry has shown
         self._issuer = issuer
         self._note = note
         self._challenge = challenge
@@ -127,6 +128,11 @@ class CardManager:
             self.selected = None
         try:
             return self._collect(apdu)
+        except KeyboardInterrupt:
+            self._end()
+            if apdu.ins in _EFFECTS:
+                self._note(f"{_name(apdu)} was under way: whether the card has run it is not known")
+            raise
         except TransportError as error:
             self._end()
             if apdu.ins not in _EFFECTS:
@@ -310,7 +316,9 @@ class CardManager:
             RefusedError: the card does not list.
             ProtocolError: malformed.
         """
-        return read_registry(self)
+        found = read_registry(self)
+        self.aids.update(str(entry.aid) for entry in found)
+        return found
 
     # The secure channel.
 

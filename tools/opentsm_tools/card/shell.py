@@ -60,8 +60,9 @@ def shell(ctx: click.Context, *, keep_going: bool) -> None:
         seen: set[str] = set()
         for line in _lines(group, seen, interactive=interactive):
             failed = _run(line, group, seat, card)
-            seen.update(_AID.findall(line.upper()))
-            code = failed or code
+            seen.update(_AID.findall(line.upper()), card.aids)
+            # At a terminal the person has seen what failed; a script's exit code must tell.
+            code = code if interactive else failed or code
             if failed and not interactive and not keep_going:
                 break
     ctx.exit(code)
