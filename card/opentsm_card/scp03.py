@@ -18,7 +18,7 @@ import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from opentsm_card.apdu import CommandApdu, ResponseApdu, cla_on_channel
+from opentsm_card.aes_session import AesSession, ChainLink
 from opentsm_card.errors import ProtocolError, SecureChannelError
 from opentsm_card.external_authenticate import ExternalAuthenticate, SecurityLevel
 from opentsm_card.initialize_update import InitializeUpdate, InitializeUpdateAnswer
@@ -30,9 +30,9 @@ from opentsm_card.scp03_kdf import (
     next_sequence_counter,
     pseudo_random_challenge,
 )
-from opentsm_card.scp03_messaging import RESPONSE_ICV, Messaging, has_response_mac
 
 if TYPE_CHECKING:
+    from opentsm_card.apdu import CommandApdu
     from opentsm_card.keys import KeySet
 
 __all__ = [
@@ -48,19 +48,6 @@ __all__ = [
 _ZERO_CHAINING_VALUE = bytes(16)
 _MAX_SHORT_DATA = 255
 _BLOCK_BYTES = 16
-
-
-@dataclass(frozen=True, slots=True)
-class ChainLink:
-    """What the answer to one wrapped command is unwrapped with; no secret.
-
-    Args:
-        chaining_value: the command's full MAC, 16 bytes.
-        counter: the encryption counter that the command used.
-    """
-
-    chaining_value: bytes
-    counter: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +83,7 @@ def max_data_bytes(level: SecurityLevel, i: int = 0x70, *, limit: int = _MAX_SHO
     return room
 
 
-class Scp03Session:
+class Scp03Session(AesSession):
     """The host's end of one SCP03 session; not shared between threads.
 
     Args:
@@ -109,17 +96,7 @@ class Scp03Session:
         ProtocolError: the answer does not fit the challenge, or i is none of SCP03's.
     """
 
-    __slots__ = (
-        "_alive",
-        "_answer",
-        "_chaining_value",
-        "_counter",
-        "_host_challenge",
-        "_host_cryptogram",
-        "_level",
-        "_mac_bytes",
-        "_messaging",
-    )
+    __slots__ = ("_answer", "_host_challenge", "_host_cryptogram")
 
     def __init__(self, keys: KeySet, host_challenge: bytes, answer: InitializeUpdateAnswer) -> None:
         i = Parameter.parse(answer.i)
@@ -136,12 +113,7 @@ class Scp03Session:
         self._answer = answer
         self._host_challenge = host_challenge
         self._host_cryptogram = host_cryptogram(session_keys, host_challenge, answer.card_challenge)
-        self._mac_bytes = i.size_bytes
-        self._messaging = Messaging(session_keys)
-        self._level: SecurityLevel | None = None
-        self._chaining_value = _ZERO_CHAINING_VALUE
-        self._counter = 0
-        self._alive = True
+        super().__init__(session_keys, i.size_bytes, _ZERO_CHAINING_VALUE, keys.dek)
 
     def __repr__(self) -> str:
         """Show key version and level."""
@@ -203,16 +175,6 @@ class Scp03Session:
         return self._answer
 
     @property
-    def level(self) -> SecurityLevel | None:
-        """Security level, None before EXTERNAL AUTHENTICATE."""
-        return self._level
-
-    @property
-    def link(self) -> ChainLink:
-        """What the answer to the command last wrapped is unwrapped with."""
-        return ChainLink(self._chaining_value, self._counter)
-
-    @property
     def max_data_bytes(self) -> int:
         """How much plain data one short command takes."""
         return max_data_bytes(self._level or SecurityLevel.NONE, self._answer.i)
@@ -242,95 +204,6 @@ class Scp03Session:
         self._chaining_value = mac
         self._level = level
         return ExternalAuthenticate(level, self._host_cryptogram, mac[: self._mac_bytes]).apdu()
-
-    def wrap(self, command: CommandApdu) -> CommandApdu:
-        """Protect a command as the security level says.
-
-        Args:
-            command: plain, for any logical channel; extended where it must be.
-
-        Raises:
-            SecureChannelError: the session is dead or not authenticated.
-            ProtocolError: the data does not fit an APDU any more.
-
-        Spec: GP Card Specification Amendment D 1.2, 6.2.4, 6.2.6.
-        """
-        level = self._level
-        if level is None or not self._alive:
-            raise self._no_session()
-        level_bits = int(level)
-        if not level_bits & 0x01:
-            return command
-        data = command.data
-        self._counter += 1
-        if level_bits & 0x02 and data:
-            data = self._messaging.encrypt(self._counter, data)
-        ne = command.ne
-        cla = command.cla
-        # The MAC is over the class byte of channel 0 with GP's secure messaging bit.
-        mac_cla = cla & 0x80 | 0x04
-        nc = len(data) + self._mac_bytes
-        head: tuple[int, ...]
-        if nc <= _MAX_SHORT_DATA and not command.extended:
-            head = (mac_cla, command.ins, command.p1, command.p2, nc)
-        else:
-            head = (mac_cla, command.ins, command.p1, command.p2, 0, nc >> 8, nc & 0xFF)
-        mac = self._messaging.c_mac(self._chaining_value + bytes(head) + data)
-        self._chaining_value = mac
-        if cla & 0x43:
-            mac_cla = cla_on_channel(mac_cla, command.channel)
-        extended = len(head) == 7
-        wrapped_data = data + mac[: self._mac_bytes]
-        return CommandApdu(mac_cla, command.ins, command.p1, command.p2, wrapped_data, ne, extended)
-
-    def unwrap(self, response: ResponseApdu, link: ChainLink | None = None) -> ResponseApdu:
-        """Verify and decrypt a response as the security level says.
-
-        A response with an error status word carries no protection and is returned as it is: nothing follows from it.
-
-        Args:
-            response: as received.
-            link: of the command that it answers; that of the last command by default.
-
-        Raises:
-            SecureChannelError: its MAC or padding is wrong, or the session is dead or not authenticated.
-
-        Spec: GP Card Specification Amendment D 1.2, 6.2.5, 6.2.7.
-        """
-        level = self._level
-        if level is None or not self._alive:
-            raise self._no_session()
-        if not level & SecurityLevel.R_MAC:
-            return response
-        if not has_response_mac(response.sw):
-            if response.data:
-                raise self._die(f"an error status word {response.sw:04X} with data")
-            return response
-        chaining_value, counter = (
-            (self._chaining_value, self._counter) if link is None else (link.chaining_value, link.counter)
-        )
-        data, mac = response.data[: -self._mac_bytes], response.data[-self._mac_bytes :]
-        expected = self._messaging.r_mac(chaining_value + data + response.sw.to_bytes(2, "big"))
-        if not hmac.compare_digest(expected[: self._mac_bytes], mac):
-            raise self._die("response MAC does not verify")
-        if data and level & SecurityLevel.R_ENCRYPTION:
-            try:
-                data = self._messaging.decrypt(RESPONSE_ICV | counter, data)
-            except SecureChannelError:
-                self._alive = False
-                raise
-        return ResponseApdu(data, response.sw)
-
-    def _check_alive(self) -> None:
-        if not self._alive:
-            raise self._no_session()
-
-    def _no_session(self) -> SecureChannelError:
-        return SecureChannelError("the session is not authenticated" if self._alive else "the session is dead")
-
-    def _die(self, reason: str) -> SecureChannelError:
-        self._alive = False
-        return SecureChannelError(reason)
 
 
 def predict(
