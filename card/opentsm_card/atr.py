@@ -20,6 +20,7 @@ __all__ = ["Atr", "HistoricalObject", "InterfaceByte"]
 _DIRECT: Final = 0x3B
 _INVERSE: Final = 0x3F
 _MAX_BYTES: Final = 33
+_MAX_HISTORICAL: Final = 15
 _TAG_CAPABILITIES: Final = 7
 _TLV_CATEGORIES: Final = (0x00, 0x80)
 
@@ -111,6 +112,19 @@ class Atr:
         check = reader.byte() if protocols - {0} else None
         reader.end()
         return cls(raw, tuple(interface), historical, check)
+
+    def with_historical(self, historical: bytes) -> Self:
+        """Return the ATR with other historical bytes, their number and the check byte put right.
+
+        Raises:
+            ProtocolError: there are more than 15.
+        """
+        if len(historical) > _MAX_HISTORICAL:
+            raise ProtocolError(f"ATR: {len(historical)} historical bytes, at most {_MAX_HISTORICAL} fit")
+        front = len(self.raw) - len(self.historical) - (self.check is not None)
+        changed = self.raw[:1] + bytes((self.raw[1] & 0xF0 | len(historical),)) + self.raw[2:front] + historical
+        check = b"" if self.check is None else bytes((reduce(xor, changed[1:]),))
+        return self.parse(changed + check)
 
     @property
     def convention(self) -> str:

@@ -11,8 +11,8 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Final
 
+from opentsm_card.atr import Atr
 from opentsm_card.errors import CardRemovedError, TransportError
-from opentsm_simulator.atr import protocols
 from opentsm_simulator.t0 import T0Card
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def serve_connection(
     """
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with se.link(interface) as link:
-        t0 = T0Card(link.transmit) if tpdus and protocols(se.atr) == (0,) else None
+        t0 = T0Card(link.transmit) if tpdus and Atr.parse(se.atr).protocols == (0,) else None
         transmit = link.transmit if t0 is None else t0.transmit
         receive, send, set_option = connection.recv, connection.sendall, connection.setsockopt
         pending = b""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 import jpype
 
 from opentsm_card import tlv
+from opentsm_card.atr import Atr
 from opentsm_card.errors import CardRemovedError, OpenTsmError, ProtocolError
-from opentsm_simulator.atr import historical_bytes, with_historical_bytes
 from opentsm_simulator.profile import Instance, Profile, load_profile
 from opentsm_simulator.runtime import AppletPackage, built_in_packages, card_maker
 
@@ -146,7 +146,7 @@ class VirtualSe:
     @property
     def atr(self) -> bytes:
         """Answer to reset; its historical bytes are those that an application with Card Reset set last."""
-        return with_historical_bytes(self.profile.atr_bytes, bytes(self._card.historicalBytes()))
+        return Atr.parse(self.profile.atr_bytes).with_historical(bytes(self._card.historicalBytes())).raw
 
     def link(self, interface: Interface = "contact") -> VirtualLink:
         """Return a fresh link to one interface, which is reset."""
@@ -220,7 +220,7 @@ class VirtualSe:
 
 def _make(profile: Profile, se_id: str, key_sets: Mapping[str, KeySet]) -> Any:  # noqa: ANN401 - a Java object
     provisioner = card_maker(_packages(profile)).begin()
-    provisioner.setKind(profile.secure_element_value, historical_bytes(profile.atr_bytes))
+    provisioner.setKind(profile.secure_element_value, Atr.parse(profile.atr_bytes).historical)
     for tag, value in _identity(profile, se_id).items():
         provisioner.setData(tag, value)
     for instance in profile.instances:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from opentsm_card import tlv
+from opentsm_card.atr import Atr
 from opentsm_simulator import VirtualSe
-from opentsm_simulator.atr import protocols
 from opentsm_simulator.t0 import T0Card
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Inserted:
     def __init__(self, se: VirtualSe) -> None:
         self.atr = se.atr
         self._link = se.link()
-        self._t0 = T0Card(self._link.transmit) if protocols(se.atr) == (0,) else None
+        self._t0 = T0Card(self._link.transmit) if Atr.parse(se.atr).protocols == (0,) else None
 
     def transmit(self, command: bytes) -> bytes:
         return self._link.transmit(command) if self._t0 is None else self._t0.transmit(command)

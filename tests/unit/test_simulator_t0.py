@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opentsm_agent.links.t0 import transmit_t0
+from opentsm_card.atr import Atr
 from opentsm_card.errors import ProtocolError
-from opentsm_simulator.atr import historical_bytes, protocols, with_historical_bytes
 from opentsm_simulator.t0 import T0Card
 
 
@@ -83,38 +83,16 @@ def test_a_host_s_side_and_a_card_s_side_understand_each_other(size: int, data: 
     assert len(card.ran) == 2
 
 
-@pytest.mark.parametrize(
-    ("atr", "offered", "historical"),
-    [
-        ("3b8000", (0,), ""),
-        ("3b800181", (1,), ""),
-        ("3b80800101", (0, 1), ""),
-        ("3b00", (0,), ""),
-        ("3b024142", (0,), "4142"),
-        ("3b8501414243444585", (1,), "4142434445"),
-        ("3b850141424344", None, None),  # cut short
-        ("3b80", None, None),
-        ("3b00ff", None, None),  # too long
-    ],
-)
-def test_atrs(atr: str, offered: tuple[int, ...] | None, historical: str | None) -> None:
-    if offered is None:
-        with pytest.raises(ProtocolError):
-            historical_bytes(bytes.fromhex(atr))
-        return
-    assert protocols(bytes.fromhex(atr)) == offered
-    assert historical_bytes(bytes.fromhex(atr)).hex() == historical
-
-
 @given(st.binary(max_size=15))
-def test_historical_bytes_are_put_in(historical: bytes) -> None:
-    for atr in (bytes.fromhex("3b8000"), bytes.fromhex("3b800181"), bytes.fromhex("3b80800101")):
-        changed = with_historical_bytes(atr, historical)
-        assert historical_bytes(changed) == historical
-        assert protocols(changed) == protocols(atr)
-        assert with_historical_bytes(changed, b"") == atr
+def test_an_atr_takes_other_historical_bytes(historical: bytes) -> None:
+    for text in ("3b8000", "3b800181", "3b80800101", "3b85014142434445c5"):
+        before = Atr.parse(bytes.fromhex(text))
+        after = before.with_historical(historical)
+        assert (after.historical, after.protocols) == (historical, before.protocols)
+        assert after.check_ok
+        assert after.with_historical(before.historical).raw == before.raw
 
 
-def test_no_more_than_15_fit() -> None:
+def test_no_more_than_15_historical_bytes_fit() -> None:
     with pytest.raises(ProtocolError, match="16"):
-        with_historical_bytes(bytes.fromhex("3b8000"), bytes(16))
+        Atr.parse(bytes.fromhex("3b8000")).with_historical(bytes(16))
