@@ -11,9 +11,12 @@ from opentsm_build.build import build_project
 from opentsm_build.cap import CapFile
 from opentsm_card import tlv
 from opentsm_card.aid import Aid
+from opentsm_card.contactless import ContactlessParameters
+from opentsm_card.crs import CRS_AID, CrsGetStatus, CrsSetStatus, Priority, Undone, parse_entries
 from opentsm_card.errors import CardRemovedError
 from opentsm_card.install import InstallForInstall
 from opentsm_card.install_parameters import InstallParameters
+from opentsm_card.lifecycle import ContactlessState
 from opentsm_card.privileges import Privilege
 from opentsm_card.set_status import SetStatus
 from opentsm_simulator import VirtualSe
@@ -291,7 +294,8 @@ class TestSetStatus:
         with pytest.raises(CardRemovedError):
             card.reader().select(A)  # it stays off
         assert card.crs("80F0048003800140") == [(b"", OK)]
-        assert card.reader().select(A).sw == OK
+        assert reader.raw(bytes.fromhex("80CA006600")).sw == OK  # as after a reset: the issuer's domain answers
+        assert reader.select(A).sw == OK
 
 
 class TestInterfaces:
@@ -360,6 +364,35 @@ class TestInterfaces:
         assert card.link.transmit(bytes.fromhex("0070000001")) == b"\x01\x90\x00"
         assert card.link.transmit(bytes.fromhex("02A4040000"))[-2:] == b"\x68\x81"
         assert other.transmit(bytes.fromhex("02A4040000"))[-2:] == b"\x90\x00"
+
+
+def test_a_host_speaks_with_it_in_its_own_words(card: ContactlessCard) -> None:
+    parameters = ContactlessParameters(
+        activate=True, uri=b"uri", add_members=(B,), add_listeners=(LISTENER,), family=0x20
+    )
+    card.install(LISTENER)
+    card.install(A, *parameters.system())
+    card.install(B, *ContactlessParameters(head=A).system())
+    card.install(C, *ContactlessParameters(restricted=(A,)).system())
+    host = Host(card.link)
+    assert host.select(CRS_AID).sw == OK
+    answer = host.plain(CrsGetStatus(bytes(A)[:4]))
+    entries_of = {entry.aid: entry for entry in parse_entries([answer.data])}
+    head, member = entries_of[A], entries_of[B]
+    assert (head.state, head.life_cycle, head.members, head.listeners) == (
+        ContactlessState.ACTIVATED,
+        7,
+        (B,),
+        (LISTENER,),
+    )
+    assert (member.state, member.head, member.others[0x7F20]) == (ContactlessState.ACTIVATED, A, head.others[0x7F20])
+    refused = host.plain(CrsSetStatus.activate(C, Aid(b"nobody")))
+    assert refused.sw == PARTLY
+    assert Undone.parse(refused.data) == Undone(((C, (A,)),), (Aid(b"nobody"),))
+    assert host.plain(CrsSetStatus.order(Priority.VOLATILE, C)).sw == OK
+    (chosen,) = parse_entries([host.plain(CrsGetStatus(C, tags=(0x81,))).data])
+    assert chosen.priority == 0
+    assert host.plain(CrsSetStatus.interface(on=False)).sw == OK
 
 
 @pytest.mark.parametrize("profile", ["embedded", "uicc"])

@@ -46,10 +46,14 @@ final class Power {
         }
     }
 
-    /** Ends selections of what was locked, and, on a locked or terminated card, of all but the final application. */
+    /** Ends selections of what was locked, all on an interface that was switched off, and, on a locked or terminated card, of all but the final application. */
     void review() {
         boolean cardLocked = card.state() == LifeCycle.CARD_LOCKED || card.state() == LifeCycle.CARD_TERMINATED;
         for (CardInterface side : card.interfaces) {
+            if (side.contactless() && side.powered && !card.contactless.enabled) {
+                // Switched off: it begins anew when it is switched on.
+                off(side);
+            }
             for (Channel channel : side.channels) {
                 if (channel.selected != null && isForbidden(channel.selected, side)) {
                     selection.deselect(channel);
@@ -72,8 +76,7 @@ final class Power {
             case LifeCycle.CARD_LOCKED:
                 return !entry.has(Privileges.FINAL_APPLICATION);
             default:
-                return side.contactless() && !card.contactless.enabled
-                        || !entry.isIssuerDomain() && !entry.isSelectableOn(side);
+                return !entry.isIssuerDomain() && !entry.isSelectableOn(side);
         }
     }
 }
