@@ -7,6 +7,7 @@ secure channel has) and tells people what they may run into. What is not known i
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -86,7 +87,11 @@ class Quirk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CardProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is known of a family of cards."""
+    """What is known of a family of cards.
+
+    A file of one's own can also declare that its cards are test cards (`test_card`), so that published test keys may be
+    used with them; no family's profile does.
+    """
 
     title: _Text
     vendor: _Text
@@ -98,6 +103,7 @@ class CardProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secure_channel: tuple[ChannelFact, ...] = ()
     diversification: DiversificationFact | None = None
     quirk: tuple[Quirk, ...] = ()
+    test_card: bool = False
     name: str = ""
 
     @property
@@ -149,13 +155,18 @@ def profile_names() -> tuple[str, ...]:
 
 
 def load_card_profile(name: str) -> CardProfile:
-    """Load a profile by its name.
+    """Load a profile by its name, or by the path of a TOML file of one's own.
 
     Raises:
-        ProtocolError: there is none of this name.
+        ProtocolError: there is none of this name, or the file can't be read or is malformed.
     """
+    if name.endswith(".toml"):
+        try:
+            return parse_card_profile(Path(name).read_bytes(), name, Path(name).stem)
+        except OSError as error:
+            raise ProtocolError(f"{name}: {error.strerror}") from error
     if name not in profile_names():
-        raise ProtocolError(f"no card profile {name!r}; there are {', '.join(profile_names())}")
+        raise ProtocolError(f"no card profile {name!r}; there are {', '.join(profile_names())}, or name a .toml file")
     entry = resources.files("opentsm_card") / _FOLDER / f"{name}.toml"
     return parse_card_profile(entry.read_bytes(), f"{_FOLDER}/{name}.toml", name)
 

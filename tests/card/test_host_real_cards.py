@@ -127,6 +127,20 @@ def test_the_keys_of_a_cosmo_card_are_listed() -> None:
     ] == [(1, number, ["AES"], [32]) for number in (1, 2, 3)]
 
 
+def test_a_trace_of_the_cosmo_card_is_played_back(tmp_path: Path) -> None:
+    """`replay:` takes each command as recorded and in order: here they are all there."""
+    wanted = ("00A4040000", "80CA9F7F00", "80CA00E000")
+    recorded = dict(REAL["sessions"][0]["exchanges"])
+    trace = tmp_path / "cosmo.trace"
+    lines = [f"> {command}\n< {recorded[command]}" for command in wanted]
+    trace.write_text("^ 3BD6970081B1FE451F078031C1521118F9\n" + "\n".join(lines) + "\n")
+    answer = door("card", "--link", f"replay:{trace}", "keys", "list", "--json")
+    assert answer.code == 0, answer
+    assert len(json.loads(answer.out)["keys"]) == 3
+    trace.write_text(trace.read_text().replace("< E012", "< E013"))
+    assert door("card", "--link", f"replay:{trace}", "keys", "list").code == 4
+
+
 @pytest.mark.parametrize("record", REAL["get_status"], ids=lambda record: f"{record['source']} {record['scope']}")
 def test_registries_of_real_cards_are_read_to_their_end(record: dict[str, Any]) -> None:
     answers = [ResponseApdu(bytes.fromhex(data), int(sw, 16)) for data, sw in record["answers"]]

@@ -118,6 +118,31 @@ def test_test_keys_are_for_declared_test_cards(card: CardDoor, tmp_path: Path, t
     card.refused(1, "--key-file", file, "list", keys=None)
 
 
+def test_a_profile_of_one_s_own_declares_its_cards_test_cards(card: CardDoor, tmp_path: Path) -> None:
+    profile = tmp_path / "bench.toml"
+    profile.write_text('title = "Bench"\nvendor = "Us"\ntest_card = true\n[sources]\n')
+    assert card("--key", TEST_KEY, "--card-profile", profile, "list", keys=None).code == 0
+    profile.write_text('title = "Bench"\nvendor = "Us"\n[sources]\n')
+    assert "--test-card" in card.refused(1, "--key", TEST_KEY, "--card-profile", profile, "list", keys=None)
+    assert "bench.toml" in card.refused(4, "--card-profile", tmp_path / "no" / "bench.toml", "list")
+    assert "jcop-4" in card.refused(4, "--card-profile", "nokia", "list")
+
+
+def test_a_failure_that_cannot_be_remembered_is_told_all_the_same(
+    card: CardDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc")  # nobody can make a folder there
+    told = card.refused(1, "list", keys=WRONG)
+    assert "card cryptogram does not verify" in told
+    assert "can't be remembered" in told
+
+
+def test_without_a_look_at_the_record_nothing_is_tried(card: CardDoor, tmp_path: Path, taps: list[Tap]) -> None:
+    (tmp_path / "state").write_text("a file where a folder should be")
+    assert "Not a directory" in card.refused(4, "list")
+    assert 0x82 not in taps[-1].instructions
+
+
 def test_no_keys_are_tried_unasked(card: CardDoor, taps: list[Tap]) -> None:
     assert "--key-file" in card.refused(2, "list", keys=None)
     assert not taps

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opentsm_card.aid import Aid
+    from opentsm_card.card_profiles import CardProfile
     from opentsm_card.link import Link
     from opentsm_tools.card.key_sources import KeySource
 
@@ -143,15 +144,15 @@ class Desk:
 
     def _manager(self, link: Link, atr: bytes) -> CardManager:
         scheme = (self.options.link or "").partition(":")[0]
-        declared = caution(self.options, scheme in links.SELF_DECLARED)
-        issuer, parameters = self._known()
+        known = self._known()
+        declared = scheme in links.SELF_DECLARED or (known is not None and known.test_card)
         card = CardManager(
             link,
             atr,
-            caution=declared,
+            caution=caution(self.options, declared),
             note=self.note,
-            issuer=issuer,
-            parameters=parameters,
+            issuer=None if known is None else known.issuer_aid,
+            parameters=None if known is None else known.parameters(),
             challenge=links.challenges(link),
         )
         if isinstance(link, links.TracedLink):
@@ -167,14 +168,13 @@ class Desk:
         """
         return declared_keys(self.options, self.note)
 
-    def _known(self) -> tuple[Aid | None, dict[int, int]]:
-        """Return what the card profile knows: the issuer security domain's AID, and i by protocol."""
+    def _known(self) -> CardProfile | None:
+        """Return the card profile that is named, or None."""
         if self.options.card_profile is None:
-            return None, {}
+            return None
         from opentsm_card.card_profiles import load_card_profile  # noqa: PLC0415 - rarely needed
 
-        profile = load_card_profile(self.options.card_profile)
-        return profile.issuer_aid, profile.parameters()
+        return load_card_profile(self.options.card_profile)
 
     def _prepare(
         self, card: CardManager, *, secure: bool, sd: Aid | None, fresh: bool, source: KeySource | None = None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from opentsm_card.aid import Aid
 from opentsm_card.apdu import CommandApdu, ResponseApdu
 from opentsm_card.cplc import Cplc
-from opentsm_card.errors import CardError, ProtocolError, SecureChannelError, TransportError
+from opentsm_card.errors import CardError, ProtocolError, SecureChannelError, StorageError, TransportError
 from opentsm_card.get_data import DataTag, GetData
 from opentsm_card.initialize_update import InitializeUpdate
 from opentsm_card.select import Select
@@ -367,7 +367,10 @@ class CardManager:
         self._session, self.level, self.keys, self.offer = session, level, keys, offer
 
     def _failed(self, offer: Offer, reason: str) -> SecureChannelError:
-        advice = self.caution.failed(self.identity, offer, reason)
+        try:
+            advice = self.caution.failed(self.identity, offer, reason)
+        except StorageError as error:
+            advice = f"{error}. Don't try this card again before you know why: it may block itself after a few failures"
         return SecureChannelError(f"authentication failed: {reason}; {advice}")
 
     def _end(self) -> None:

@@ -122,7 +122,11 @@ _KEYS: Final[tuple[tuple[str, dict[str, Any], str], ...]] = (
         "How the card's keys derive from these.  [default: none]",
     ),
     ("--security", {"metavar": "LEVEL"}, "01, 03, 11, 13 or 33.  [default: the strongest that the card offers]"),
-    ("--card-profile", {"metavar": "NAME"}, "What is known of this kind of card (`opentsm card profiles`)."),
+    (
+        "--card-profile",
+        {"metavar": "NAME"},
+        "What is known of such cards: one of `opentsm card profiles`, or a .toml file.",
+    ),
     ("--test-card", {"is_flag": True}, "This is a test card: published test keys may be tried."),
     ("--after-failure", {"is_flag": True}, "Go on although an authentication failed with this card before."),
     ("--yes-card", {"metavar": "ID"}, "Confirm dangerous operations with this card (`opentsm card info`)."),
