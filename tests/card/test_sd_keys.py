@@ -10,7 +10,7 @@ from opentsm_card.errors import SecureChannelError
 from opentsm_card.get_status import GetStatus, Scope
 from opentsm_card.keys import KeySet, key_check_value
 from opentsm_card.put_key import KeyData, KeyType, PutKey, put_key_set
-from opentsm_card.scp03 import Scp03Session
+from opentsm_card.scp03 import Scp03Session, SecurityLevel
 from opentsm_card.store_data import StoreData
 from opentsm_simulator import VirtualSe
 from sd_host import BANK, CENTRAL, ISD, ISD_KEYS, TRANSIT, Host, keys, service_provider
@@ -232,6 +232,38 @@ def test_format_2_brings_usage_and_access(isd: Host) -> None:
     point = b"\xff\xb0\x41" + POINT + b"\xff\xf0\x01\x00\x00\x02\x00\x80\x00"
     assert isd.sw(put(0x41, 5, point)) == 0x9000
     assert bytes.fromhex("C00E 05 41 FFB00041 FFF00001 020080 00".replace(" ", "")) in key_information(isd)
+
+
+BASE_Y = "4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5"
+CURVE = tuple(
+    (tag, bytes.fromhex(value))
+    for tag, value in (
+        (0xB2, "FFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF"),
+        (0xB3, "FFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFC"),
+        (0xB4, "5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B"),
+        (0xB5, "046B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296" + BASE_Y),
+        (0xB6, "FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551"),
+        (0xB7, "01"),
+    )
+)
+
+
+@pytest.mark.parametrize("changed", [None, 0, 1, 2, 3, 4, 5])
+def test_a_curve_may_come_number_by_number(isd: Host, changed: int | None) -> None:
+    """As GPShell sends it, wrapped, then cut in two (clauses 11.1.5.1 and 11.1.8): it must be a curve that is known."""
+    data = b"\xb0\x41" + POINT
+    for number, (tag, parameter) in enumerate(CURVE):
+        value = bytearray(parameter)
+        value[-1] ^= number == changed
+        data += bytes((tag, len(value))) + value
+    whole = b"\x42" + data + b"\0"
+    isd.into(ISD, ISD_KEYS, SecurityLevel.C_MAC)
+    assert isd.session is not None
+    wrapped = isd.session.wrap(CommandApdu(0x80, 0xD8, 0x00, 5, whole, 256))
+    assert isd.plain(CommandApdu(wrapped.cla, 0xD8, 0x80, 5, wrapped.data[:250])).sw == 0x9000
+    answer = isd.plain(CommandApdu(wrapped.cla, 0xD8, 0x00, 5, wrapped.data[250:], 256))
+    assert answer == (ResponseApdu(b"\x42") if changed is None else ResponseApdu(b"", 0x9484))
+    assert (bytes.fromhex("C004 05 42 B041".replace(" ", "")) in key_information(isd)) == (changed is None)
 
 
 def test_keys_that_are_for_applications_alone_open_no_channel(isd: Host) -> None:

@@ -1,5 +1,6 @@
 package opentsm.securitydomain;
 
+import javacard.framework.Util;
 import javacard.security.ECKey;
 import javacard.security.ECPrivateKey;
 import javacard.security.ECPublicKey;
@@ -126,6 +127,37 @@ final class Curves {
     /** Returns the base point of a curve, whose multiple by a private key is the public key. */
     static byte[] base(byte curve) {
         return curve == P256 ? P256_BASE : P384_BASE;
+    }
+
+    /** Tells whether a curve has a parameter: a key type of B2 (field) to B7 (cofactor) with a value. */
+    static boolean has(byte curve, byte type, byte[] buffer, short offset, short length) {
+        if (curve == UNKNOWN) {
+            return false;
+        }
+        if (type == Gp.KEY_TYPE_ECC_COFACTOR) {
+            short last = (short) (offset + length - 1);
+            while (offset < last && buffer[offset] == 0) {
+                offset++;
+            }
+            return offset == last && buffer[last] == COFACTOR;
+        }
+        byte[] parameter = parameter(curve, type);
+        return length == parameter.length && Util.arrayCompare(buffer, offset, parameter, (short) 0, length) == 0;
+    }
+
+    private static byte[] parameter(byte curve, byte type) {
+        switch (type) {
+            case Gp.KEY_TYPE_ECC_FIELD:
+                return curve == P256 ? P256_FIELD : P384_FIELD;
+            case Gp.KEY_TYPE_ECC_A:
+                return curve == P256 ? P256_A : P384_A;
+            case Gp.KEY_TYPE_ECC_B:
+                return curve == P256 ? P256_B : P384_B;
+            case Gp.KEY_TYPE_ECC_BASE:
+                return base(curve);
+            default:
+                return curve == P256 ? P256_ORDER : P384_ORDER;
+        }
     }
 
     /** Tells whether a number as long as the order is a private key: less than the order, and not 0. */

@@ -43,6 +43,12 @@ final class Gp {
     static final byte KEY_TYPE_RSA_MODULUS = (byte) 0xA1;
     static final byte KEY_TYPE_ECC_PUBLIC = (byte) 0xB0;
     static final byte KEY_TYPE_ECC_PRIVATE = (byte) 0xB1;
+    static final byte KEY_TYPE_ECC_FIELD = (byte) 0xB2;
+    static final byte KEY_TYPE_ECC_A = (byte) 0xB3;
+    static final byte KEY_TYPE_ECC_B = (byte) 0xB4;
+    static final byte KEY_TYPE_ECC_BASE = (byte) 0xB5;
+    static final byte KEY_TYPE_ECC_ORDER = (byte) 0xB6;
+    static final byte KEY_TYPE_ECC_COFACTOR = (byte) 0xB7;
     static final byte KEY_TYPE_ECC_PARAMETERS = (byte) 0xF0;
     static final byte KEY_TYPE_EXTENDED = (byte) 0xFF;
 

@@ -90,7 +90,9 @@ final class KeyDataField {
         part[EXTENDED] = (short) (buffer[at] == Gp.KEY_TYPE_EXTENDED ? 1 : 0);
         at = readComponent(buffer, at, end, TYPE);
         if (!isSymmetric(type()) && hasSecond(buffer, at, end)) {
-            at = readComponent(buffer, at, end, SECOND_TYPE);
+            at = isCurveParameter(buffer, at, end)
+                    ? readCurve(buffer, at, end)
+                    : readComponent(buffer, at, end, SECOND_TYPE);
         }
         orderComponents();
         at = readCounted(buffer, at, end, CHECK_VALUE, CHECK_LENGTH, KeyStore.CHECK_VALUE_SIZE);
@@ -108,6 +110,35 @@ final class KeyDataField {
             return at < end && buffer[at] == Gp.KEY_TYPE_EXTENDED;
         }
         return at < end && buffer[at] < 0;
+    }
+
+    /** Tells whether a number of a curve begins here (B2 to B7), in the field's format. */
+    private boolean isCurveParameter(byte[] buffer, short at, short end) {
+        if (part[EXTENDED] != 0 && (at >= end || buffer[at++] != Gp.KEY_TYPE_EXTENDED) || at >= end) {
+            return false;
+        }
+        return buffer[at] >= Gp.KEY_TYPE_ECC_FIELD && buffer[at] <= Gp.KEY_TYPE_ECC_COFACTOR;
+    }
+
+    /**
+     * Reads a curve that is given number by number, as GPShell does, and not by reference: it must be the one that
+     * the key's length tells.
+     *
+     * <p>Spec: clause 11.1.8, table 11-16.
+     */
+    private short readCurve(byte[] buffer, short at, short end) {
+        byte curve = curve(buffer);
+        while (isCurveParameter(buffer, at, end)) {
+            at += part[EXTENDED];
+            byte type = buffer[at++];
+            short value = valueOffset(buffer, at, end);
+            short length = length(buffer, at, end, value);
+            if (!Curves.has(curve, type, buffer, value, length)) {
+                ISOException.throwIt(Gp.SW_ALGORITHM_NOT_SUPPORTED);
+            }
+            at = (short) (value + length);
+        }
+        return at;
     }
 
     private short readComponent(byte[] buffer, short at, short end, short into) {
