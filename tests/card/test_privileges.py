@@ -1,6 +1,6 @@
 """Each privilege of table 6-1, with it and without (GlobalPlatform Card Specification 2.3.1, 6.6.1 and 6.6.2).
 
-What tokens, receipts, DAPs and ciphered load files are verified by has tests of its own; here is who may have them.
+How tokens, receipts, DAPs and ciphered load files are verified has tests of its own.
 """
 
 from __future__ import annotations
@@ -11,18 +11,34 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from content_keys import (
+    CIPHER_VERSION,
+    DAP_VERSION,
+    RECEIPT_VERSION,
+    TOKEN_VERSION,
+    independent_signature,
+    put_key,
+    signing_key,
+)
+from delegation import lv, signed
+from opentsm_card.aid import Aid
+from opentsm_card.apdu import CommandApdu
+from opentsm_card.dap import encipher_block, load_file_hash
 from opentsm_card.delete import DeleteObject
 from opentsm_card.get_status import GetStatus, Scope
 from opentsm_card.install import (
     InstallForExtradition,
     InstallForInstall,
+    InstallForLoad,
     InstallForMakeSelectable,
     InstallForPersonalization,
     InstallForRegistryUpdate,
 )
 from opentsm_card.lifecycle import CardState
+from opentsm_card.load import CipheredBlock, DapBlock, load_blocks, load_file
 from opentsm_card.privileges import Privilege
 from opentsm_card.set_status import SetStatus
+from opentsm_card.signatures import MacKey
 from opentsm_card.store_data import StoreData
 from probe_card import (
     CVM,
@@ -31,6 +47,7 @@ from probe_card import (
     P1,
     P2,
     P3,
+    PROBE_MODULE,
     PROBE_PACKAGE,
     SD,
     SD1,
@@ -38,9 +55,11 @@ from probe_card import (
     Probe,
     ProbeCard,
 )
-from sd_host import ISD, SD_MODULE, SD_PACKAGE, Host, keys
+from sd_host import ISD, ISD_KEYS, SD_MODULE, SD_PACKAGE, Host, keys
+from small_cap import PACKAGE, small_cap
 
 if TYPE_CHECKING:
+    from opentsm_card.apdu import ResponseApdu
     from opentsm_card.registry import Registry
 
 SERVICE: Final = 0x8805
@@ -99,6 +118,81 @@ def test_what_only_a_security_domain_can_have(card: ProbeCard, privilege: Privil
     assert privilege in entry.privileges
     assert card.install(P1, privilege) == 0x6A80
     assert card.issuer().entry(P1) is None
+
+
+ISSUER: Final = Privilege.parse(bytes.fromhex("9EFE80"))
+LOADED: Final = Aid(PACKAGE)
+
+
+class TestDelegation:
+    """Privileges 10 and 16, clauses 6.6.2.4, 9.1.3.1, 9.1.3.6: who verifies the tokens, who makes the receipts."""
+
+    @staticmethod
+    def delegated(issuer: Privilege) -> ResponseApdu:
+        """Install a probe by a domain with Delegated Management, with a right token."""
+        card = ProbeCard(issuer)
+        tenant = card.domain(SD1, Privilege.DELEGATED_MANAGEMENT | Privilege.TRUSTED_PATH)
+        host = Host(card.se.link("contactless")).into(ISD, ISD_KEYS)
+        for version in (TOKEN_VERSION, RECEIPT_VERSION):
+            put_key(host, version, signing_key("aes-128", version)).require("PUT KEY")
+        fields = lv(bytes(PROBE_PACKAGE), bytes(PROBE_MODULE), bytes(P1), b"\x00", b"\xc9\x00")
+        token = independent_signature(signing_key("aes-128", TOKEN_VERSION), signed(0x0C, 0, fields))
+        return tenant.send(CommandApdu(0x80, 0xE6, 0x0C, 0, fields + lv(token), 256))
+
+    def test_with_both_a_token_is_taken_and_a_receipt_given(self) -> None:
+        answer = self.delegated(ISSUER)
+        assert answer.sw == 0x9000
+        assert len(answer.data) > 1
+
+    def test_where_nobody_verifies_tokens_nothing_is_delegated(self) -> None:
+        assert self.delegated(ISSUER & ~Privilege.TOKEN_MANAGEMENT).sw == 0x6985
+
+    def test_where_nobody_makes_receipts_there_is_none(self) -> None:
+        answer = self.delegated(ISSUER & ~Privilege.RECEIPT_GENERATION)
+        assert (answer.data, answer.sw) == (b"\0", 0x9000)
+
+
+class TestLoadFiles:
+    """Privileges 1, 7 and 17, clauses 6.6.2.1, 9.2.1, C.3, C.6: what a domain asks of load files."""
+
+    @staticmethod
+    def load(host: Host, owner: Aid | None, block: bytes | CipheredBlock, *daps: DapBlock, clear: bytes) -> int:
+        host.done(InstallForLoad(LOADED, owner, hash=load_file_hash(clear, "sha256")))
+        *pieces, last = load_blocks(load_file(block, daps), 230)
+        host.done(*pieces)
+        sw = host.sw(last)
+        if sw == 0x9000:
+            assert host.delete(LOADED) == 0x9000
+        return sw
+
+    @staticmethod
+    def dap(clear: bytes) -> DapBlock:
+        return DapBlock(SD1, independent_signature(signing_key("aes-128", 5), load_file_hash(clear, "sha256")))
+
+    @pytest.mark.parametrize(
+        ("privilege", "own", "others"),
+        [
+            (NONE, False, False),
+            (Privilege.DAP_VERIFICATION, True, False),
+            (Privilege.DAP_VERIFICATION | Privilege.MANDATED_DAP_VERIFICATION, True, True),
+        ],
+    )
+    def test_whose_load_files_need_a_dap(
+        self, card: ProbeCard, privilege: Privilege, *, own: bool, others: bool
+    ) -> None:
+        domain = card.domain(SD1, privilege)
+        put_key(domain, DAP_VERSION, signing_key("aes-128", 5)).require("PUT KEY")
+        host, clear = card.issuer(), small_cap()
+        for owner, needs in ((SD1, own), (None, others)):
+            assert self.load(host, owner, clear, clear=clear) == (0x6985 if needs else 0x9000)
+            if needs:
+                assert self.load(host, owner, clear, self.dap(clear), clear=clear) == 0x9000
+
+    @pytest.mark.parametrize(("privilege", "sw"), [(NONE, 0x6985), (Privilege.CIPHERED_LOAD_FILE_DATA_BLOCK, 0x9000)])
+    def test_who_deciphers_load_files(self, card: ProbeCard, privilege: Privilege, sw: int) -> None:
+        key, clear = MacKey(bytes(range(16))), small_cap()
+        put_key(card.domain(SD1, privilege), CIPHER_VERSION, key).require("PUT KEY")
+        assert self.load(card.issuer(), SD1, encipher_block(key, clear), clear=clear) == sw
 
 
 class TestManagement:

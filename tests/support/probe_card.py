@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from opentsm_card import tlv
 from opentsm_card.aid import Aid
 from opentsm_card.delete import DeleteObject
@@ -12,6 +14,7 @@ from opentsm_card.install import InstallForInstall, InstallForRegistryUpdate
 from opentsm_card.install_parameters import InstallParameters
 from opentsm_card.privileges import Privilege
 from opentsm_simulator import VirtualSe
+from opentsm_simulator.profile import load_profile
 from sd_host import CVM_MODULE, CVM_PACKAGE, ISD, ISD_KEYS, SD_MODULE, SD_PACKAGE, Host, keys
 
 if TYPE_CHECKING:
@@ -38,8 +41,13 @@ _TAG_SERVICES: Final = 0xCB
 class ProbeCard:
     """Manages such a card as its issuer, and talks to probes on links of their own."""
 
-    def __init__(self) -> None:
-        self.se = VirtualSe.create(str(PROFILE))
+    def __init__(self, issuer: Privilege | None = None) -> None:
+        """Make it; `issuer`: privileges of its issuer's domain in place of the profile's."""
+        profile = load_profile(str(PROFILE))
+        if issuer is not None:
+            born = msgspec.structs.replace(profile.instances[0], privileges=issuer.encode().hex())
+            profile = msgspec.structs.replace(profile, instances=(born,))
+        self.se = VirtualSe.create(profile)
         self.host = Host(self.se.link())
 
     def issuer(self) -> Host:
