@@ -7,7 +7,9 @@ import pytest
 from opentsm_card import tlv
 from opentsm_card.aid import Aid
 from opentsm_card.apdu import CommandApdu
+from opentsm_card.contactless import ContactlessParameters
 from opentsm_card.install import InstallForInstall
+from opentsm_card.install_parameters import InstallParameters
 from opentsm_card.set_status import SetStatus
 from opentsm_simulator import VirtualSe
 from sd_host import (
@@ -127,3 +129,25 @@ def test_what_the_user_has_chosen_for_now_comes_first(se: VirtualSe, manager: Ho
     assert [aid for aid, _, _ in directory(se)] == [CARD_1, CARD_2]
     manager.link.reset()
     assert [aid for aid, _, _ in directory(se)] == [CARD_2, CARD_1]
+
+
+@pytest.mark.parametrize(
+    ("discretionary", "shown"),
+    [
+        ("50034361 7287 0101 9F2A0102 9F290100", "5003436172 870101 9F2A0102 9F290100"),
+        ("9F2A0103 5001 41", "500141 9F2A0103"),  # in the directory's order, not in theirs
+        ("5001419F", "500141"),  # what is cut off ends it
+        ("5011" + "41" * 17 + "870101", "870101"),  # a label has 16 bytes at most
+        ("9F2A80", ""),
+        ("DF01FF", ""),
+        ("FFFF", ""),
+    ],
+)
+def test_an_entry_holds_what_the_application_stored(se: VirtualSe, isd: Host, discretionary: str, shown: str) -> None:
+    data = ContactlessParameters(discretionary=bytes.fromhex(discretionary.replace(" ", "")))
+    parameters = InstallParameters(system=data.system()).encode()
+    isd.done(InstallForInstall(PAYMENT_PACKAGE, PAYMENT_MODULE, CARD_1, parameters=parameters))
+    isd.activate(CARD_1)
+    fci = Host(se.link("contactless")).select(PPSE).data
+    entry = tlv.encode(0x61, tlv.encode(0x4F, CARD_1) + bytes.fromhex(shown.replace(" ", "")))
+    assert tlv.encode(0xBF0C, entry) in fci

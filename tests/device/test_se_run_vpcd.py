@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -134,6 +135,18 @@ def test_a_pcscd_that_dies_ends_it_with_a_reason(two: Run) -> None:
     _, error = two.process.communicate(timeout=30)
     assert two.process.returncode == 3
     assert error.startswith("opentsm: pcscd has ended")
+
+
+def test_a_host_that_is_killed_takes_its_pcscd_along(two: Run) -> None:
+    two.ready()
+    pid = two.pcscd()
+    os.kill(two.process.pid, signal.SIGKILL)
+    # The driver can't be without its cards: pcscd ends with them.
+    for _ in range(100):
+        if not Path(f"/proc/{pid}").exists():
+            break
+        time.sleep(0.1)
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def test_beside_a_pcscd_without_a_reader_for_it() -> None:

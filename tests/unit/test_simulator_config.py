@@ -90,3 +90,9 @@ def test_wrong_usage_of_run(arguments: list[str]) -> None:
 def test_ports_past_the_last_are_refused() -> None:
     result = CliRunner().invoke(se, ["run", "--profile", "embedded", "--tcp", "65535", "--count", "2"])
     assert isinstance(result.exception, ProtocolError)
+
+
+def test_a_reader_of_the_host_s_own_pcscd(tmp_path: Path) -> None:
+    path = tmp_path / "se.toml"
+    path.write_text('[[se]]\nid = "a"\nprofile = "embedded"\nvpcd = "auto"\n')
+    assert load_config(path) == (SeConfig("a", "embedded", reader=True),)

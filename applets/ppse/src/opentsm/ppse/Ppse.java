@@ -15,7 +15,8 @@ import org.globalplatform.contactless.GPCLSystem;
  *
  * <p>SELECT answers with the directory of the applications that are activated on the contactless interface and can be
  * selected, by priority; what has the volatile priority comes first. It is read from the registry each time, so it is never out of date. The instance needs the
- * Global Registry privilege. Label (50) and priority (87) are in the applications' discretionary data.
+ * Global Registry privilege. Label (50), priority (87), kernel identifier (9F2A) and extended selection (9F29) are in the applications'
+ * discretionary data.
  *
  * <p>Spec: EMV Contactless Book B clause 3.3.1 (FCI and directory entries); GP Amendment C clause 3.
  */
@@ -26,8 +27,10 @@ public final class Ppse extends Applet implements MultiSelectable {
     private static final short TAG_ISSUER_DATA = (short) 0xBF0C;
     private static final byte TAG_ENTRY = 0x61;
     private static final byte TAG_ADF_NAME = 0x4F;
-    private static final byte TAG_LABEL = 0x50;
-    private static final byte TAG_PRIORITY = (byte) 0x87;
+    private static final short TAG_LABEL = 0x0050;
+    private static final short TAG_PRIORITY = 0x0087;
+    private static final short TAG_KERNEL = (short) 0x9F2A;
+    private static final short TAG_EXTENDED_SELECTION = (short) 0x9F29;
 
     /** Priorities are 1 (highest) to 15; 0 says that there is none, and comes last (EMV Book 1 clause 12.2.3). */
     private static final byte LOWEST = 15;
@@ -36,6 +39,9 @@ public final class Ppse extends Applet implements MultiSelectable {
 
     /** Before all priorities: what has the volatile priority. */
     private static final byte PREFERRED = -1;
+
+    /** The longest value that is copied: a label, or an extended selection. */
+    private static final short LONGEST = 16;
 
     /** The entries of one FCI: with the templates around them, at most 256 bytes. */
     private static final short ENTRIES_LIMIT = 220;
@@ -161,7 +167,7 @@ public final class Ppse extends Applet implements MultiSelectable {
                 && (short) (entry.getState() & SELECTABLE_MASK) == SELECTABLE;
     }
 
-    /** Writes 61 { 4F AID, 50 label, 87 priority } and returns the offset behind it. */
+    /** Writes 61 { 4F AID, 50 label, 87 priority, 9F2A kernel, 9F29 extension } and returns the offset behind it. */
     private short put(GPCLRegistryEntry entry, short parametersEnd, short at) {
         fci[at] = TAG_ENTRY;
         short value = (short) (at + 2);
@@ -171,18 +177,22 @@ public final class Ppse extends Applet implements MultiSelectable {
         short end = (short) (value + 2 + nameLength);
         end = copy(TAG_LABEL, parametersEnd, end);
         end = copy(TAG_PRIORITY, parametersEnd, end);
+        end = copy(TAG_KERNEL, parametersEnd, end);
+        end = copy(TAG_EXTENDED_SELECTION, parametersEnd, end);
         fci[(short) (at + 1)] = (byte) (end - value);
         return end;
     }
 
-    /** Copies a data object of the install parameters, if it is there. */
-    private short copy(byte tag, short parametersEnd, short at) {
+    /** Copies a data object of the discretionary data, if it is there and not too long. */
+    private short copy(short tag, short parametersEnd, short at) {
         short found = find(tag, parametersEnd);
-        if (found < 0 || parameters[(short) (found + 1)] > 16) {
+        if (found < 0) {
             return at;
         }
-        short length = (short) (2 + parameters[(short) (found + 1)]);
-        return Util.arrayCopyNonAtomic(parameters, found, fci, at, length);
+        short value = valueAt(found);
+        short length = parameters[(short) (value - 1)];
+        return length > LONGEST ? at
+                : Util.arrayCopyNonAtomic(parameters, found, fci, at, (short) (value - found + length));
     }
 
     private byte priorityOf(short parametersEnd) {
@@ -191,24 +201,31 @@ public final class Ppse extends Applet implements MultiSelectable {
                 ? NO_PRIORITY : (byte) (parameters[(short) (found + 2)] & 0x0F);
     }
 
+    /** Returns the offset of the value of the data object at an offset: behind a tag of one or two bytes, and a length. */
+    private short valueAt(short at) {
+        return (short) (at + ((byte) (parameters[at] & 0x1F) == 0x1F ? 3 : 2));
+    }
+
     /**
-     * Finds a data object with a one-byte tag and a length below 128.
+     * Finds a data object with a length below 128.
      *
-     * <p>Any application may be listed, so parameters that are no data objects are no error: they hold nothing.
+     * <p>Any application may be listed, so discretionary data that are no data objects are no error: they hold nothing.
      *
      * @return the offset of its tag, or -1
      */
-    private short find(byte tag, short end) {
+    private short find(short tag, short end) {
         short at = 0;
         while ((short) (at + 2) <= end) {
-            short length = parameters[(short) (at + 1)];
-            if (length < 0 || (short) (at + 2 + length) > end) {
+            short value = valueAt(at);
+            if (value > end || parameters[(short) (value - 1)] < 0
+                    || (short) (value + parameters[(short) (value - 1)]) > end) {
                 return -1;
             }
-            if (parameters[at] == tag) {
+            short found = (short) (value - at) == 3 ? Util.getShort(parameters, at) : (short) (parameters[at] & 0xFF);
+            if (found == tag) {
                 return at;
             }
-            at += (short) (2 + length);
+            at = (short) (value + parameters[(short) (value - 1)]);
         }
         return -1;
     }
