@@ -159,6 +159,24 @@ def test_another_version_is_replaced_only_when_asked_and_with_its_instances() ->
         assert [command for each in rest for command in each.commands] == list(block.commands[done:])
 
 
+def test_what_imports_a_replaced_package_is_loaded_anew_with_it() -> None:
+    both = registry(instance(CARD_1), files=(file(PACKAGE), file(LIBRARY, b"\x02\x00")))
+    newer = replace(LIBRARY_PRESENT, replace=True)
+    with pytest.raises(PlanError, match=f"{LIBRARY}: {PACKAGE} depends on it and is not to go"):
+        plan(ELEMENT, both, Wanted((newer, PACKAGE_PRESENT, APPLICATION)))
+    wanted = Wanted((newer, replace(PACKAGE_PRESENT, replace=True), APPLICATION))
+    (block,) = plan(ELEMENT, both, wanted)
+    assert block.commands[:3] == (DeleteObject(CARD_1), DeleteObject(PACKAGE), DeleteObject(LIBRARY))
+    assert [getattr(command, "package", None) for command in block.commands[3:5]] == [LIBRARY, PACKAGE]
+    assert plan(ELEMENT, apply_block(both, block), wanted) == ()
+
+
+def test_packages_go_in_the_reverse_of_the_order_in_which_they_came() -> None:
+    both = registry(files=(file(LIBRARY), file(PACKAGE)))
+    (block,) = plan(ELEMENT, both, Wanted((Absent(LIBRARY), Absent(PACKAGE))))
+    assert block.commands == (DeleteObject(PACKAGE), DeleteObject(LIBRARY))
+
+
 def test_an_imported_package_does_not_go() -> None:
     with pytest.raises(PlanError, match="it is to go, and is wanted or needed otherwise"):
         plan(ELEMENT, registry(files=(file(LIBRARY),)), Wanted((PACKAGE_PRESENT, Absent(LIBRARY))))

@@ -231,8 +231,9 @@ class _Planner:
         return entry
 
     def _absent(self, items: tuple[WantedItem, ...]) -> None:
-        going = deletions((item for item in items if isinstance(item, Absent)), self.registry)
-        gone = {entry.aid for entry in going}
+        going = deletions((item for item in items if isinstance(item, Absent)), self.registry, _imports(items))
+        # What is to be absent is not there later either, whether it is now or not.
+        gone = {entry.aid for entry in going} | {item.aid for item in _of(Absent, items)}
         replaced = self._replaced(items)
         for item in items:
             needed: set[Aid | None] = set()
@@ -252,17 +253,20 @@ class _Planner:
             self._do(name, DeleteObject(entry.aid), entry.aid)
 
     def _replaced(self, items: tuple[WantedItem, ...]) -> tuple[RegistryEntry, ...]:
-        """Return what goes so that packages can be loaded in another version: their instances, then they."""
-        old = [
-            Absent(item.aid)
-            for item in _of(PackagePresent, items)
-            if item.replace and is_other_version(self.registry.find(item.aid), item)
-        ]
-        packages = {item.aid for item in old}
-        anew = [Absent(item.aid) for item in items if isinstance(item, ApplicationPresent) and item.package in packages]
+        """Return what goes so that packages can be loaded in another version: their instances, then they.
+
+        With a package go those that import it, which are loaded anew as they are.
+        """
+        packages = _of(PackagePresent, items)
+        old = {item.aid for item in packages if item.replace and is_other_version(self.registry.find(item.aid), item)}
+        if not old:
+            return ()
+        while importers := {item.aid for item in packages if item.imports & old and item.replace} - old:
+            old |= importers
+        instances = {item.aid for item in _of(ApplicationPresent, items) if item.package in old}
         gone = [item for item in items if isinstance(item, Absent)]
-        instances = [item for item in anew if self.registry.find(item.aid) is not None]
-        return deletions((*gone, *old, *instances), self.registry) if old else ()
+        anew = [Absent(aid) for aid in (*old, *instances) if self.registry.find(aid) is not None]
+        return deletions((*gone, *anew), self.registry, _imports(items))
 
     def _package(self, item: PackagePresent) -> None:
         entry = self.registry.find(item.aid)
@@ -408,6 +412,10 @@ class _Planner:
         entry = self.registry.find(aid)
         assert entry is not None, "planned or found before"
         return entry
+
+
+def _imports(items: tuple[WantedItem, ...]) -> dict[Aid, frozenset[Aid]]:
+    return {item.aid: item.imports for item in _of(PackagePresent, items)}
 
 
 def _of(kind: type[_Item], items: tuple[WantedItem, ...]) -> list[_Item]:
