@@ -183,6 +183,39 @@ class TestApplication:
         assert card.sw(SetStatus.lock(P1)) == 0x6A88
 
 
+class TestItself:
+    """What an application does to its own state: clauses 5.3.1, 9.6; GP Card API, setCardContentState."""
+
+    def test_states_of_its_own(self) -> None:
+        card = ProbeCard()
+        card.install(P1)
+        probe = card.probe(P1)
+        assert all(probe.set_own_state(state) for state in (0x0F, 0x47, 0x7F, 0x07))
+        assert not any(probe.set_own_state(state) for state in (0x03, 0x00, 0x08, 0x06, 0x07))
+        assert probe.state() == 0x07
+
+    def test_it_locks_itself_and_others_unlock_it(self) -> None:
+        card = ProbeCard()
+        card.install(P1)
+        probe = card.probe(P1)
+        probe.set_own_state(0x2F)
+        assert probe.set_own_state(0x80)
+        assert probe.call(0x11) == 0x6985  # its selection ended
+        host = card.issuer()
+        assert host.state(P1) == 0xAF
+        host.done(SetStatus.unlock(P1))
+        assert host.state(P1) == 0x2F
+
+    def test_through_its_registry_entry(self) -> None:
+        card = ProbeCard()
+        card.install(P1)
+        probe = card.probe(P1)
+        assert probe.set_state(P1, 0x0F)
+        assert probe.set_state(P1, 0x03) is False
+        assert probe.set_state(P1, 0x80)
+        assert card.issuer().state(P1) == 0x8F
+
+
 # Of a supplementary security domain (figure 5-3): before, asked for by the domain above, after.
 DOMAIN: Final = [
     (0x03, 0x80, 0x83),

@@ -32,7 +32,6 @@ from opentsm_card.install import (
     InstallForLoad,
     InstallForMakeSelectable,
     InstallForPersonalization,
-    InstallForRegistryUpdate,
 )
 from opentsm_card.lifecycle import CardState
 from opentsm_card.load import CipheredBlock, DapBlock, load_blocks, load_file
@@ -41,8 +40,6 @@ from opentsm_card.set_status import SetStatus
 from opentsm_card.signatures import MacKey
 from opentsm_card.store_data import StoreData
 from probe_card import (
-    CVM,
-    GLOBAL_PIN,
     NONE,
     P1,
     P2,
@@ -61,10 +58,6 @@ from small_cap import PACKAGE, small_cap
 if TYPE_CHECKING:
     from opentsm_card.apdu import ResponseApdu
     from opentsm_card.registry import Registry
-
-SERVICE: Final = 0x8805
-PIN: Final = b"\x12\x34"
-ASCII, BCD, HEX = 1, 2, 3
 
 
 @pytest.fixture
@@ -314,116 +307,15 @@ class TestCardReset:
 
 
 class TestCvmManagement:
-    """Privilege 6, clauses 6.6.2.6, 8.2."""
+    """Privilege 6, clauses 6.6.2.6, 8.2; the methods one by one: `test_global_services.py`."""
 
-    @pytest.fixture
-    def pin(self, card: ProbeCard) -> ProbeCard:
-        """Return a card with a global PIN, a manager P1 and a user P2."""
+    @pytest.mark.parametrize("privilege", [Privilege.CVM_MANAGEMENT, NONE])
+    def test_who_changes_a_shared_pin(self, card: ProbeCard, privilege: Privilege) -> None:
         assert card.pin() == 0x9000
-        card.install(P1, Privilege.CVM_MANAGEMENT)
-        card.install(P2)
-        return card
-
-    def test_its_holder_manages_the_pin_and_all_verify_it(self, pin: ProbeCard) -> None:
-        manager = pin.probe(P1)
-        assert manager.pin_state() == (set(), 0)
-        assert manager.pin(2, 3)
-        assert manager.pin(1, BCD, PIN)
-        assert manager.pin_state() == ({"active"}, 3)
-        user = pin.probe(P2)
-        assert not user.pin(0, BCD, b"\x12\x35")
-        assert user.pin_state() == ({"active", "submitted"}, 2)
-        assert user.pin(0, BCD, PIN)
-        assert user.pin_state() == ({"active", "submitted", "verified"}, 3)
-
-    def test_without_it_nothing_of_the_pin_is_changed(self, pin: ProbeCard) -> None:
-        manager = pin.probe(P1)
-        assert manager.pin(2, 3)
-        assert manager.pin(1, BCD, PIN)
-        user = pin.probe(P2)
-        for what, value, data in ((1, BCD, b"\x99\x99"), (2, 9, b""), (4, 0, b""), (5, 0, b"")):
-            assert not user.pin(what, value, data)
-        assert user.pin(0, BCD, PIN)
-        assert user.pin(3)  # resetting the state is anyone's
-        assert user.pin_state() == ({"active"}, 3)
-
-    def test_a_manager_that_lost_it_manages_no_more(self, pin: ProbeCard) -> None:
-        assert pin.probe(P1).pin(2, 3)
-        pin.update(P1, NONE)
-        assert not pin.probe(P1).pin(2, 4)
-
-    def test_a_client_that_was_deleted_disturbs_no_other(self, pin: ProbeCard) -> None:
-        assert pin.host.select(CVM).sw == 0x9000
-        probe = Probe(Host(pin.se.link()))
-        assert probe.host.select(P2).sw == 0x9000
-        assert not probe.pin(2, 3)
-        pin.issuer().done(DeleteObject(P2))
-        probe = Probe(pin.host)
-        assert probe.host.select(P1).sw == 0x9000
-        assert probe.pin(2, 3)
-
-    def test_tries_end_and_the_manager_unblocks(self, pin: ProbeCard) -> None:
-        manager = pin.probe(P1)
-        assert manager.pin(2, 2)
-        assert manager.pin(1, HEX, b"\xaa\xbb")
-        for _ in range(2):
-            assert not manager.pin(0, HEX, b"\xaa\xbc")
-        assert manager.pin_state() == ({"active", "blocked"}, 0)
-        assert not manager.pin(0, HEX, b"\xaa\xbb")
-        assert not manager.pin(3)
-        manager.host.link.reset()
-        manager = pin.probe(P1)
-        assert manager.pin_state() == ({"active", "blocked"}, 0)
-        assert manager.pin(5)
-        assert manager.pin_state() == ({"active"}, 2)
-        assert manager.pin(0, HEX, b"\xaa\xbb")
-        assert manager.pin(4)
-        assert manager.pin_state()[0] == {"active", "blocked"}
-
-    def test_what_was_verified_is_forgotten_at_a_reset_and_tries_are_not(self, pin: ProbeCard) -> None:
-        manager = pin.probe(P1)
-        assert manager.pin(2, 5)
-        assert manager.pin(1, ASCII, b"1234")
-        assert manager.pin(0, ASCII, b"1234")
-        assert not manager.pin(0, ASCII, b"1235")
-        assert pin.probe(P1).pin_state() == ({"active"}, 4)
-
-    @pytest.mark.parametrize(
-        ("stored", "presented", "equal"),
-        [
-            ((BCD, "1234"), (ASCII, b"1234".hex()), True),
-            ((BCD, "123F"), (ASCII, b"123".hex()), True),
-            ((BCD, "123F"), (BCD, "123F"), True),
-            ((BCD, "123F"), (ASCII, b"1234".hex()), False),
-            ((ASCII, b"1234".hex()), (BCD, "1234"), True),
-            ((ASCII, b"12345".hex()), (BCD, "12345F"), True),
-            ((ASCII, b"12a4".hex()), (BCD, "1234"), False),
-            ((BCD, "1234"), (ASCII, b"12a4".hex()), False),
-            ((BCD, "1234"), (HEX, "1234"), False),
-            ((HEX, "1234"), (BCD, "1234"), False),
-            ((HEX, "1234"), (HEX, "1234"), True),
-            ((HEX, "1234"), (HEX, "123400"), False),
-        ],
-    )
-    def test_formats(self, pin: ProbeCard, stored: tuple[int, str], presented: tuple[int, str], *, equal: bool) -> None:
-        """GP Card API 1.7, CVM.verify: digits are compared across ASCII and BCD, HEX with HEX alone."""
-        manager = pin.probe(P1)
-        assert manager.pin(2, 3)
-        assert manager.pin(1, stored[0], bytes.fromhex(stored[1]))
-        assert manager.pin(0, presented[0], bytes.fromhex(presented[1])) == equal
-
-    def test_values_that_are_none(self, pin: ProbeCard) -> None:
-        manager = pin.probe(P1)
-        for form, value in ((BCD, "1A"), (BCD, "F1"), (4, "12"), (HEX, "00" * 17)):
-            assert not manager.pin(1, form, bytes.fromhex(value))
-        assert not manager.pin(2, 0)
-
-    def test_a_transaction_takes_no_try_back(self, pin: ProbeCard) -> None:
-        manager = pin.probe(P1)
-        assert manager.pin(2, 3)
-        assert manager.pin(1, HEX, PIN)
-        assert not manager.pin(6, HEX, PIN)  # nothing is verified within one
-        assert manager.pin_state() == ({"active"}, 3)
+        card.install(P1, privilege)
+        probe = card.probe(P1)
+        assert probe.pin(2, 3) == probe.pin(1, 3, b"\x12\x34") == bool(privilege)
+        assert probe.pin(0, 3, b"\x12\x34") == bool(privilege)  # verifying is anyone's, where there is a value
 
 
 class TestTrustedPath:
@@ -564,76 +456,14 @@ class TestFinalApplication:
 
 
 class TestGlobalService:
-    """Privilege 15, clauses 6.6.2.7, 8.1; GP Card API, GPRegistryEntry.registerService and GPSystem.getService."""
+    """Privilege 15, clauses 6.6.2.7, 8.1; names and families: `test_global_services.py`."""
 
-    NAME = SERVICE.to_bytes(2, "big")
-
-    def test_with_it_a_service_is_registered_and_found_by_all(self, card: ProbeCard) -> None:
-        card.install(P1, Privilege.GLOBAL_SERVICE, services=self.NAME)
+    @pytest.mark.parametrize("privilege", [Privilege.GLOBAL_SERVICE, NONE])
+    def test_who_offers_a_service(self, card: ProbeCard, privilege: Privilege) -> None:
+        card.install(P1, privilege, services=b"\x88\x05")
         card.install(P2)
-        assert card.probe(P2).service(SERVICE) is None  # not registered yet
-        assert card.probe(P2).service(SERVICE, P1) == (P1, P2)  # but recorded, and named
-        assert card.probe(P1).register(SERVICE)
-        assert card.probe(P2).service(SERVICE) == (P1, P2)
-        assert card.probe(P2).service(SERVICE & 0xFF00) == (P1, P2)  # any of the family
-        assert card.probe(P1).deregister(SERVICE)
-        assert card.probe(P2).service(SERVICE) is None
-
-    def test_without_it_nothing_is_registered_or_found(self, card: ProbeCard) -> None:
-        card.install(P1, services=self.NAME)
-        card.install(P2)
-        assert not card.probe(P1).register(SERVICE)
-        assert card.probe(P2).service(SERVICE, P1) is None
-
-    def test_what_is_not_recorded_is_not_registered(self, card: ProbeCard) -> None:
-        card.install(P1, Privilege.GLOBAL_SERVICE, services=self.NAME)
-        card.install(P2, Privilege.GLOBAL_SERVICE)
-        assert not card.probe(P1).register(SERVICE + 1)
-        assert not card.probe(P1).register(SERVICE & 0xFF00)
-        assert not card.probe(P2).register(SERVICE)
-
-    def test_a_recorded_family_covers_its_services(self, card: ProbeCard) -> None:
-        card.install(P1, Privilege.GLOBAL_SERVICE, services=b"\x88\x00")
-        card.install(P2)
-        assert card.probe(P1).register(SERVICE)
-        assert card.probe(P2).service(SERVICE) == (P1, P2)
-
-    def test_a_name_is_one_application_s(self, card: ProbeCard) -> None:
-        card.install(P1, Privilege.GLOBAL_SERVICE, services=b"\x88\x00")
-        card.install(P2, Privilege.GLOBAL_SERVICE, services=b"\x88\x00" + self.NAME)
-        assert card.probe(P1).register(SERVICE)
-        assert not card.probe(P1).register(SERVICE)
-        for name in (SERVICE, 0x8800):
-            assert not card.probe(P2).register(name)
-        assert not card.probe(P2).deregister(SERVICE)
-        assert card.probe(P2).register(SERVICE + 1)
-        assert card.delete(P1) == 0x9000  # its names go with it
-        assert card.probe(P2).register(SERVICE)
-
-    def test_one_that_is_locked_or_lost_its_privilege_serves_no_more(self, card: ProbeCard) -> None:
-        card.install(P1, Privilege.GLOBAL_SERVICE, services=self.NAME)
-        card.install(P2)
-        assert card.probe(P1).register(SERVICE)
-        card.sw(SetStatus.lock(P1))
-        assert card.probe(P2).service(SERVICE) is None
-        card.sw(SetStatus.unlock(P1))
-        assert card.probe(P2).service(SERVICE) is not None
-        card.update(P1, NONE)
-        assert card.probe(P2).service(SERVICE) is None
-
-    def test_the_global_pin_is_a_service(self, card: ProbeCard) -> None:
-        card.install(P2)
-        assert not card.probe(P2).has_pin()
-        assert card.pin() == 0x9000
-        assert card.probe(P2).has_pin()
-        assert card.delete(CVM) == 0x9000
-        assert not card.probe(P2).has_pin()
-
-    def test_an_application_that_can_not_register_is_not_installed(self, card: ProbeCard) -> None:
-        card.install(P1, Privilege.GLOBAL_SERVICE, services=GLOBAL_PIN.to_bytes(2, "big"))
-        assert card.probe(P1).register(GLOBAL_PIN)
-        assert card.pin() == 0x6985
-        assert card.issuer().entry(CVM) is None
+        assert card.probe(P1).register(0x8805) == bool(privilege)
+        assert card.probe(P2).service(0x8805) == ((P1, P2) if privilege else None)
 
 
 class TestContactlessActivation:
@@ -653,132 +483,6 @@ class TestContactlessActivation:
         assert card.domain(SD1).sw(SetStatus.contactless(P1, activated=True)) == 0x6985
         host = card.domain(SD2, Privilege.CONTACTLESS_ACTIVATION, keys(0x32, 2))
         assert host.sw(SetStatus.contactless(P1, activated=True)) == 0x9000
-
-
-CARD_WIDE: Final = (
-    Privilege.CARD_LOCK,
-    Privilege.CARD_TERMINATE,
-    Privilege.CARD_RESET,
-    Privilege.GLOBAL_DELETE,
-    Privilege.GLOBAL_LOCK,
-    Privilege.GLOBAL_REGISTRY,
-    Privilege.FINAL_APPLICATION,
-    Privilege.CONTACTLESS_ACTIVATION,
-)
-HARMLESS: Final = (
-    Privilege.CVM_MANAGEMENT,
-    Privilege.GLOBAL_SERVICE,
-    Privilege.CONTACTLESS_SELF_ACTIVATION,
-)
-
-
-class TestGranting:
-    """Who gives privileges: clause 6.6.2, table 6-2."""
-
-    @pytest.fixture
-    def manager(self, card: ProbeCard) -> Host:
-        return card.domain(SD1, Privilege.AUTHORIZED_MANAGEMENT)
-
-    @pytest.mark.parametrize("privilege", CARD_WIDE, ids=lambda privilege: privilege.name)
-    def test_what_is_over_the_whole_card_the_issuer_gives(
-        self, card: ProbeCard, manager: Host, privilege: Privilege
-    ) -> None:
-        assert card.install(P1, privilege, host=manager) == 0x6985
-        assert card.install(P1, privilege) == 0x9000
-
-    @pytest.mark.parametrize("privilege", HARMLESS, ids=lambda privilege: privilege.name)
-    def test_what_is_over_nobody_else_a_manager_gives_too(
-        self, card: ProbeCard, manager: Host, privilege: Privilege
-    ) -> None:
-        assert card.install(P1, privilege, host=manager) == 0x9000
-
-    @pytest.mark.parametrize("privilege", CARD_WIDE, ids=lambda privilege: privilege.name)
-    def test_a_manager_does_not_give_by_update_either(
-        self, card: ProbeCard, manager: Host, privilege: Privilege
-    ) -> None:
-        assert card.install(P1, host=manager) == 0x9000
-        assert manager.sw(InstallForRegistryUpdate(P1, privileges=privilege)) == 0x6985
-
-    @pytest.mark.parametrize("reserved", [Privilege.RFU_1, Privilege.RFU_2, Privilege.RFU_3, Privilege.PRIVACY_TRUSTED])
-    def test_reserved_bits_are_refused(self, card: ProbeCard, reserved: Privilege) -> None:
-        assert card.install(P1, reserved) == 0x6A80
-        assert card.sw(InstallForInstall(SD_PACKAGE, SD_MODULE, SD1, SD | reserved)) == 0x6A80
-
-    def test_privileges_are_read_by_their_holder(self, card: ProbeCard) -> None:
-        given = Privilege.CARD_LOCK | Privilege.GLOBAL_SERVICE | Privilege.CONTACTLESS_SELF_ACTIVATION
-        card.install(P1, given)
-        assert card.probe(P1).privileges() == given
-        assert card.update(P1, Privilege.CVM_MANAGEMENT) == 0x9000
-        assert card.probe(P1).privileges() == Privilege.CVM_MANAGEMENT
-
-
-class TestImplicitSelection:
-    """Implicit selection parameters (CF) by interface and channel: clause 11.5.2.3.7, table 11-49; 6.4.2.1, 6.4.3.1."""
-
-    @pytest.mark.parametrize("channel", [0, 1, 3, 4, 19])
-    def test_by_channel(self, card: ProbeCard, channel: int) -> None:
-        assert card.install(P1, implicit=0x40 | channel) == 0x9000
-        host = Host(card.se.link())
-        if channel:
-            host.raw(bytes((0x00, 0x70, 0x00, channel))).require("MANAGE CHANNEL")
-        cla = 0x80 | channel if channel < 4 else 0xC0 | channel - 4
-        assert host.raw(bytes((cla, 0x1F, 0, 0))).data == bytes((channel,)) + P1
-        other = (channel + 1) % 20
-        if other:
-            host.raw(bytes((0x00, 0x70, 0x00, other))).require("MANAGE CHANNEL")
-            cla = 0x80 | other if other < 4 else 0xC0 | other - 4
-            assert host.raw(bytes((cla, 0xCA, 0, 0x66))).sw == 0x9000  # the issuer's domain
-
-    def test_by_interface(self, card: ProbeCard) -> None:
-        card.install(P1, Privilege.CONTACTLESS_SELF_ACTIVATION, implicit=0x80)
-        assert Host(card.se.link("contactless")).raw(bytes.fromhex("801F0000")).sw != 0x9000  # not activated
-        assert card.probe(P1).set_contactless(1)
-        assert Host(card.se.link("contactless")).raw(bytes.fromhex("801F0000")).data == b"\x00" + P1
-        assert Host(card.se.link()).raw(bytes.fromhex("801F0000")).sw != 0x9000
-
-    def test_it_comes_before_the_default_selected_application(self, card: ProbeCard) -> None:
-        card.install(P1, Privilege.CARD_RESET)
-        card.install(P2, implicit=0x40)
-        assert Host(card.se.link()).raw(bytes.fromhex("801F0000")).data == b"\x00" + P2
-        card.sw(SetStatus.lock(P2))
-        assert Host(card.se.link()).raw(bytes.fromhex("801F0000")).data == b"\x00" + P1
-
-
-class TestOwnLifeCycle:
-    """What an application does to its own state: clauses 5.3.1, 9.6; GP Card API, setCardContentState."""
-
-    def test_states_of_its_own(self, card: ProbeCard) -> None:
-        card.install(P1)
-        probe = card.probe(P1)
-        assert all(probe.set_own_state(state) for state in (0x0F, 0x47, 0x7F, 0x07))
-        assert not any(probe.set_own_state(state) for state in (0x03, 0x00, 0x08, 0x06, 0x07))
-        assert probe.state() == 0x07
-
-    def test_it_locks_itself_and_others_unlock_it(self, card: ProbeCard) -> None:
-        card.install(P1)
-        probe = card.probe(P1)
-        probe.set_own_state(0x2F)
-        assert probe.set_own_state(0x80)
-        assert probe.call(0x11) == 0x6985  # its selection ended
-        host = card.issuer()
-        assert host.state(P1) == 0xAF
-        host.done(SetStatus.unlock(P1))
-        assert host.state(P1) == 0x2F
-
-    def test_through_its_registry_entry(self, card: ProbeCard) -> None:
-        card.install(P1)
-        probe = card.probe(P1)
-        assert probe.set_state(P1, 0x0F)
-        assert probe.set_state(P1, 0x03) is False
-        assert probe.set_state(P1, 0x80)
-        assert card.issuer().state(P1) == 0x8F
-
-
-def test_aborting_a_transaction_gives_an_application_s_own_pin_no_try_back(card: ProbeCard) -> None:
-    """JC API 3.0.5, OwnerPIN.check: the try counter is no part of a transaction."""
-    card.install(P1)
-    probe = card.probe(P1)
-    assert [probe.call(0x20, data=bytes(4)) for _ in range(4)] == [b"\x02", b"\x01", b"\x00", b"\x00"]
 
 
 def test_a_domain_sees_its_subtree_whatever_its_depth(card: ProbeCard) -> None:

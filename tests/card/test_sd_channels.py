@@ -7,9 +7,11 @@ import pytest
 from opentsm_card.apdu import CommandApdu
 from opentsm_card.get_status import GetStatus, Scope
 from opentsm_card.manage_channel import CloseChannel, OpenChannel
+from opentsm_card.privileges import Privilege
 from opentsm_card.scp03 import Scp03Session, SecurityLevel
 from opentsm_card.select import Select
 from opentsm_card.set_status import SetStatus
+from probe_card import P1, P2, ProbeCard
 from sd_host import CARD_1, CARD_2, ISD, ISD_KEYS, PPSE, Host
 
 CHANNELS = [1, 2, 3, 4, 5, 11, 18, 19]
@@ -137,3 +139,38 @@ def test_occurrences(host: Host) -> None:
         assert len(found) == 3  # the issuer's domain and the CRS application
     assert host.raw(bytes.fromhex("00A4040105A000000151")).sw == 0x6A86  # last and previous are not known
     assert host.raw(bytes.fromhex("00A4040305A000000151")).sw == 0x6A86
+
+
+class TestImplicitSelection:
+    """Implicit selection parameters (CF) by interface and channel: clause 11.5.2.3.7, table 11-49; 6.4.2.1, 6.4.3.1."""
+
+    @pytest.mark.parametrize("channel", [0, 1, 3, 4, 19])
+    def test_by_channel(self, channel: int) -> None:
+        card = ProbeCard()
+        assert card.install(P1, implicit=0x40 | channel) == 0x9000
+        host = Host(card.se.link())
+        if channel:
+            host.raw(bytes((0x00, 0x70, 0x00, channel))).require("MANAGE CHANNEL")
+        cla = 0x80 | channel if channel < 4 else 0xC0 | channel - 4
+        assert host.raw(bytes((cla, 0x1F, 0, 0))).data == bytes((channel,)) + P1
+        other = (channel + 1) % 20
+        if other:
+            host.raw(bytes((0x00, 0x70, 0x00, other))).require("MANAGE CHANNEL")
+            cla = 0x80 | other if other < 4 else 0xC0 | other - 4
+            assert host.raw(bytes((cla, 0xCA, 0, 0x66))).sw == 0x9000  # the issuer's domain
+
+    def test_by_interface(self) -> None:
+        card = ProbeCard()
+        card.install(P1, Privilege.CONTACTLESS_SELF_ACTIVATION, implicit=0x80)
+        assert Host(card.se.link("contactless")).raw(bytes.fromhex("801F0000")).sw != 0x9000  # not activated
+        assert card.probe(P1).set_contactless(1)
+        assert Host(card.se.link("contactless")).raw(bytes.fromhex("801F0000")).data == b"\x00" + P1
+        assert Host(card.se.link()).raw(bytes.fromhex("801F0000")).sw != 0x9000
+
+    def test_it_comes_before_the_default_selected_application(self) -> None:
+        card = ProbeCard()
+        card.install(P1, Privilege.CARD_RESET)
+        card.install(P2, implicit=0x40)
+        assert Host(card.se.link()).raw(bytes.fromhex("801F0000")).data == b"\x00" + P2
+        card.sw(SetStatus.lock(P2))
+        assert Host(card.se.link()).raw(bytes.fromhex("801F0000")).data == b"\x00" + P1
