@@ -152,6 +152,8 @@ def _serve(configs: tuple[SeConfig, ...], *, as_json: bool) -> None:
 
 
 def _announce(host: Host, *, as_json: bool) -> None:
+    if host.uncontrolled is not None:
+        click.echo(f"opentsm: se list, show and reset can't reach these SEs: {host.uncontrolled}", err=True)
     if as_json:
         click.echo(json.dumps({"ready": True, "ses": [hosted.describe() for hosted in host.ses]}))
         return

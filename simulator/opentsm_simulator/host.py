@@ -65,7 +65,8 @@ class Host:
 
     Args:
         configs: what to host.
-        controlled: whether other processes of this user may list, show and reset the SEs (`opentsm se list`, …).
+        controlled: whether other processes of this user may list, show and reset the SEs (`opentsm se list`, …); where
+            that can't be, the SEs run all the same, and `uncontrolled` says why.
 
     Raises:
         ProtocolError: a profile or a keys file is not valid.
@@ -77,13 +78,14 @@ class Host:
         self._started: list[TcpFront | VpcdFront] = []
         self._pcscd: Pcscd | None = None
         self._control: ControlServer | None = None
+        self.uncontrolled: str | None = None
         try:
             for config in configs:
                 self.ses.append(self._open(config))
             if readers := [hosted.reader for hosted in self.ses if hosted.reader]:
                 self._pcscd = Pcscd(readers)
             if controlled:
-                self._control = ControlServer(self._answer)
+                self._open_control()
         except BaseException:
             self.close()
             raise
@@ -104,6 +106,12 @@ class Host:
                 self._start(front)
         reader = self._open_reader(se) if config.reader and dialled is None else None
         return HostedSe(se, tcp, contactless, vpcd, reader)
+
+    def _open_control(self) -> None:
+        try:
+            self._control = ControlServer(self._answer)
+        except TransportError as error:
+            self.uncontrolled = str(error)
 
     def _start(self, front: TcpFront | VpcdFront) -> None:
         self._started.append(front)

@@ -214,6 +214,15 @@ class TestDoor:
             with pytest.raises(TransportError, match="not a folder of this user alone"):
                 use()
 
+    def test_ses_run_all_the_same(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        folder.chmod(0o755)
+        with Host([SeConfig("ese", "embedded", tcp=("127.0.0.1", 0))], controlled=True) as running:
+            assert running.uncontrolled is not None
+            assert str(folder) in running.uncontrolled
+            assert running.ses[0].se.link().transmit(bytes.fromhex("80CA006600"))[-2:] == b"\x90\x00"
+        assert list(folder.iterdir()) == []
+
     def test_a_link_to_a_folder_is_not_used(self, folder: Path, tmp_path: Path) -> None:
         (tmp_path / "elsewhere").mkdir(mode=0o700)
         folder.parent.mkdir()

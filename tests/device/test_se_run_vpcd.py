@@ -110,6 +110,25 @@ def test_readers_for_each_se(two: Run) -> None:
     assert two.see("opensc-tool", "--reader", "0", "--atr").strip() == "3b:80:01:81"
 
 
+def test_from_an_empty_folder_to_an_applet_that_answers(tmp_path: Path) -> None:
+    """Make a project, build it, install it through PC/SC, and select it with a program that others wrote."""
+    with Run("--vpcd") as run:
+        (se,) = run.ready()
+        project = tmp_path / "wallet"
+        subprocess.run([PROGRAM, "new", "applet", "wallet"], cwd=tmp_path, check=True, capture_output=True)
+        run.see(PROGRAM, "build", project)
+        key = ("--test-card", "--key", "404142434445464748494A4B4C4D4E4F")
+        card = (PROGRAM, "card", "--link", f"pcsc:{se['reader']}", *key)
+        run.see(*card, "install", project / "build" / "wallet.cap")
+        found = re.search(r'^aid = "([0-9A-F]{16})"$', (project / "applet.toml").read_text(), re.MULTILINE)
+        assert found is not None
+        select = f"00A40400{len(found[1]) // 2:02X}{found[1]}"
+        assert "SW1=0x90, SW2=0x00" in run.see("opensc-tool", "--reader", "0", "--send-apdu", select)
+        assert f"{found[1]} SELECTABLE" in run.see(PROGRAM, "se", "show", "embedded")
+        # It is not activated on the contactless interface, whose reader does not find it.
+        assert "SW1=0x6A, SW2=0x82" in run.see("opensc-tool", "--reader", "1", "--send-apdu", select)
+
+
 def test_nothing_listens_beyond_this_machine_and_nothing_is_left(two: Run) -> None:
     two.ready()
     pid = two.pcscd()
