@@ -5,13 +5,15 @@ The files go to `build/` in the project's folder, or where the caller says. The 
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from opentsm_build import stubs
+from opentsm_build import api, stubs
 from opentsm_build.api.export_file import ExportFile
 from opentsm_build.classfile import parse_class
 from opentsm_build.compiler import CompileError, compile_sources
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Built", "build_project", "convert_project"]
 
+_IMPORT: Final = re.compile(r"import\s+([\w.]+);")
 _OUTPUT: Final = "build"
 _MAX_DEPTH: Final = 8
 # From this release on, cards know CAP format 2.3; older ones refuse it.
@@ -70,7 +73,14 @@ def convert_project(project: Project, *, javac: Path | None = None, depth: int =
 
     imports = find_imports(project, exports_of)
     boot = stubs.archive([*imports.target.values(), *imports.newest()])
-    folder = compile_sources(project.sources, boot=boot, javac=javac)
+    try:
+        folder = compile_sources(project.sources, boot=boot, javac=javac)
+    except CompileError as error:
+        missing = _missing_imports(error.reason, project)
+        if not missing:
+            raise
+        hint = f"{project.folder / 'applet.toml'}: imports = {json.dumps(missing)} is missing"
+        raise CompileError(f"{error.reason}\n{hint}") from None
     classes = [parse_class(path.read_bytes(), path.name) for path in sorted(folder.rglob("*.class"))]
     package = Package(
         project.package.replace(".", "/"),
@@ -81,6 +91,14 @@ def convert_project(project: Project, *, javac: Path | None = None, depth: int =
     format_version = (2, 3) if project.target in _FORMAT_2_3 else None
     options = Options(project.allow_int, project.debug, format_version)
     return convert(package, classes, imports.for_classes(classes), options), folder
+
+
+def _missing_imports(message: str, project: Project) -> list[str]:
+    """Return the known packages that the lines which do not compile import, and the project does not."""
+    found = {name.rpartition(".")[0] for name in _IMPORT.findall(message)}
+    known = {name.replace("/", ".") for name in api.names()}
+    present = {entry.partition("@")[0] for entry in project.imports}
+    return sorted(found & known - present)
 
 
 def build_project(folder: Path, out: Path | None = None, *, javac: Path | None = None) -> Built:
@@ -110,7 +128,7 @@ def build_project(folder: Path, out: Path | None = None, *, javac: Path | None =
     try:
         target.mkdir(parents=True, exist_ok=True)
         _write(cap_path, conversion.cap.encode())
-        _write(listing_path, conversion.listing.encode())
+        _write(listing_path, conversion.write_listing().encode())
         if exp_path is not None:
             _write(exp_path, ExportFile.of(conversion.exports, library=conversion.is_library).encode())
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +11,10 @@ import pytest
 
 from card_twin import Twins, random_arguments
 from opentsm_build.build import convert_project
+from opentsm_build.cap import CapFile
 from opentsm_build.classfile import parse_class
 from opentsm_build.project import Project
+from opentsm_build.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +44,19 @@ def test_converted_code_does_what_the_classes_do(name: str) -> None:
             # Statics live on from call to call, in both.
             card = pair.card(cls, method, descriptor, arguments)
             assert card == pair.jvm(cls, method, descriptor, arguments), (cls, method, arguments)
+
+
+@pytest.mark.parametrize("target", ["2.2.2", "3.0.5", "3.2.0"])
+@pytest.mark.parametrize("name", PACKAGES)
+def test_what_is_converted_passes_our_verifier(name: str, target: str) -> None:
+    library, _ = convert_project(dataclasses.replace(Project.load(CORPUS / "library"), target=target))
+    project = dataclasses.replace(Project.load(CORPUS / name), target=target)
+    for debug in (False, True):
+        conversion, _ = convert_project(dataclasses.replace(project, debug=debug))
+        verified = verify(conversion.cap, [library.exports] if name == "heir" else [])
+        assert verified.whole
+        assert verified.methods > 0
+        assert CapFile.parse(conversion.cap.encode()).components == conversion.cap.components
 
 
 def every_switch_key() -> Iterator[tuple[str, int]]:

@@ -6,7 +6,7 @@ constants.
 
 from opentsm_build.api.lookup import find_package, oldest_release, package_name
 from opentsm_build.api.model import ApiClass, ApiField, ApiMethod, ApiPackage
-from opentsm_build.api.tables import DEFAULT_RELEASE, RELEASES, java_card, package, versions
+from opentsm_build.api.tables import DEFAULT_RELEASE, RELEASES, forget, java_card, names, package, versions
 
 __all__ = [
     "DEFAULT_RELEASE",
@@ -16,7 +16,9 @@ __all__ = [
     "ApiMethod",
     "ApiPackage",
     "find_package",
+    "forget",
     "java_card",
+    "names",
     "oldest_release",
     "package",
     "package_name",

@@ -19,11 +19,14 @@ from opentsm_card.errors import CapError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_RELEASE", "RELEASES", "java_card", "names", "package", "versions"]
+__all__ = ["DEFAULT_RELEASE", "RELEASES", "forget", "java_card", "names", "package", "versions"]
 
 # Java Card releases, oldest first.
 RELEASES: Final = ("2.1.1", "2.1.2", "2.2.1", "2.2.2", "3.0.1", "3.0.4", "3.0.5", "3.1.0", "3.2.0")
 DEFAULT_RELEASE: Final = "3.0.4"
+
+# Tables of packages that have versions of their own; the last is that of the virtual SE's own packages.
+_FIXED_TABLES: Final = ("globalplatform", "uicc", "opentsm")
 
 # From 2.2.1 on, these methods of AID are final. Spec: Java Card API 2.2.1, javacard.framework.AID.
 _FINAL_SINCE: Final = "2.2.1"
@@ -105,7 +108,7 @@ def _classes(package_name: str, entry: dict[str, Any], rank: int) -> dict[str, A
 def _fixed(name: str) -> dict[str, dict[str, Any]]:
     """Return a package's entries by version; a `#` marks a second table under one version, which is not used."""
     found = {}
-    for table in ("globalplatform", "uicc"):
+    for table in _FIXED_TABLES:
         for key, entry in _table(table).items():
             package_name, _, version = key.partition("@")
             if package_name == name and "#" not in version:
@@ -114,19 +117,25 @@ def _fixed(name: str) -> dict[str, dict[str, Any]]:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names (internal form) of all GlobalPlatform and UICC packages."""
-    return tuple(sorted({key.partition("@")[0] for table in ("globalplatform", "uicc") for key in _table(table)}))
+    """Return the names (internal form) of all packages that are not Java Card's."""
+    return tuple(sorted({key.partition("@")[0] for table in _FIXED_TABLES for key in _table(table)}))
+
+
+def forget() -> None:
+    """Forget what was read: the next question reads the tables anew."""
+    for cached in (_table, java_card, versions, package):
+        cached.cache_clear()
 
 
 @functools.cache
 def versions(name: str) -> tuple[str, ...]:
-    """Return the versions of a GlobalPlatform or UICC package, oldest first; none when it is unknown."""
+    """Return the versions of a package that is not Java Card's, oldest first; none when it is unknown."""
     return tuple(sorted(_fixed(name), key=_version))
 
 
 @functools.cache
 def package(name: str, version: str) -> ApiPackage:
-    """Return a GlobalPlatform or UICC package in one version.
+    """Return a package that is not Java Card's in one version.
 
     Args:
         name: in internal form.

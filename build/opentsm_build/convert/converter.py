@@ -9,6 +9,7 @@ Spec: Java Card VM Specification 3.1, Classic Edition, 2, 4, 6, 7.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
 from opentsm_build.classfile.access_tables import Acc
@@ -17,6 +18,7 @@ from opentsm_build.convert.exports import exported_package
 from opentsm_build.convert.flow import MethodFlow
 from opentsm_build.convert.forms import Forms
 from opentsm_build.convert.link import Linker, argument_words
+from opentsm_build.convert.listing import listing
 from opentsm_build.convert.locals import local_of, number_locals
 from opentsm_build.convert.optimize import optimize
 from opentsm_build.convert.package import Conversion, Options
@@ -70,7 +72,7 @@ def convert(
     order = _order(own, universe)
     _check_applets(package, universe)
     tokens = Tokens(universe, order, exports=not package.applets)
-    statics = StaticImage.lay_out(Statics(universe, order), order)
+    statics = StaticImage.lay_out(Statics(universe, order), order, library=not package.applets)
     references = References(universe, tokens)
     codes: dict[tuple[str, str], tuple[list[Op], Handlers, int]] = {}
     variables: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
@@ -97,7 +99,7 @@ def convert(
         cap,
         exported_package(package, universe, tokens, order),
         is_library=not package.applets,
-        listing="",
+        write_listing=functools.partial(listing, linker),
         classes=linker.class_offsets,
         methods=linker.method_offsets,
     )

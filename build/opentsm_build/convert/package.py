@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from opentsm_build.api.model import ApiPackage
     from opentsm_build.cap import CapFile
@@ -55,7 +55,7 @@ class Conversion:
         cap: the CAP file.
         exports: what other packages can use of it.
         is_library: True without applets.
-        listing: its instructions, as people read them.
+        write_listing: returns its instructions, as people read them.
         classes: offset of each own class in the Class component's info item, by name.
         methods: offset of each own method in the Method component's info item, by class and (name + descriptor).
     """
@@ -63,6 +63,6 @@ class Conversion:
     cap: CapFile
     exports: ApiPackage
     is_library: bool
-    listing: str
+    write_listing: Callable[[], str]
     classes: Mapping[str, int] = field(default_factory=dict)
     methods: Mapping[tuple[str, str], int] = field(default_factory=dict)

@@ -276,11 +276,11 @@ class StaticImage:
     has_int: bool = False
 
     @classmethod
-    def lay_out(cls, statics: Statics, order: Iterable[ClassFile]) -> StaticImage:
+    def lay_out(cls, statics: Statics, order: Iterable[ClassFile], *, library: bool) -> StaticImage:
         """Order the fields as the image wants them: arrays, null references, zeros, other numbers.
 
         Raises:
-            CapError: two fields share an array, which an image can't say.
+            CapError: two fields share an array, which an image can't say; or a library's field begins with an array.
         """
         groups: tuple[list[tuple[str, str]], ...] = ([], [], [], [])
         seen: dict[int, str] = {}
@@ -292,6 +292,10 @@ class StaticImage:
                 value = statics.values[key]
                 if isinstance(value, _Array):
                     name = f"{dotted(own.name)}.{entry.name}"
+                    if library:
+                        # Spec: JCVM 3.1, 6.11 (array_init_count).
+                        reason = "begins with an array, which a library's static fields can't: make it in a method"
+                        raise CapError(reason, where=f"{own.place()}, field {entry.name}")
                     if (other := seen.setdefault(id(value), name)) != name:
                         raise CapError(f"{other} and {name} begin with one array: give each its own", where=own.place())
                 groups[_group(entry.descriptor, value)].append(key)

@@ -129,8 +129,12 @@ def _check_instance_fields(each: Declared, info: ClassInfo) -> None:
         if not described.is_static and described.class_ref != each.descriptor.this_class_ref:
             raise _fail("an instance field of another class", each.node, "Descriptor")
     by_token = sorted(fields, key=lambda field: field.token)
-    if [field.token for field in by_token] != list(range(len(fields))):
-        raise _fail("tokens of instance fields are not 0, 1, 2, …", each.node, "Descriptor")
+    expected = 0
+    for field in by_token:
+        if field.token != expected:
+            raise _fail(f"{field} has token {field.token} where {expected} is next", each.node, "Descriptor")
+        # An int takes two words, and two tokens.
+        expected += field.type.words
     # JCVM 3.1, 4.3.7.5: fields seen outside first, primitives before references; then the others, references first.
     order = [
         (0, reference) if field.access & _SHOWN else (1, not reference)
@@ -320,7 +324,11 @@ def _check_exports(world: World) -> None:
         token = tokens.get(each.node.offset or 0)
         if token is not None and AccessFlag.PUBLIC not in each.node.access:
             raise _fail("it is exported, and not public", each.node, "Export")
-        if exports is not None and (each.descriptor.token if each.descriptor.token != NO_TOKEN else None) != token:
+        told = each.descriptor.token if each.descriptor.token != NO_TOKEN else None
+        # Public classes of an applet package have tokens, but only its shareable interfaces are exported (6.13).
+        if token is None and world.cap.applets:
+            continue
+        if exports is not None and told != token:
             raise _fail(f"token {each.descriptor.token} is not that of the Export component", each.node, "Descriptor")
         if exports is None or token is None:
             continue

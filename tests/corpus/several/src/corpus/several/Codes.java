@@ -1,6 +1,6 @@
 package corpus.several;
 
-interface Codes {
+public interface Codes {
     byte CLA = (byte) 0x80;
     byte INS_COUNT = 0x10;
     byte INS_READ = INS_COUNT + 2;
