@@ -266,15 +266,7 @@ def _check_class_tokens(world: World) -> None:
 
 def _check_tokens(each: Declared) -> None:
     """Check the tokens of fields, static methods and constructors: 0, 1, 2, … for those that are seen outside."""
-    fields, methods = [], []
-    for field, described in zip(each.fields, each.descriptor.fields, strict=True):
-        if not described.is_static:
-            if described.token != described.instance_token:
-                raise _fail(f"{field}: its two tokens differ", each.node, "Descriptor")
-        elif field.access & _SHOWN:
-            fields.append(described.token)
-        elif described.token != NO_TOKEN:
-            raise _fail(f"{field} has token {described.token} and is seen in its package only", each.node, "Descriptor")
+    methods = []
     for method in each.methods:
         if method.is_virtual:
             continue
@@ -282,9 +274,25 @@ def _check_tokens(each: Declared) -> None:
             methods.append(method.token)
         elif method.token != NO_TOKEN:
             raise _fail(f"{method} has token {method.token} and is not seen outside", each.node, "Descriptor")
-    for kind, tokens in (("static fields", fields), ("static methods and constructors", methods)):
+    for kind, tokens in (("static fields", _field_tokens(each)), ("static methods and constructors", methods)):
         if sorted(tokens) != list(range(len(tokens))):
             raise _fail(f"tokens of its {kind} are not 0, 1, 2, …", each.node, "Descriptor")
+
+
+def _field_tokens(each: Declared) -> list[int]:
+    """Return the tokens of static fields that are seen outside; check those of all other fields."""
+    tokens = []
+    for field, described in zip(each.fields, each.descriptor.fields, strict=True):
+        if not described.is_static:
+            if described.token != described.instance_token:
+                raise _fail(f"{field}: its two tokens differ", each.node, "Descriptor")
+        elif described.field_ref[0]:
+            raise _fail(f"{field}: the first byte of its reference is not 0", each.node, "Descriptor")
+        elif field.access & _SHOWN:
+            tokens.append(described.token)
+        elif described.token != NO_TOKEN:
+            raise _fail(f"{field} has token {described.token} and is seen in its package only", each.node, "Descriptor")
+    return tokens
 
 
 def _check_static_image(world: World) -> None:
