@@ -12,8 +12,9 @@ import heapq
 from typing import TYPE_CHECKING, Final
 
 from opentsm_build.opcode_tables import Flow
-from opentsm_build.verify.effects import Frame
-from opentsm_build.verify.frames import State, Value, join, returns_to, show
+from opentsm_build.verify.effects import execute
+from opentsm_build.verify.frame import Frame
+from opentsm_build.verify.values import State, Value, join, returns_to, show
 from opentsm_card.errors import CapError
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class _Verifier:
         self.max_states = _MAX_WORDS // (body.info.nargs + body.info.max_locals + body.info.max_stack + 1)
         self.steps_left = _STEPS_FREE + _STEPS_EACH * len(body.instructions)
         self.pc = 0
+        # The handlers that the locals as they are have reached.
+        self.guarding: tuple[Handler, ...] = ()
 
     def run(self) -> None:
         self.frame.enter()
@@ -69,6 +72,7 @@ class _Verifier:
                 pc, calls = key
                 local, stack = self.states[key]
                 self.frame.locals, self.frame.stack = list(local), list(stack)
+                self.guarding = ()
                 while True:
                     following = self._step(pc, calls)
                     if following is None:
@@ -90,8 +94,11 @@ class _Verifier:
         instruction = self.body.instructions.get(pc)
         if instruction is None:
             raise CapError("the code runs on behind the last instruction")
-        for handler in self.guards.get(pc, ()):
-            self._enter_handler(handler, calls)
+        guards = self.guards.get(pc, ())
+        if guards and (self.frame.changed or guards != self.guarding):
+            for handler in guards:
+                self._enter_handler(handler, calls)
+        self.guarding, self.frame.changed = guards, False
         flow = instruction.opcode.flow
         if flow is Flow.JSR:
             self._call(instruction, calls)
@@ -99,7 +106,7 @@ class _Verifier:
         if flow is Flow.RET:
             self._return(instruction, calls)
             return None
-        self.frame.execute(instruction)
+        execute(self.frame, instruction)
         for target in instruction.targets:
             self._reach(target, pc, calls)
         if flow in _ENDS:
