@@ -13,7 +13,7 @@ from opentsm_card.apdu import CommandApdu
 from opentsm_card.privileges import Privilege
 from opentsm_card.scp03 import SecurityLevel
 from opentsm_simulator import VirtualSe
-from sd_host import BANK, CENTRAL, ISD, ISD_KEYS, PPSE, Host, keys
+from sd_host import ALIAS, BANK, CENTRAL, ISD, ISD_KEYS, PPSE, Host, keys
 
 MAC = SecurityLevel.parse(0x01)
 RECOGNITION = bytes.fromhex(
@@ -68,6 +68,15 @@ def test_data_objects_by_class(host: Host, le: str) -> None:
         assert send(host, f"80CA{tag}{le}") == [f"{whole.hex().upper()}9000"]
         assert send(host, f"00CA{tag}{le}", f"00CB{tag}{le}") == [f"{value.hex().upper()}9000"] * 2
     assert send(host, f"80CA00D2{le}", f"00CA00D2{le}", f"80CB0066{le}") == ["6A88", "6A88", "6D00"]
+
+
+def test_the_issuers_other_name_stands_for_it_in_commands(isd: Host) -> None:
+    """pySim loads for the security domain that it has selected, under the name it selected it by."""
+    command = "0AF06F70656E74736D0CA708A0000000030000000000 00".replace(" ", "")
+    assert isd.send(CommandApdu(0x80, 0xE6, 0x02, 0, bytes.fromhex(command), 256)).sw == 0x9000
+    taken = "0AF06F70656E74736D01010BF06F70656E74736D01010108A000000003000000010002C90000"
+    assert isd.send(CommandApdu(0x80, 0xE6, 0x0C, 0, bytes.fromhex(taken), 256)).sw == 0x6985
+    assert isd.delete(ALIAS) == 0x6985
 
 
 def test_the_privileges_that_hosts_show_can_be_granted(isd: Host) -> None:

@@ -12,6 +12,9 @@ import opentsm.open.Open;
  * <p>Spec: GP Card 2.3.1 clause 6.4.
  */
 final class Registry {
+    /** An older AID of the Issuer Security Domain (Open Platform 2.0.1), which hosts still try. */
+    static final byte[] ISSUER_ALIAS = {(byte) 0xA0, 0, 0, 0, 3, 0, 0, 0};
+
     private final List<RegistryEntry> entries = new ArrayList<>();
     private final List<ApplicationEntry> applications = new ArrayList<>();
     private ApplicationEntry issuerDomain;
@@ -53,14 +56,18 @@ final class Registry {
         entry.markDeleted();
     }
 
-    /** Returns the application, Security Domain or load file with exactly this AID, or null. */
+    /**
+     * Returns the application, Security Domain or load file with exactly this AID, or null; the issuer's domain also by its
+     * other name, which pySim gives it in commands once it has selected it so.
+     */
     RegistryEntry find(byte[] buffer, int offset, int length) {
         for (RegistryEntry entry : entries) {
             if (entry.hasAid(buffer, (short) offset, (short) length)) {
                 return entry;
             }
         }
-        return null;
+        boolean alias = Arrays.equals(ISSUER_ALIAS, Arrays.copyOfRange(buffer, offset, offset + length));
+        return alias ? issuerDomain : null;
     }
 
     /** Returns the application or Security Domain with exactly this AID, or null. */

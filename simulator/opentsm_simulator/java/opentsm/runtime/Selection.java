@@ -12,9 +12,6 @@ import org.globalplatform.contactless.GPCLRegistryEntry;
  * <p>Spec: GP Card 2.3.1 clauses 6.4.2, 6.4.3, 11.9; JCRE 3.0.5 clause 4.
  */
 final class Selection {
-    /** An older AID of the Issuer Security Domain (Open Platform 2.0.1), which hosts still try. */
-    private static final byte[] ISSUER_ALIAS = {(byte) 0xA0, 0, 0, 0, 3, 0, 0, 0};
-
     private static final int SHORTEST_AID = 5;
 
     private final CardRuntime card;
@@ -62,8 +59,8 @@ final class Selection {
         if (!activate(channel, found)) {
             return Sw.answer(Sw.NO_APPLICATION);
         }
-        if (form.dataLength == ISSUER_ALIAS.length && isIssuerAlias(command, form)) {
-            channel.selectedName = ISSUER_ALIAS;
+        if (form.dataLength == Registry.ISSUER_ALIAS.length && isIssuerAlias(command, form)) {
+            channel.selectedName = Registry.ISSUER_ALIAS;
         }
         byte[] answer = card.process(channel, command, form, true);
         if (cardState == LifeCycle.CARD_LOCKED && endsWith(answer, Sw.OK)) {
@@ -99,11 +96,11 @@ final class Selection {
     }
 
     private static boolean isIssuerAlias(byte[] command, CommandForm form) {
-        if (form.dataLength < SHORTEST_AID || form.dataLength > ISSUER_ALIAS.length) {
+        if (form.dataLength < SHORTEST_AID || form.dataLength > Registry.ISSUER_ALIAS.length) {
             return false;
         }
         for (int i = 0; i < form.dataLength; i++) {
-            if (command[form.dataOffset + i] != ISSUER_ALIAS[i]) {
+            if (command[form.dataOffset + i] != Registry.ISSUER_ALIAS[i]) {
                 return false;
             }
         }
