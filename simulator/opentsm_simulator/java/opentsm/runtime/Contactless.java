@@ -7,7 +7,7 @@ import org.globalplatform.contactless.CLAppletEvent;
 import org.globalplatform.contactless.GPCLRegistryEntry;
 
 /**
- * The OPEN's contactless side: activation states, groups, parameters, the order of partial selection, the interface.
+ * The OPEN's contactless side: activation states, groups, parameters, the interface.
  *
  * <p>What is here was authorized before, by {@link ContactlessServices} or a Security Domain.
  *
@@ -22,14 +22,14 @@ final class Contactless {
     /** Whether the contactless interface is on: a persistent setting of the whole card. */
     boolean enabled = true;
 
-    /** What comes first in partial selection until the card loses power: an application, with its group; or null. */
-    ApplicationEntry volatilePriority;
+    final SelectionOrder order;
 
     private final CardRuntime card;
 
     Contactless(CardRuntime card) {
         this.card = card;
         this.events = new ContactlessEvents(card);
+        this.order = new SelectionOrder(card, this);
     }
 
     // Activation.
@@ -285,7 +285,7 @@ final class Contactless {
         }
     }
 
-    private void updated(ApplicationEntry entry) {
+    void updated(ApplicationEntry entry) {
         entry.contactless.updates++;
         updates++;
     }
@@ -336,79 +336,8 @@ final class Contactless {
     void deleting(ApplicationEntry entry) {
         events.tell(entry, CLAppletEvent.EVENT_DELETED);
         members(entry).forEach(this::leave);
-        if (volatilePriority == entry) {
-            volatilePriority = null;
-        }
+        order.forget(entry);
         updates++;
-    }
-
-    // The order of partial selection.
-
-    /** Puts an application, with its group, first or last in the order of partial selection. */
-    void order(ApplicationEntry entry, boolean first) {
-        card.registry.move(withGroup(entry), first);
-        updated(entry);
-        card.recordEffect("contactless-order " + entry + (first ? " first" : " last"));
-        events.tell(entry, first ? CLAppletEvent.EVENT_SELECTION_PRIORITY_HIGHEST
-                : CLAppletEvent.EVENT_SELECTION_PRIORITY_LOWEST);
-    }
-
-    private List<ApplicationEntry> withGroup(ApplicationEntry entry) {
-        List<ApplicationEntry> found = new ArrayList<>();
-        for (ApplicationEntry other : card.registry.applications()) {
-            if (other == entry || other.contactless.head == entry) {
-                found.add(other);
-            }
-        }
-        return found;
-    }
-
-    /** Gives an application the volatile priority, or takes it from whoever has it (null). */
-    void prefer(ApplicationEntry entry) {
-        ApplicationEntry before = volatilePriority;
-        if (before == entry) {
-            return;
-        }
-        volatilePriority = entry;
-        updates++;
-        if (before != null) {
-            events.tell(before, CLAppletEvent.EVENT_VOLATILE_SELECTION_PRIORITY_RESET);
-        }
-        if (entry != null) {
-            events.tell(entry, CLAppletEvent.EVENT_VOLATILE_SELECTION_PRIORITY_SET);
-        }
-    }
-
-    /** Returns all applications in the order in which an interface tries them in partial selection. */
-    List<ApplicationEntry> selectionOrder(CardInterface side) {
-        ApplicationEntry preferred = volatilePriority;
-        if (preferred == null || !side.contactless()) {
-            return card.registry.applications();
-        }
-        List<ApplicationEntry> order = withGroup(preferred);
-        for (ApplicationEntry entry : card.registry.applications()) {
-            if (entry != preferred && entry.contactless.head != preferred) {
-                order.add(entry);
-            }
-        }
-        return order;
-    }
-
-    /** Returns an application's place in partial selection among the contactless ones: 1 to 127; 0: volatile priority. */
-    byte priorityOf(ApplicationEntry entry) {
-        if (volatilePriority != null && (entry == volatilePriority || entry.contactless.head == volatilePriority)) {
-            return 0;
-        }
-        byte place = 1;
-        for (ApplicationEntry other : card.registry.applications()) {
-            if (other == entry || place == Byte.MAX_VALUE) {
-                break;
-            }
-            if (!other.isDomain() && other.mayUse(ContactlessParameters.ACCESS_PROXIMITY)) {
-                place++;
-            }
-        }
-        return place;
     }
 
     // The interface.

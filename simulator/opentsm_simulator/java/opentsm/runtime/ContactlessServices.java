@@ -110,7 +110,7 @@ public final class ContactlessServices {
 
     public void setVolatilePriority(GPCLRegistryEntry entry) {
         requirePrivilege(Privileges.CONTACTLESS_ACTIVATION);
-        contactless.prefer(entry == null ? null : known(entry));
+        contactless.order.prefer(entry == null ? null : known(entry));
     }
 
     public short getCardInfo(byte[] buffer, short offset, short info) {
@@ -134,7 +134,7 @@ public final class ContactlessServices {
 
     /** Writes the protocol data of the active application that comes first, if one has any. */
     private short currentProtocolData(byte[] buffer, short offset, short info) {
-        for (ApplicationEntry entry : contactless.selectionOrder(card.interfaces[1])) {
+        for (ApplicationEntry entry : contactless.order.on(card.interfaces[1])) {
             byte[] value = entry.contactless.information.get(info);
             if (value != null && entry.contactlessState == GPCLRegistryEntry.STATE_CL_ACTIVATED) {
                 return Util.arrayCopyNonAtomic(value, (short) 0, buffer, offset, (short) value.length);
@@ -214,7 +214,7 @@ public final class ContactlessServices {
             case GPCLRegistryEntry.INFO_COUNTER_UPDATE:
                 return new byte[] {(byte) (record.updates >> 8), (byte) record.updates};
             case GPCLRegistryEntry.INFO_SELECTION_PRIORITY:
-                return new byte[] {contactless.priorityOf(entry)};
+                return new byte[] {contactless.order.priorityOf(entry)};
             case GPCLRegistryEntry.INFO_GROUP_HEAD_APPLICATION:
                 return record.head == null ? null : record.head.name.clone();
             case GPCLRegistryEntry.INFO_URI:
@@ -286,7 +286,7 @@ public final class ContactlessServices {
 
     void setOrder(ApplicationEntry entry, boolean first) {
         requirePrivilege(Privileges.CONTACTLESS_ACTIVATION);
-        contactless.order(entry, first);
+        contactless.order.put(entry, first);
     }
 
     GPCLRegistryEntry nextCrel(ApplicationEntry entry, GPCLRegistryEntry previous) {

@@ -37,7 +37,7 @@ final class Power {
         side.powered = false;
         if (!side.contactless() || !card.interfaces[0].powered) {
             // The card lost power, or was reset as a whole: by its contacts.
-            card.contactless.prefer(null);
+            card.contactless.order.prefer(null);
         }
         for (ApplicationEntry entry : card.registry.applications()) {
             if (entry.selections == 0) {

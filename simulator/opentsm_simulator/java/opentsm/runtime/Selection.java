@@ -81,7 +81,7 @@ final class Selection {
             return next ? null : registry.issuerDomain();
         }
         List<ApplicationEntry> matches = new ArrayList<>();
-        for (ApplicationEntry entry : card.contactless.selectionOrder(channel.side)) {
+        for (ApplicationEntry entry : card.contactless.order.on(channel.side)) {
             if (entry.matches(command, (short) form.dataOffset, (short) form.dataLength)
                     && (entry.isIssuerDomain() || entry.isSelectableOn(channel.side))) {
                 // A full match comes first, partial ones in the registry's order.
