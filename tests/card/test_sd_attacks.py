@@ -208,7 +208,8 @@ def test_a_flipped_bit(target: Target, place: str) -> None:
         header[["ins", "p1", "p2"].index(place)] ^= flip
     else:
         data[{"first": 0, "mac": -8, "last": -1}[place]] ^= flip
-    expect_refused(target, link, session, CommandApdu(wrapped.cla, *header, bytes(data), wrapped.ne))
+    ins, p1, p2 = header
+    expect_refused(target, link, session, CommandApdu(wrapped.cla, ins, p1, p2, bytes(data), wrapped.ne))
 
 
 def test_a_longer_command(target: Target) -> None:

@@ -119,6 +119,7 @@ class Pcscd:
         self.folder = Path(tempfile.mkdtemp(prefix="pcscd-"))
         self._all = self._write_readers(entries, library)
         self.slots = list(self._all)
+        self.used: list[Slot] = []
         self._process = self._start(program)
         self._wait()
 
