@@ -45,6 +45,8 @@ class Run:
         self.environment = os.environ | {
             "OPENTSM_RUNTIME_DIR": str(self.folder / "control"),
             "PCSCLITE_CSOCK_NAME": str(self.folder / "pcscd.comm"),
+            # What a run that is killed leaves goes with the folder.
+            "TMPDIR": str(self.folder),
             "LC_ALL": "C",
         }
         command = ["unshare", "--mount", "sh", "-c", mount, str(PROGRAM), "se", "run", *words, "--json"]
@@ -141,11 +143,11 @@ def test_nothing_listens_beyond_this_machine_and_nothing_is_left(two: Run) -> No
     addresses = [row[1] for row in listening if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
     assert len(addresses) == 4
     assert all(address.startswith("0100007F:") for address in addresses)
-    folders = set(Path(tempfile.gettempdir()).glob("opentsm-pcscd-*"))
+    assert len(list(two.folder.glob("opentsm-pcscd-*"))) == 1
     two.process.send_signal(signal.SIGINT)
     assert two.process.wait(30) == 0
     assert not Path(f"/proc/{pid}").exists()
-    assert len(folders - set(Path(tempfile.gettempdir()).glob("opentsm-pcscd-*"))) == 1
+    assert list(two.folder.glob("opentsm-pcscd-*")) == []
 
 
 def test_a_pcscd_that_dies_ends_it_with_a_reason(two: Run) -> None:
