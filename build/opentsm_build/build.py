@@ -20,7 +20,8 @@ from opentsm_build.compiler import CompileError, compile_sources
 from opentsm_build.convert.converter import convert
 from opentsm_build.convert.package import Options, Package
 from opentsm_build.imports import find_imports
-from opentsm_build.project import Project
+from opentsm_build.places import with_line
+from opentsm_build.project import PROJECT_FILE, Project
 from opentsm_card.errors import CapError, ProtocolError, StorageError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def convert_project(project: Project, *, javac: Path | None = None, depth: int =
         missing = _missing_imports(error.reason, project)
         if not missing:
             raise
-        hint = f"{project.folder / 'applet.toml'}: imports = {json.dumps(missing)} is missing"
+        hint = f"{project.folder / PROJECT_FILE}: imports = {json.dumps(missing)} is missing"
         raise CompileError(f"{error.reason}\n{hint}") from None
     classes = [parse_class(path.read_bytes(), path.name) for path in sorted(folder.rglob("*.class"))]
     package = Package(
@@ -90,7 +91,12 @@ def convert_project(project: Project, *, javac: Path | None = None, depth: int =
     )
     format_version = (2, 3) if project.target in _FORMAT_2_3 else None
     options = Options(project.allow_int, project.debug, format_version)
-    return convert(package, classes, imports.for_classes(classes), options), folder
+    try:
+        return convert(package, classes, imports.for_classes(classes), options), folder
+    except CapError as error:
+        if error.where is None:
+            raise CapError(error.reason, where=str(project.folder / PROJECT_FILE)) from None
+        raise with_line(error, project) from None
 
 
 def _missing_imports(message: str, project: Project) -> list[str]:
@@ -116,12 +122,7 @@ def build_project(folder: Path, out: Path | None = None, *, javac: Path | None =
         StorageError: the files can't be written.
     """
     project = Project.load(folder)
-    try:
-        conversion, classes = convert_project(project, javac=javac)
-    except CapError as error:
-        if error.where is not None or isinstance(error, CompileError):
-            raise
-        raise CapError(error.reason, where=str(folder / "applet.toml")) from None
+    conversion, classes = convert_project(project, javac=javac)
     target = out or folder / _OUTPUT
     cap_path, listing_path = target / f"{project.name}.cap", target / f"{project.name}.lst"
     exp_path = target / f"{project.name}.exp" if conversion.exports.classes else None

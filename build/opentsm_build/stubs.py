@@ -127,6 +127,7 @@ def _language() -> dict[str, bytes]:
             "java/lang/Enum",
             _OBJECT,
             access=Acc.PUBLIC | Acc.ABSTRACT | _SUPER,
+            signature="<E:Ljava/lang/Enum<TE;>;>Ljava/lang/Object;",
             methods=(
                 StubMethod(Acc.PROTECTED, "<init>", "(Ljava/lang/String;I)V"),
                 StubMethod(Acc.PUBLIC | Acc.STATIC, "valueOf", "(Ljava/lang/Class;Ljava/lang/String;)Ljava/lang/Enum;"),
@@ -145,6 +146,19 @@ def _language() -> dict[str, bytes]:
             fields=tuple(StubField(Acc.PUBLIC | Acc.STATIC | Acc.FINAL, each, letter, bound) for each, bound in bounds),
             methods=(StubMethod(Acc.PRIVATE, "<init>", "()V"),),
         )
+    # What a lambda is compiled to: the converter says that it can't be, with its line.
+    for simple in (
+        "MethodHandles",
+        "MethodHandles$Lookup",
+        "MethodHandle",
+        "MethodType",
+        "CallSite",
+        "LambdaMetafactory",
+    ):
+        name = f"java/lang/invoke/{simple}"
+        lookup = "java/lang/invoke/MethodHandles"
+        inner = ((f"{lookup}$Lookup", lookup, "Lookup", Acc.PUBLIC | Acc.STATIC | Acc.FINAL),)
+        files[name] = write_class(name, _OBJECT, access=Acc.PUBLIC | _SUPER, inner=inner if "Handles" in simple else ())
     member = Acc.PUBLIC | Acc.ABSTRACT
     annotations: dict[str, tuple[StubMethod, ...]] = {
         "java/lang/Override": (),

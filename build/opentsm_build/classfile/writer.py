@@ -59,7 +59,7 @@ class _Pool:
         return struct.pack(">H", len(self._entries) + 1) + b"".join(self._entries)
 
 
-def write_class(
+def write_class(  # noqa: PLR0913 - the parts of a class file
     name: str,
     super_name: str | None,
     *,
@@ -68,6 +68,7 @@ def write_class(
     fields: tuple[StubField, ...] = (),
     methods: tuple[StubMethod, ...] = (),
     inner: tuple[tuple[str, str, str, int], ...] = (),
+    signature: str | None = None,
 ) -> bytes:
     """Return a class file; the same input gives the same bytes.
 
@@ -79,6 +80,7 @@ def write_class(
         fields: in order.
         methods: in order; those with a body throw.
         inner: member classes: full name, outer class, simple name, flags.
+        signature: of a generic class.
     """
     pool = _Pool()
     parts = [struct.pack(">HHH", access, pool.class_(name), 0 if super_name is None else pool.class_(super_name))]
@@ -87,14 +89,16 @@ def write_class(
     parts += [_field(pool, entry) for entry in fields]
     parts.append(struct.pack(">H", len(methods)))
     parts += [_method(pool, method) for method in methods]
+    attributes = []
     if inner:
         rows = b"".join(
             struct.pack(">HHHH", pool.class_(full), pool.class_(outer), pool.text(simple), flags)
             for full, outer, simple, flags in inner
         )
-        parts.append(struct.pack(">H", 1) + _attribute(pool, "InnerClasses", struct.pack(">H", len(inner)) + rows))
-    else:
-        parts.append(struct.pack(">H", 0))
+        attributes.append(_attribute(pool, "InnerClasses", struct.pack(">H", len(inner)) + rows))
+    if signature is not None:
+        attributes.append(_attribute(pool, "Signature", struct.pack(">H", pool.text(signature))))
+    parts += [struct.pack(">H", len(attributes)), *attributes]
     return struct.pack(">IHH", 0xCAFEBABE, *_VERSION) + pool.encode() + b"".join(parts)
 
 

@@ -88,7 +88,12 @@ def convert(
                     variables[cls.name, method.key] = _variables(ops, flow)
     caught = [h[3] for _, handlers, _ in codes.values() for h in handlers if h[3] is not None]
     pool = Pool((ops for ops, _, _ in codes.values()), caught)
-    assembled = {key: assemble(ops, handlers, pool, max_locals) for key, (ops, handlers, max_locals) in codes.items()}
+    assembled = {}
+    for (name, key), (ops, handlers, max_locals) in codes.items():
+        try:
+            assembled[name, key] = assemble(ops, handlers, pool, max_locals)
+        except CapError as error:
+            raise CapError(error.reason, where=_place(own[name], key)) from None
     if options.debug:
         format_at_least = max(options.format_version or (2, 2), (2, 2))
         options = Options(options.allow_int, options.debug, format_at_least)
@@ -103,6 +108,11 @@ def convert(
         classes=linker.class_offsets,
         methods=linker.method_offsets,
     )
+
+
+def _place(cls: ClassFile, key: str) -> str:
+    method = next(method for method in cls.methods if method.key == key)
+    return cls.place(method, None if method.code is None else method.code.line_at(0))
 
 
 def _variables(ops: list[Op], flow: MethodFlow) -> list[tuple[int, int, int]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from opentsm_build.classfile.bytecode import Switch, decode
 from opentsm_build.convert import ranges
 from opentsm_build.convert.flow_steps import REFERENCE, STEPS, THIS, UNINITIALIZED, State, Value
+from opentsm_build.convert.subset import unsupported
 from opentsm_build.convert.universe import parse_method_descriptor
 from opentsm_card.errors import CapError
 
@@ -276,7 +277,7 @@ class MethodFlow:
             self.before[at] = list(stack)
             step = STEPS.get(insn.name)
             if step is None:
-                raise self.fail(f"the instruction {insn.name} has no counterpart on a card", at)
+                raise self.fail(unsupported(insn), at)
             try:
                 goes_on = step(self, at, local, stack)
             except IndexError as error:

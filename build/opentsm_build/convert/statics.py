@@ -258,7 +258,9 @@ def _doing(insn: Insn) -> str:
         return f"makes an array of {dotted(str(insn.arg))}"
     if insn.name.startswith("invoke") and isinstance(insn.arg, tuple):
         return f"calls {dotted(insn.arg[0])}.{insn.arg[1]}"
-    return "uses a constant or array that no card has"
+    if insn.name == "ldc":
+        return "uses a class literal or String (`assert` does), which no card has"
+    return "makes an array of arrays"
 
 
 @dataclass

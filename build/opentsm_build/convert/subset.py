@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from opentsm_build.classfile.access_tables import Acc
+from opentsm_build.classfile.constants import CLASS, FLOAT, STRING
 from opentsm_build.convert.universe import OBJECT, dotted, parse_method_descriptor
 from opentsm_card.errors import CapError
 
@@ -17,15 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opentsm_build.classfile import ClassFile, Field, Method
+    from opentsm_build.classfile.bytecode import Insn
     from opentsm_build.convert.package import Options
     from opentsm_build.convert.universe import Universe
 
-__all__ = ["check_class"]
+__all__ = ["check_class", "unsupported"]
 
 _NO_TYPES: Final = {"J": "long", "F": "float", "D": "double", "C": "char"}
 _REMEDY: Final = {"J": "two ints or an array of shorts", "F": "short", "D": "short", "C": "short"}
+_INSTRUCTIONS: Final = {
+    "monitorenter": "a synchronized block: a card has one thread; remove it",
+    "monitorexit": "a synchronized block: a card has one thread; remove it",
+    "invokedynamic": "a lambda or method reference: use an anonymous class",
+    "multianewarray": "an array of arrays: a card has arrays of one dimension",
+}
 _MAX_INTERFACES: Final = 15
-_LIBRARY: Final = ("java/", "javacard/", "javacardx/")
 
 
 def _type_problem(descriptor: str, options: Options) -> str | None:
@@ -114,6 +121,18 @@ def _method(cls: ClassFile, method: Method, options: Options) -> Iterator[CapErr
                 yield CapError(f"the variable {variable.name} has {problem}", where=cls.place(method, spot))
 
 
-def names_library(name: str) -> bool:
-    """Tell whether a class is one of Java's or Java Card's own."""
-    return name.startswith(_LIBRARY)
+def unsupported(insn: Insn) -> str:
+    """Return what to say of an instruction that no card has."""
+    name = insn.name
+    if name in _INSTRUCTIONS:
+        return _INSTRUCTIONS[name]
+    if name == "ldc":
+        kind = {CLASS: "a class literal", STRING: "a String", FLOAT: "a float constant"}.get(
+            insn.arg if isinstance(insn.arg, int) else 0, "a constant that no card has"
+        )
+        return f"{kind}: {'use a byte array' if kind == 'a String' else 'cards have none'}"
+    letters = {"l": "J", "f": "F", "d": "D", "c": "C"}
+    letter = letters.get(name[0]) or letters.get(name[-1], "")
+    if letter:
+        return f"the type {_NO_TYPES[letter]}, which no card has: use {_REMEDY[letter]}"
+    return f"the instruction {name} has no counterpart on a card"
