@@ -95,7 +95,7 @@ class TestSecurityDomain:
     [
         Privilege.DAP_VERIFICATION,  # 1, clause 6.6.2.1
         Privilege.DELEGATED_MANAGEMENT,  # 2, clause 6.6.2.4
-        Privilege.MANDATED_DAP_VERIFICATION,  # 7
+        Privilege.MANDATED_DAP_VERIFICATION | Privilege.DAP_VERIFICATION,  # 7, which table 11-7 codes with both bits
         Privilege.AUTHORIZED_MANAGEMENT,  # 9, clause 6.6.2.4
         Privilege.TOKEN_MANAGEMENT,  # 10
         Privilege.RECEIPT_GENERATION,  # 16
@@ -111,6 +111,13 @@ def test_what_only_a_security_domain_can_have(card: ProbeCard, privilege: Privil
     assert privilege in entry.privileges
     assert card.install(P1, privilege) == 0x6A80
     assert card.issuer().entry(P1) is None
+
+
+def test_mandated_dap_verification_comes_with_dap_verification(card: ProbeCard) -> None:
+    """Table 11-7."""
+    privileges = SD | Privilege.MANDATED_DAP_VERIFICATION
+    assert card.sw(InstallForInstall(SD_PACKAGE, SD_MODULE, SD1, privileges)) == 0x6A80
+    assert card.issuer().entry(SD1) is None
 
 
 ISSUER: Final = Privilege.parse(bytes.fromhex("9EFE80"))

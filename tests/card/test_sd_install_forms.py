@@ -5,7 +5,6 @@ Spec: GP Card Specification 2.3.1, 9.3 to 9.5, 11.1.5.1, 11.2, 11.5.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -146,22 +145,47 @@ class TestForms:
         assert (answer.sw, answer.data) == (0x9000, b"\0")
         isd.done(*load_blocks(load_file(small_cap()), 200))
 
-    def test_for_load_install_and_make_selectable(
-        self, se: VirtualSe, isd: Host, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """11.5.2.2, 9.3.8, P1 0E, P2 01 and 03: all or nothing: what was loaded goes when it can't be installed."""
-        for module in (b"", MODULE):
+    def test_for_load_install_and_make_selectable(self, isd: Host) -> None:
+        """11.5.2.2, 9.3.8, P1 0E, P2 01 and 03: loads, then installs its only module or the one named."""
+        for instance, module in ((CARD_1, b""), (CARD_2, MODULE)):
             answer = install(isd, 0x0E, PACKAGE, b"", b"", b"", b"", p2=1)
             assert (answer.sw, answer.data) == (0x9000, b"\0")
-            isd.done(*load_blocks(load_file(small_cap()), 200))
-            assert isd.entry(Aid(PACKAGE)) is None if module else True
-            with caplog.at_level(logging.WARNING, "opentsm.simulator"):
-                final = install(isd, 0x0E, b"", module, CARD_1, NONE, b"\xc9\x00", b"", p2=3)
-            # GET STATUS in between ended the second process; the first came as far as the card can go today.
-            assert final.sw == (0x6985 if module else 0x6A81)
-        assert len(caplog.messages) == 1
+            isd.done(*load_blocks(load_file(small_cap(registers=True)), 200))
+            final = install(isd, 0x0E, b"", module, instance, NONE, b"\xc9\x00", b"", p2=3)
+            assert (final.sw, final.data) == (0x9000, b"\0")
+            loaded, application = isd.entry(Aid(PACKAGE)), isd.entry(instance)
+            assert loaded is not None
+            assert loaded.modules == (Aid(MODULE),)
+            assert application is not None
+            assert application.state == 0x07
+            assert isd.select(instance).sw == 0x9000
+            isd.into(ISD, ISD_KEYS)
+            assert isd.delete(Aid(PACKAGE), related=True) == 0x9000
+
+    @pytest.mark.parametrize("wrong", ["install() does not register", "AID in use", "no such module", "privileges"])
+    def test_all_or_nothing(self, isd: Host, wrong: str) -> None:
+        """9.3.8: what was loaded goes when it can't be installed, and the process is over."""
+        isd.new_payment(CARD_2)
+        before = isd.registry()
+        block = small_cap(registers=not wrong.startswith("install()"))
+        end = {
+            "AID in use": (b"", b"", CARD_2, NONE, b"\xc9\x00", b""),
+            "no such module": (b"", PACKAGE + b"\x02", CARD_1, NONE, b"\xc9\x00", b""),
+            "privileges": (b"", b"", CARD_1, b"\x81\0\0", b"\xc9\x00", b""),
+        }.get(wrong, (b"", b"", CARD_1, NONE, b"\xc9\x00", b""))
+        assert install(isd, 0x0E, PACKAGE, b"", b"", b"", b"", p2=1).sw == 0x9000
+        isd.done(*load_blocks(load_file(block), 200))
+        assert install(isd, 0x0E, *end, p2=3).sw in {0x6985, 0x6A80, 0x6A88}
+        assert install(isd, 0x0E, b"", b"", CARD_1, NONE, b"\xc9\x00", b"", p2=3).sw == 0x6985
+        assert isd.registry() == before
+
+    def test_another_command_ends_the_combined_process(self, isd: Host) -> None:
+        """9.3.8: between its commands there is none but GET DATA."""
+        install(isd, 0x0E, PACKAGE, b"", b"", b"", b"", p2=1)
+        isd.done(*load_blocks(load_file(small_cap(registers=True)), 200))
+        assert isd.entry(Aid(PACKAGE)) is None  # a GET STATUS
+        assert install(isd, 0x0E, b"", b"", CARD_1, NONE, b"\xc9\x00", b"", p2=3).sw == 0x6985
         assert isd.entry(Aid(PACKAGE)) is None
-        assert se.effects() == []
 
     def test_the_end_of_a_combined_process_without_its_beginning(self, isd: Host) -> None:
         """9.3.8: nor with another load file, nor before the last block, nor of a plain load."""

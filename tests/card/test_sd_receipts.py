@@ -6,11 +6,21 @@ Spec: GP Card Specification 2.3.1, 9.1.3.6, 11.1.6, C.5 (tables C-11 to C-16).
 from __future__ import annotations
 
 import hashlib
+import itertools
+from typing import TYPE_CHECKING
 
 import pytest
 
-from content_keys import RECEIPT_VERSION, SYMMETRIC, put_key, signing_key, verification_key
-from delegation import LANDLORD, TENANT, delegation, lv, number
+from content_keys import (
+    RECEIPT_VERSION,
+    SYMMETRIC,
+    flips,
+    independent_signature,
+    put_key,
+    signing_key,
+    verification_key,
+)
+from delegation import LANDLORD, TENANT, Delegation, delegation, lv, number, signed
 from opentsm_card.aid import Aid
 from opentsm_card.apdu import CommandApdu
 from opentsm_card.errors import ProtocolError, SecureChannelError
@@ -19,6 +29,9 @@ from opentsm_card.privileges import Privilege
 from opentsm_card.receipts import Confirmation, Operation
 from sd_host import CARD_1, ISD, ISD_KEYS, PAYMENT_MODULE, PAYMENT_PACKAGE, Host, payment_parameters
 from small_cap import PACKAGE, small_cap
+
+if TYPE_CHECKING:
+    from opentsm_card.apdu import ResponseApdu
 
 NONE = bytes(3)
 PARAMETERS = payment_parameters()
@@ -57,17 +70,45 @@ def test_every_operation_has_its_receipt(kind: str) -> None:
     assert counter.data == b"\xc2\x02\x00\x08"
 
 
-def test_the_combined_process_has_a_receipt_of_its_own() -> None:
-    """C.5.6 needs a package that the card can run; until then the process ends without one and without effect."""
-    card = delegation()
-    before = card.se.effects()
-    block = small_cap()
-    first = card.install(0x0E, PACKAGE, b"", hashlib.sha256(block).digest(), b"", p2=1, token=b"")
-    assert (first.sw, first.data) == (0x9000, b"\0")
+def combined(card: Delegation, token: bytes | None = None) -> ResponseApdu:
+    """Load, install and make selectable, with a token over both INSTALL commands (table C-10)."""
+    block = small_cap(registers=True)
+    first = (PACKAGE, b"", hashlib.sha256(block).digest(), b"")
+    last = (b"", b"", CARD_1, NONE, b"\xc9\x00" + number(7))
+    answer = card.install(0x0E, *first, p2=1, token=b"")
+    assert (answer.sw, answer.data) == (0x9000, b"\0")
     for each in load_blocks(load_file(block), 100):
         assert card.host.send(each).data == b"\0"
-    assert card.install(0x0E, b"", b"", CARD_1, NONE, b"\xc9\x00", p2=3).sw == 0x6982  # the token signs both commands
-    assert card.se.effects() == before
+    both = signed(0x0E, 1, lv(*first)) + signed(0x0E, 3, lv(*last))
+    return card.install(
+        0x0E, *last, p2=3, token=independent_signature(card.token_key, both) if token is None else token
+    )
+
+
+@pytest.mark.parametrize("kind", ["aes-128", "rsa-2048", "p-256"])
+def test_the_combined_process_has_a_receipt_of_its_own(kind: str) -> None:
+    """C.4.7, C.5.6 (tables C-10, C-16): the host verifies it too."""
+    card = delegation(kind)
+    answer = combined(card)
+    assert answer.data == card.receipt(0, PACKAGE, CARD_1, TENANT, token_number=b"\x00\x07")
+    operation = Operation.load_and_install(Aid(PACKAGE), CARD_1, TENANT)
+    parsed(answer.data).check(verification_key(card.receipt_key), operation, unique_data=card.unique_data)
+    application = card.issuer().entry(CARD_1)
+    assert application is not None
+    assert application.associated_sd == TENANT
+
+
+def test_the_token_of_a_combined_process_signs_both_commands() -> None:
+    """C.4.7: one for the last command alone is refused, as is any flipped bit, and nothing of it stays."""
+    card = delegation()
+    before = card.issuer().registry()
+    last = signed(0x0E, 3, lv(b"", b"", CARD_1, NONE, b"\xc9\x00" + number(7)))
+    alone = independent_signature(card.token_key, last)
+    for token in (alone, *itertools.islice(flips(alone), 0, None, 50)):
+        assert combined(card, token).sw == 0x6982
+        assert card.issuer().registry() == before
+    assert combined(card, b"").sw == 0x6985
+    assert combined(card).sw == 0x9000
 
 
 def test_the_host_verifies_what_the_card_gives() -> None:

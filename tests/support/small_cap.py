@@ -30,15 +30,17 @@ def small_cap(
     modules: tuple[bytes, ...] = (MODULE,),
     imports: tuple[Import, ...] = (JAVACARD_FRAMEWORK, JAVA_LANG),
     padding_bytes: int = 0,
+    registers: bool = False,
 ) -> bytes:
     """Return the components of a package in load order.
 
     Args:
         package: its AID.
         version: (major, minor).
-        modules: AIDs of its applets; each install() returns at once.
+        modules: AIDs of its applets; each install() returns at once, unless it registers.
         imports: AID, major and minor version of each imported package; javacard.framework is the first.
         padding_bytes: further methods, to make it as long as a test needs.
+        registers: whether install() makes an instance and registers it; its process() returns at once.
     """
     flags = 0x04 if modules else 0x00
     major, minor = version
@@ -50,10 +52,19 @@ def small_cap(
     )
     # Methods begin behind the handler count: flags and stack, arguments and locals, `return`.
     methods = b"\x00" + b"\x00\x30\x7a" * (1 + padding_bytes // 3)
-    applets = bytes((len(modules),)) + b"".join(bytes((len(aid),)) + aid + b"\x00\x01" for aid in modules)
+    install = 0x0B if registers else 0x01
+    applets = bytes((len(modules),)) + b"".join(bytes((len(aid),)) + aid + bytes((0, install)) for aid in modules)
     # One class that extends javacard.framework.Applet (package token 0, class token 3), without methods of its own.
     classes = b"\x00\x80\x03\x00\xff\x00\x00\x00\x00\x00" if modules else b""
     pool = b"\x00\x01\x01\x00\x00\x00" if modules else b"\x00\x00"
+    if registers:
+        # Class 0; Applet's constructor and this class's, both static references; register().
+        pool = bytes.fromhex("0004 01000000 06800300 06000001 03800301")
+        # The constructor (aload_0, invokespecial 1, return), process(APDU), and install(byte[], short, byte):
+        # new 0, dup, invokespecial 2, invokevirtual 3, return.
+        methods = b"\x00" + bytes.fromhex("0110 18 8c0001 7a  0020 7a  0230 8f0000 3d 8c0002 8b0003 7a") + methods[1:]
+        # process() is the one public method, number 7, at 8.
+        classes = bytes.fromhex("00 8003 00 ff 00 07 01 00 00 0008")
     statics = bytes(10)
     references = bytes(4)
     parts = {

@@ -89,6 +89,8 @@ final class Privileges {
         Sw.require((privileges & RESERVED) == 0, Sw.WRONG_DATA);
         Sw.require(domain || (privileges & DOMAIN_ONLY) == 0, Sw.WRONG_DATA);
         int management = DELEGATED_MANAGEMENT | AUTHORIZED_MANAGEMENT;
+        // Mandated DAP Verification is coded with both bits (table 11-7).
+        Sw.require((privileges & MANDATED_DAP) == 0 || (privileges & DAP_VERIFICATION) != 0, Sw.WRONG_DATA);
         // Delegated and Authorized Management exclude each other: one needs tokens, the other does not.
         Sw.require((privileges & management) != management, Sw.WRONG_DATA);
         Sw.require(byIssuer || (privileges & ~before & ISSUER_GIVES) == 0, Sw.CONDITIONS_NOT_SATISFIED);
