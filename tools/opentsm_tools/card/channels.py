@@ -1,5 +1,7 @@
 """Secure channels by what the card offers: the answer to INITIALIZE UPDATE names the protocol.
 
+SCP11, which begins otherwise, is in `agreement`.
+
 Spec: GP Card Specification 2.3.1, D.4.1 and E.5.1 (the answer's key information: key version, protocol, and for SCP03
 the parameter i); Amendment D 1.2, 7.1.1.
 """
@@ -17,10 +19,13 @@ if TYPE_CHECKING:
     from opentsm_card.apdu import CommandApdu, ResponseApdu
     from opentsm_card.keys import KeySet
 
-__all__ = ["Offer", "SecureSession", "open_session", "parse_level", "strongest_level"]
+__all__ = ["SCP11", "Offer", "OpeningSession", "SecureSession", "open_session", "parse_level", "strongest_level"]
 
 SCP02_DEFAULT_I: Final = 0x15
 """What nearly all cards with SCP02 have, for those that don't say: three keys, explicit, C-MAC with encrypted ICV."""
+
+SCP11: Final = 0x11
+"""As a protocol's number."""
 
 _R_MAC: Final = 0x20
 _R_ENCRYPTION: Final = 0x40
@@ -33,9 +38,6 @@ class SecureSession(Protocol):
     def max_data_bytes(self) -> int:
         """How much plain data one short command takes."""
 
-    def external_authenticate(self, level: SecurityLevel) -> CommandApdu:
-        """Return the command that authenticates the host."""
-
     def wrap(self, command: CommandApdu) -> CommandApdu:
         """Protect a command."""
 
@@ -43,23 +45,32 @@ class SecureSession(Protocol):
         """Verify and decrypt a response."""
 
 
+class OpeningSession(SecureSession, Protocol):
+    """A session whose host is still to authenticate itself, as in SCP02 and SCP03."""
+
+    def external_authenticate(self, level: SecurityLevel) -> CommandApdu:
+        """Return the command that authenticates the host."""
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What a card asks for when a session begins, before anything is authenticated.
 
     Args:
-        diversification_data: 10 bytes that tell whose keys these are.
+        diversification_data: 10 bytes that tell whose keys these are; none with SCP11.
         key_version: the key set that the card uses.
-        scp: secure channel protocol: 1, 2 or 3.
+        scp: secure channel protocol: 1, 2, 3 or 11 (hex).
         i: the protocol's parameter; None where neither the answer nor the card data told.
         answer: the whole answer.
+        variant: of SCP11: `a`, `b` or `c`.
     """
 
     diversification_data: bytes
     key_version: int
     scp: int
     i: int | None
-    answer: bytes
+    answer: bytes = b""
+    variant: str = ""
 
     @classmethod
     def parse(cls, answer: bytes, recognized: dict[int, int] | None = None) -> Self:
@@ -82,7 +93,7 @@ class Offer:
     @property
     def name(self) -> str:
         """Protocol and parameter for people, such as `SCP03 i=70`."""
-        return f"SCP{self.scp:02d}" + ("" if self.i is None else f" i={self.i:02X}")
+        return f"SCP{self.scp:02X}{self.variant}" + ("" if self.i is None else f" i={self.i:02X}")
 
 
 def strongest_level(offer: Offer) -> SecurityLevel:
@@ -96,7 +107,7 @@ def strongest_level(offer: Offer) -> SecurityLevel:
     return level
 
 
-def open_session(offer: Offer, keys: KeySet, host_challenge: bytes) -> SecureSession:
+def open_session(offer: Offer, keys: KeySet, host_challenge: bytes) -> OpeningSession:
     """Check the card's cryptogram and return the session, not authenticated yet.
 
     Raises:

@@ -9,7 +9,7 @@ import os
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import click
 
@@ -17,7 +17,7 @@ from opentsm_card.errors import CardError
 from opentsm_card.external_authenticate import SecurityLevel
 from opentsm_tools.card import links
 from opentsm_tools.card.channels import parse_level
-from opentsm_tools.card.key_choice import declared_keys
+from opentsm_tools.card.key_choice import declared_keys, declared_scp11
 from opentsm_tools.card.key_sources import Material
 from opentsm_tools.card.manager import CardManager
 from opentsm_tools.card.options import Given, given
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from opentsm_card.card_profiles import CardProfile
     from opentsm_card.link import Link
     from opentsm_tools.card.key_sources import KeySource
+    from opentsm_tools.card.scp11_entry import Scp11Entry
 
 __all__ = ["Desk", "caution"]
 
@@ -122,7 +123,7 @@ class Desk:
             self._prepare(self._open, secure=secure, sd=sd, fresh=False)
             yield self._open
             return
-        source = self.key_source() if secure else None
+        source = self._declared() if secure else None
         link, atr = self._link()
         with link:
             card = self._manager(link, atr)
@@ -168,6 +169,9 @@ class Desk:
         """
         return declared_keys(self.options, self.note)
 
+    def _declared(self) -> KeySource | Scp11Entry:
+        return declared_scp11(self.options) or self.key_source()
+
     def _known(self) -> CardProfile | None:
         """Return the card profile that is named, or None."""
         if self.options.card_profile is None:
@@ -177,7 +181,13 @@ class Desk:
         return load_card_profile(self.options.card_profile)
 
     def _prepare(
-        self, card: CardManager, *, secure: bool, sd: Aid | None, fresh: bool, source: KeySource | None = None
+        self,
+        card: CardManager,
+        *,
+        secure: bool,
+        sd: Aid | None,
+        fresh: bool,
+        source: KeySource | Scp11Entry | None = None,
     ) -> None:
         wanted = sd or self.options.sd
         if fresh:
@@ -194,11 +204,14 @@ class Desk:
         elif secure and (card.selected is None or (wanted is not None and wanted != card.selected)):
             card.select(wanted or b"")
         if secure and not card.authenticated:
-            source = source or self.key_source()
+            source = source or self._declared()
             if isinstance(source, Material) and source.test_card:
                 card.caution = replace(card.caution, test_card=True)
             level = None if self.options.security is None else parse_level(self.options.security)
-            card.authenticate(source, level)
+            if self.options.scp11 is not None:
+                card.agree(cast("Scp11Entry", source), level)
+            else:
+                card.authenticate(cast("KeySource", source), level)
 
 
 def caution(options: Given, test_card: bool) -> Caution:  # noqa: FBT001 - named at each call

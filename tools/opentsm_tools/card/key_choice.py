@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from opentsm_tools.card.key_sources import KeySource
     from opentsm_tools.card.options import Given
+    from opentsm_tools.card.scp11_entry import Scp11Entry
 
-__all__ = ["declared_keys"]
+__all__ = ["declared_keys", "declared_scp11"]
 
 _FLAGS = {"key": "--key", "enc": "--key-enc", "mac": "--key-mac", "dek": "--key-dek"}
 
@@ -39,10 +40,13 @@ def declared_keys(options: Given, note: Callable[[str], None]) -> KeySource:
         "--key-file": options.key_file,
         "--keystore": options.keystore,
         "--pkcs11": options.pkcs11,
+        "--scp11": options.scp11,
     }
     chosen = [name for name, value in named.items() if value]
     if len(chosen) > 1:
         raise click.UsageError(f"keys come from one place: {' or '.join(chosen)}?")
+    if options.scp11 is not None:
+        raise click.UsageError("--scp11: this works with the card's static keys, and takes a source of those")
     stored = _stored(options, version)
     if stored is not None:
         return stored
@@ -58,6 +62,30 @@ def declared_keys(options: Given, note: Callable[[str], None]) -> KeySource:
             "are tried unasked"
         )
     return found
+
+
+def declared_scp11(options: Given) -> Scp11Entry | None:
+    """Return keys and certificates for SCP11; None when --scp11 is not given.
+
+    Raises:
+        ProtocolError: they can't be had.
+        click.UsageError: other keys are named too.
+    """
+    if options.scp11 is None:
+        return None
+    others = {
+        "--key": options.key or options.key_enc or options.key_mac or options.key_dek,
+        "--key-file": options.key_file,
+        "--keystore": options.keystore,
+        "--pkcs11": options.pkcs11,
+        "--diversification": options.diversification,
+    }
+    if chosen := [name for name, value in others.items() if value]:
+        raise click.UsageError(f"keys come from one place: --scp11 or {chosen[0]}?")
+    from opentsm_tools.card.scp11_entry import read_scp11  # noqa: PLC0415 - needed for this source only
+
+    version = None if options.key_version is None else number(options.key_version, "--key-version")
+    return read_scp11(options.scp11, version)
 
 
 def _stored(options: Given, version: int | None) -> KeySource | None:

@@ -94,8 +94,10 @@ def check(ctx: click.Context) -> None:
     """  # noqa: D301 - click's mark for text that is not to be wrapped
     desk = Desk.of(ctx)
     with desk.card() as card:
-        assert card.keys is not None
         assert card.offer is not None
+        if card.keys is None:
+            _agreed(desk, card.offer)
+            return
         values = [hexed(value) for value in card.keys.check_values]
         document = {
             "key_version": card.offer.key_version,
@@ -109,6 +111,14 @@ def check(ctx: click.Context) -> None:
             f"the card holds them: version {card.offer.key_version:02X}, {card.offer.name}, {card.keys.algorithm}, "
             f"check values ENC {values[0]}, MAC {values[1]}, DEK {values[2]} (DEK is not proved by a session)",
         )
+
+
+def _agreed(desk: Desk, offer: Offer) -> None:
+    """Say that the card holds the private key that an agreement took (SCP11)."""
+    desk.emit(
+        {"key_version": offer.key_version, "scp": offer.scp, "i": offer.i, "algorithm": "ECC", "check_values": None},
+        f"the card holds the private key: {offer.name}, ECC on P-256; and it took the host's where one was shown",
+    )
 
 
 def _new_key_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -189,7 +199,6 @@ def send_keys(card: CardManager, material: Material, replaces: int) -> KeySet:
         RefusedError: the card refused.
         SecureChannelError: it answers other check values than the new keys have.
     """
-    assert card.keys is not None
     assert card.offer is not None
     derived = material.key_set(card.offer)
     new = KeySet(material.version, derived.enc, derived.mac, derived.dek, derived.des)
@@ -205,12 +214,11 @@ def send_keys(card: CardManager, material: Material, replaces: int) -> KeySet:
 
 
 def _put_command(card: CardManager, new: KeySet, replaces: int) -> PutKey:
-    """Return the PUT KEY of a whole set: keys under the static DEK (SCP03), or under the session's (SCP02).
+    """Return the PUT KEY of a whole set: keys under the static DEK (SCP03), or under the session's (SCP02, SCP11).
 
-    Spec: GP Amendment D 1.2, 7.2; GP Card Specification 2.3.1, E.4.7, 11.8.2.3.
+    Spec: GP Amendment D 1.2, 7.2; Amendment F 1.3, 3.1.2; GP Card Specification 2.3.1, E.4.7, 11.8.2.3.
     """
-    assert card.keys is not None
-    dek: object = card.keys.dek
+    dek: object = None if card.keys is None else card.keys.dek
     if not new.des and isinstance(dek, bytes):
         return put_key_set(new, dek, replaces=replaces)
     keys = []
@@ -218,9 +226,10 @@ def _put_command(card: CardManager, new: KeySet, replaces: int) -> PutKey:
         value = key_check_value(key, des=new.des)
         if new.des:
             keys.append(KeyData(KeyType.DES, card.encrypt_sensitive(key), value))
-        else:  # the DEK is in a token, which encrypts
+        else:  # the DEK is in a token, which encrypts, or the session's
             padded = key.ljust(-(-len(key) // 16) * 16, b"\0")
-            encrypted: bytes = getattr(dek, "encrypt_cbc")(padded)  # noqa: B009 - no KeySet of keys in memory has it
+            encrypt = card.encrypt_sensitive if dek is None else getattr(dek, "encrypt_cbc")  # noqa: B009 - no KeySet of keys in memory has it
+            encrypted: bytes = encrypt(padded)
             keys.append(KeyData(KeyType.AES, bytes((len(key),)) + encrypted, value))
     return PutKey(replaces, new.version, 1, tuple(keys))
 
@@ -268,6 +277,8 @@ def rotate(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - see
     desk = Desk.of(ctx)
     with desk.card() as card:
         assert card.offer is not None
+        if card.keys is None:
+            raise click.UsageError("rotate replaces the static keys in use, and SCP11 uses none: see keys put")
         old = card.offer.key_version
         if number(options["new_version"], "--new-version") == old:
             raise click.BadParameter(f"--new-version: {old} is the version in use; rotate to another")

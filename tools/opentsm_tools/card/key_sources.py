@@ -98,7 +98,7 @@ class Material:
         Raises:
             ProtocolError: these keys don't fit the protocol that the card asks for.
         """
-        des = offer.scp != 3
+        des = offer.scp in {1, 2}
         if self.diversification == "none":
             if des and len(self.enc) == 32:
                 raise ProtocolError(f"{offer.name} takes 3DES keys of 16 or 24 bytes; {self.origin} has 32")

@@ -20,7 +20,7 @@ from opentsm_card.initialize_update import InitializeUpdate
 from opentsm_card.select import Select
 from opentsm_card.status import StatusWord, meaning
 from opentsm_card.tlv import find, parse_all, parse_one
-from opentsm_tools.card.channels import Offer, open_session, strongest_level
+from opentsm_tools.card.channels import SCP11, Offer, open_session, strongest_level
 from opentsm_tools.card.registry_reading import read_registry
 from opentsm_tools.card.safety import CardIdentity, Caution
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from opentsm_card.registry import Registry
     from opentsm_tools.card.channels import SecureSession
     from opentsm_tools.card.key_sources import KeySource
+    from opentsm_tools.card.scp11_entry import Scp11Entry
 
 __all__ = ["CardManager", "RefusedError", "UnknownOutcomeError"]
 
@@ -166,7 +167,9 @@ class CardManager:
             ) from error
 
     def encrypt_sensitive(self, data: bytes) -> bytes:
-        """Encrypt keys with the session's data encryption key, which SCP02 has (GP 2.3.1, E.4.7).
+        """Encrypt keys with the session's data encryption key, which SCP02 and SCP11 have.
+
+        Spec: GP Card Specification 2.3.1, E.4.7; Amendment F 1.3, 3.1.2.
 
         Raises:
             SecureChannelError: no session, or one of another protocol.
@@ -365,6 +368,38 @@ class CardManager:
             raise self._failed(offer, f"EXTERNAL AUTHENTICATE answered {answer.sw:04X} ({meaning(answer.sw)})")
         self.caution.succeeded(self.identity)
         self._session, self.level, self.keys, self.offer = session, level, keys, offer
+
+    def agree(self, entry: Scp11Entry, level: SecurityLevel | None = None) -> None:
+        """Open a secure channel with what is selected, by agreement on keys (SCP11).
+
+        Args:
+            entry: keys and certificates.
+            level: security level, 11 or 33; 33 by default.
+
+        Raises:
+            SafetyError: not with this card.
+            SecureChannelError: it failed, on either side; where the card counts that, it is remembered.
+            ProtocolError: SCP11 has no such level, or the card answers something malformed.
+        """
+        from opentsm_tools.card.agreement import AgreementError, agree, domain_key, usage_of  # noqa: PLC0415 - one protocol is loaded
+
+        self._end()
+        usage = usage_of(level)
+        i = self.recognized().get(SCP11)
+        offer = Offer(b"", entry.version, SCP11, i, variant=entry.variant.name.lower())
+        version = f"key version {entry.version:02X}" if entry.version else "the card's own choice of key version"
+        self._note(
+            f"card {self.identity.identifier}: trying {entry.origin}, {version}, {offer.name} at level "
+            f"{int(usage.level):02X}"
+        )
+        self.caution.before_authentication(self.identity, offer, entry)
+        key = domain_key(entry, self.plain)
+        try:
+            session = agree(entry, key, self.plain, usage, offer.i)
+        except AgreementError as error:
+            raise self._failed(offer, str(error)) from error
+        self.caution.succeeded(self.identity)
+        self._session, self.level, self.offer = session, usage.level, offer
 
     def _failed(self, offer: Offer, reason: str) -> SecureChannelError:
         try:

@@ -87,6 +87,7 @@ class Given:
     key_name: str | None = None
     passphrase_file: Path | None = None
     pkcs11: str | None = None
+    scp11: Path | None = None
     diversification: str | None = None
     security: str | None = None
     card_profile: str | None = None
@@ -114,6 +115,11 @@ _KEYS: Final[tuple[tuple[str, dict[str, Any], str], ...]] = (
     ("--keystore", {"type": click.Path(path_type=Path)}, "Encrypted key store, with --key-name."),
     ("--key-name", {"metavar": "NAME"}, "Name of the keys in the key store."),
     ("--pkcs11", {"metavar": "URI"}, "Keys in a token: pkcs11:token=LABEL;object=NAME?module-path=FILE."),
+    (
+        "--scp11",
+        {"type": click.Path(path_type=Path)},
+        "TOML file with keys and certificates for SCP11 (see the manual).",
+    ),
     ("--passphrase-file", {"type": click.Path(path_type=Path)}, "Its first line opens the key store."),
     ("--key-version", {"metavar": "N"}, "Key version to ask for.  [default: the card's own choice]"),
     (

@@ -8,7 +8,7 @@ identifier, which proves that the person means this card.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from opentsm_card.errors import OpenTsmError
 from opentsm_tools.card import failures
@@ -16,13 +16,24 @@ from opentsm_tools.card import failures
 if TYPE_CHECKING:
     from opentsm_card.cplc import Cplc
     from opentsm_tools.card.channels import Offer
-    from opentsm_tools.card.key_sources import KeySource
 
 __all__ = ["CardIdentity", "Caution", "SafetyError"]
 
 
 class SafetyError(OpenTsmError):
     """opentsm does not do this unless it is told that this card is meant."""
+
+
+class Declared(Protocol):
+    """Keys as they were declared, of whatever protocol."""
+
+    @property
+    def origin(self) -> str:
+        """Where they come from, for people; no secret."""
+
+    @property
+    def public(self) -> bool:
+        """True when these are test keys that everyone knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +81,7 @@ class Caution:
     after_failure: bool = False
     yes_card: str | None = None
 
-    def before_authentication(self, identity: CardIdentity, offer: Offer, keys: KeySource) -> None:
+    def before_authentication(self, identity: CardIdentity, offer: Offer, keys: Declared) -> None:
         """Refuse to authenticate where that could harm the card.
 
         Raises:
