@@ -11,7 +11,6 @@ import javacard.framework.ApduAccess;
 import javacard.framework.Applet;
 import javacard.framework.ISOException;
 import javacard.framework.Shareable;
-import javacard.framework.Util;
 
 /**
  * A card: jCardSim's runtime with a GlobalPlatform OPEN in place of jCardSim's own dispatch.
@@ -22,12 +21,6 @@ import javacard.framework.Util;
  * <p>Spec: GP Card 2.3.1 clause 6 (OPEN); JCRE 3.0.5.
  */
 public final class CardRuntime extends SimulatorRuntime {
-    private static final byte SELECT = (byte) 0xA4;
-    private static final byte MANAGE_CHANNEL = 0x70;
-    private static final byte GET_DATA = (byte) 0xCA;
-    private static final byte GET_DATA_ODD = (byte) 0xCB;
-    private static final byte BY_NAME = 0x04;
-    private static final byte CHAINED = 0x10;
     private static final byte[] NOTHING = {};
 
     final Set<Object> transients = ContextMemory.newCardSet();
@@ -65,7 +58,7 @@ public final class CardRuntime extends SimulatorRuntime {
     private byte state = LifeCycle.CARD_OP_READY;
 
     private final Selection selection;
-    private final ManageChannel manageChannel;
+    private final Dispatcher dispatcher;
     private final Power power;
     private final Services services;
     private final ApplicationServices applicationServices;
@@ -84,7 +77,7 @@ public final class CardRuntime extends SimulatorRuntime {
     public CardRuntime() {
         interfaces = new CardInterface[] {new CardInterface(this, 0), new CardInterface(this, 1)};
         selection = new Selection(this);
-        manageChannel = new ManageChannel(this, selection);
+        dispatcher = new Dispatcher(this, selection, form);
         power = new Power(this, selection);
         applicationServices = new ApplicationServices(this);
         contactlessServices = new ContactlessServices(this);
@@ -238,13 +231,13 @@ public final class CardRuntime extends SimulatorRuntime {
         }
         Channel on = side.channels[number];
         boolean opens = !on.open;
-        if (opens && !isOpening(command)) {
+        if (opens && !dispatcher.isOpening(command)) {
             return Sw.answer(Sw.CHANNEL_NOT_SUPPORTED);
         }
         on.open = true;
         byte[] answer;
         try {
-            answer = on.response == null ? chained(on, dispatch(on, command)) : goOn(on, command);
+            answer = dispatcher.answer(on, command);
         } catch (Throwable fault) {
             // A fault of the runtime is the card's, not its host's.
             answer = Sw.answer(Sw.NO_PRECISE_DIAGNOSIS);
@@ -255,125 +248,6 @@ public final class CardRuntime extends SimulatorRuntime {
             power.review();
         }
         return answer;
-    }
-
-    /** Tells whether a command opens the closed channel that it names: a SELECT of a name does (JCRE clause 4.5.2). */
-    private boolean isOpening(byte[] command) {
-        return isSelectByName(command) && form.dataLength != 0 && state != LifeCycle.CARD_LOCKED
-                && state != LifeCycle.CARD_TERMINATED;
-    }
-
-    private static boolean isSelectByName(byte[] command) {
-        return command[1] == SELECT && command[2] == BY_NAME && isPlainInterindustry(command[0]);
-    }
-
-    /** Answers GET RESPONSE with what is left of a long response; any other command gives that up. */
-    private byte[] goOn(Channel on, byte[] command) {
-        if (command[1] != ResponseChain.GET_RESPONSE || form.dataLength != 0) {
-            on.response = null;
-            return chained(on, dispatch(on, command));
-        }
-        byte[] part = on.response.next(form.expected);
-        if (on.response.isOver()) {
-            on.response = null;
-        }
-        return part;
-    }
-
-    private byte[] chained(Channel on, byte[] answer) {
-        on.response = ResponseChain.of(answer, form);
-        return on.response == null ? answer : on.response.next(form.expected);
-    }
-
-    private byte[] dispatch(Channel on, byte[] command) {
-        byte instruction = command[1];
-        if (instruction == MANAGE_CHANNEL && isPlainInterindustry(command[0])) {
-            return manageChannel.run(on, command, form);
-        }
-        if (isSelectByName(command)) {
-            return selection.select(on, command, form);
-        }
-        if (state == LifeCycle.CARD_TERMINATED && instruction != GET_DATA && instruction != GET_DATA_ODD) {
-            // Clause 5.1.1.5: a terminated card answers GET DATA to its final application, and nothing else.
-            return Sw.answer(Sw.CONDITIONS_NOT_SATISFIED);
-        }
-        ApplicationEntry selected = on.selected;
-        if (selected == null) {
-            return Sw.answer(Sw.CONDITIONS_NOT_SATISFIED);
-        }
-        if (selected.isDomain()) {
-            return dispatchToDomain(on, command);
-        }
-        return process(on, command, form, false);
-    }
-
-    /** Tells whether a class is interindustry, without secure messaging and chaining (JCRE clause 4.5.2). */
-    private static boolean isPlainInterindustry(byte cla) {
-        return (cla & 0xFC) == 0x00 || (cla & 0xF0) == 0x40;
-    }
-
-    /**
-     * Gathers command chains for Security Domains, which get them whole; an application gathers its own, as on any Java
-     * Card. Answers a SELECT of the master file, which hosts of SIM cards begin with.
-     */
-    private byte[] dispatchToDomain(Channel on, byte[] command) {
-        if (on.chain != null && !on.chain.continuedBy(command)) {
-            on.chain = null;
-        }
-        if ((command[0] & CHAINED) != 0 && CardInterface.channelOf(command[0]) >= 0) {
-            if (on.chain == null) {
-                on.chain = Chain.byClass(command);
-            }
-            boolean fits = on.chain.add(command, form);
-            if (!fits) {
-                on.chain = null;
-            }
-            return Sw.answer(fits ? Sw.OK : Sw.WRONG_LENGTH);
-        }
-        byte[] whole = command;
-        if (on.chain != null) {
-            Chain chain = on.chain;
-            on.chain = null;
-            if (!chain.add(command, form)) {
-                return Sw.answer(Sw.WRONG_LENGTH);
-            }
-            whole = chain.whole(form.expected);
-            form.parse(whole);
-        }
-        return dispatchWhole(on, whole);
-    }
-
-    /**
-     * Gathers the commands that GlobalPlatform chains by P1 (DELETE, INSTALL, PUT KEY): each but the last is answered by
-     * 9000 alone, and what comes between ends the chain and is answered by 6985 (GP Card 2.3.1 clause 11.1.5.1).
-     */
-    private byte[] dispatchWhole(Channel on, byte[] command) {
-        byte[] whole = command;
-        Chain chain = on.chainByP1;
-        on.chainByP1 = null;
-        if (chain != null && !chain.continuedBy(command)) {
-            return Sw.answer(Sw.CONDITIONS_NOT_SATISFIED);
-        }
-        boolean more = Chain.isMoreByP1(command);
-        if (more && chain == null) {
-            chain = Chain.byP1(command);
-        }
-        if (chain != null && !chain.add(command, form)) {
-            return Sw.answer(Sw.INCORRECT_P1_P2);
-        }
-        if (more) {
-            on.chainByP1 = chain;
-            return Sw.answer(Sw.OK);
-        }
-        if (chain != null) {
-            whole = chain.whole(form.expected);
-            form.parse(whole);
-        }
-        if (whole[1] == SELECT && whole[2] == 0 && form.dataLength == 2
-                && Util.getShort(whole, (short) form.dataOffset) == 0x3F00) {
-            return Sw.answer(Sw.OK);
-        }
-        return process(on, whole, form, false);
     }
 
     /** Runs the selected application's process() and returns its answer. */

@@ -23,8 +23,8 @@ final class ResponseChain {
     }
 
     /** Returns a chain for an answer that a short command can't take at once, or null for one that it can. */
-    static ResponseChain of(byte[] answer, CommandForm form) {
-        return form.extended || answer.length - 2 <= MOST_SHORT ? null : new ResponseChain(answer);
+    static ResponseChain of(byte[] answer) {
+        return answer.length - 2 <= MOST_SHORT ? null : new ResponseChain(answer);
     }
 
     /** Returns the next part, of at most this many bytes: 61xx ends it while more is left. */
