@@ -90,7 +90,10 @@ def test_the_privileges_that_hosts_show_can_be_granted(isd: Host) -> None:
         domain = shown & Privilege.SECURITY_DOMAIN
         assert bool(domain) == (tag == 0x81)
         for bit in range(24):
-            privileges = (shown & 1 << bit | domain).to_bytes(3, "big")
+            chosen = Privilege(shown & 1 << bit | domain)
+            if chosen & Privilege.MANDATED_DAP_VERIFICATION:
+                chosen |= Privilege.DAP_VERIFICATION  # the one comes with the other only
+            privileges = chosen.encode()
             # GlobalPlatformPro's form of INSTALL [for install and make selectable], privileges in 3 bytes.
             install = bytes.fromhex(package) + b"\x03" + privileges + bytes.fromhex("02C90000")
             answer = isd.send(CommandApdu(0x80, 0xE6, 0x0C, 0, install, 256))
