@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from apply_bench import LIBRARY, WALLET, WALLET_MODULE, CutLink, bench_folder, write_cap, write_keys
 from card_cli import CardDoor
 from content_keys import signing_key
+from opentsm_build.build import build_project
 from opentsm_card.aid import Aid
 from opentsm_card.lifecycle import ContactlessState
 from opentsm_card.privileges import Privilege
@@ -27,6 +28,7 @@ from sd_host import (
     CENTRAL,
     ISD,
     ISD_KEYS,
+    OWN,
     OWNER,
     PAYMENT_MODULE,
     PAYMENT_PACKAGE,
@@ -481,6 +483,60 @@ def test_more_than_there_is_room_for_is_refused_before_anything_is_sent(card: Ca
 def test_a_failed_authentication_ends_it_and_nothing_is_tried_twice(card: CardDoor, document: Path) -> None:
     assert "authentication failed" in card.refused(1, "apply", document, keys="00" * 16)
     assert "an authentication failed before" in card.refused(1, "apply", document)
+
+
+LEDGER: Final = Aid(OWN + b"\x0e\x01")
+COUNTER: Final = Aid(OWN + b"\x0e\x02")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the CAP files of two packages, built from their sources, and a document that names them."""
+    folder = tmp_path_factory.mktemp("built")
+    for name in ("ledger", "counter"):
+        build = build_project(ROOT / "tests" / "card" / "packages" / name, folder)
+        (folder / f"{name}.cap").write_bytes(build.conversion.cap.encode())
+    (folder / "card.toml").write_text(
+        f"""
+        [[package]]
+        cap = "counter.cap"
+        replace = true
+        [[package]]
+        cap = "ledger.cap"
+        replace = true
+        [[application]]
+        aid = "{CARD_1}"
+        cap = "counter.cap"
+        parameters = "07"
+        """
+    )
+    return folder / "card.toml"
+
+
+@LOST
+def test_packages_built_from_sources_run_when_their_loading_was_cut_anywhere(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, lost: bool
+) -> None:
+    cutter = Cutter(tmp_path, monkeypatch)
+    whole, sent = cutter.run(built, None)
+    expected, effects = content(registry(whole.se)), sorted(whole.se.effects())
+    assert {LEDGER, COUNTER} <= {each.aid for each in expected[2]}
+    assert sent > 20
+    counted = first_count(whole.se)
+    assert counted != bytes(len(counted))
+    for at in range(sent):
+        card, _ = cutter.run(built, at, lost=lost)
+        assert card("apply", built).code == 0, at
+        assert content(registry(card.se)) == expected, at
+        assert sorted(card.se.effects()) == effects, at
+        assert first_count(card.se) == counted, at
+
+
+def first_count(se: VirtualSe) -> bytes:
+    """What a fresh instance answers to its first command: it counts in the library, from what its parameters said."""
+    host = Host(se.link())
+    host.select(CARD_1)
+    return host.raw(bytes.fromhex("8001000100")).require("count")
 
 
 def test_the_manuals_example_runs_as_it_stands_there(
