@@ -48,6 +48,8 @@ class Role(StrEnum):
     # Third parties: one manages on its own authority, one with a token for each operation.
     AUTHORIZED = "authorized"
     DELEGATED = "delegated"
+    # The controlling authority's (CASD), which certifies keys that are put in confidence.
+    CONTROLLING = "controlling"
 
 
 class Situation(StrEnum):

@@ -25,6 +25,7 @@ from sd_host import (
     BANK,
     CARD_1,
     CARD_2,
+    CASD,
     ISD,
     ISD_KEYS,
     OWNER,
@@ -40,7 +41,7 @@ from token_keys import give_token_keys, is_receipt, with_token
 
 MANAGER: Final = {name: AIDS[configuration(name).central_role] for name in configuration_names()}
 # Where the profiles have them; an SP's security domain is made when there is an SP.
-SUBJECT: Final = {**AIDS, Role.PROVIDER: BANK, Role.AUTHORIZED: OWNER, Role.DELEGATED: TENANT}
+SUBJECT: Final = {**AIDS, Role.PROVIDER: BANK, Role.AUTHORIZED: OWNER, Role.DELEGATED: TENANT, Role.CONTROLLING: CASD}
 CASES: Final = [case for name in configuration_names() for case in cases(name)]
 MANUAL: Final = Path(__file__).parents[2] / "docs" / "configurations.md"
 

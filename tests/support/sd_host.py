@@ -36,6 +36,7 @@ CENTRAL: Final = Aid(OWN + b"\x00\x01")
 # Third parties' of the profiles that have them: with Authorized Management, with Delegated Management.
 OWNER: Final = Aid(OWN + b"\x00\x02")
 TENANT: Final = Aid(OWN + b"\x00\x03")
+CASD: Final = Aid.from_text("A0000001514341534400")
 BANK: Final = Aid(OWN + bytes.fromhex("0A0001"))
 TRANSIT: Final = Aid(OWN + bytes.fromhex("0A0002"))
 PAYMENT_PACKAGE: Final = Aid(OWN + bytes.fromhex("0101"))

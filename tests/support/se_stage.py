@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from opentsm_card import tlv
 from opentsm_card.aid import Aid
@@ -31,12 +32,15 @@ from opentsm_card.lifecycle import CardState, SecurityDomainState, is_locked, un
 from opentsm_card.load import load_blocks, load_file
 from opentsm_card.manage_channel import OpenChannel
 from opentsm_card.privileges import Privilege
-from opentsm_card.put_key import put_key_set
+from opentsm_card.put_key import KeyData, PutKey, put_key_set
 from opentsm_card.scp03 import Scp03Session, SecurityLevel
+from opentsm_card.scp11 import Scp11Agreement, Variant
+from opentsm_card.scp11_kdf import encode_point
 from opentsm_card.set_status import SetStatus
 from opentsm_card.store_data import DataStructure, StoreData
 from opentsm_simulator import VirtualSe
 from opentsm_simulator.profile import Profile, load_profile
+from scp11_host import AUTHORITY_VERSION, VERSION, own_chain
 from sd_host import (
     BANK,
     CARD_1,
@@ -60,7 +64,7 @@ from token_keys import give_token_keys, with_token
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from opentsm_card.apdu import Command, ResponseApdu
+    from opentsm_card.apdu import Command, CommandApdu, ResponseApdu
     from opentsm_card.keys import KeySet
 
 OWN_KEYS: Final = keys(0x31, 11)
@@ -73,6 +77,11 @@ AIDS: Final = {Role.ISSUER: ISD, Role.CENTRAL: CENTRAL}
 KEYS: Final = {ISD: ISD_KEYS, CENTRAL: CENTRAL_KEYS}
 # SELECT on a locked card warns, GET STATUS has more to tell (GP Card Specification 2.3.1, 11.9.3.2, 11.4.3.2).
 ACCEPTED: Final = {0x9000, 0x6283, 0x6310}
+# SCP03 with i = 70, and all three variants of SCP11.
+_PROTOCOLS: Final = ("0370", "1113")
+_PARAMETERS: Final = bytes.fromhex("C908 81020370 81021113")
+# A controlling authority (86) that offers its service (CB).
+_CASD_PARAMETERS: Final = bytes.fromhex("C90C 86020000 81020370 81021113 EF04 CB028300")
 _PUT_KEY: Final = {CommandName.PUT_KEY_NEW: 0, CommandName.PUT_KEY_REPLACE: SPARE_KEYS.version}
 _AUTHENTICATING: Final = (CommandName.INITIALIZE_UPDATE, CommandName.EXTERNAL_AUTHENTICATE)
 _DELETE_ALL_ACCOUNTS: Final = 0x0204
@@ -136,15 +145,25 @@ def _profile(name: str, card: CardState) -> Profile:
     """
     delivered = card.name if card in _CARD_STATES else CardState.SECURED.name
     whole = load_profile(name)
-    needed = tuple(instance for instance in whole.instances if Aid.from_text(instance.aid) in KEYS)
+    needed = tuple(
+        msgspec.structs.replace(instance, scp=_PROTOCOLS)
+        for instance in whole.instances
+        if Aid.from_text(instance.aid) in KEYS
+    )
     return msgspec.structs.replace(whole, card_state=delivered, instances=needed)
 
 
 @dataclass
 class Stage:
-    """A card with the security domain under test in a life cycle, and things of every kind under it."""
+    """A card with the security domain under test in a life cycle, and things of every kind under it.
+
+    Args:
+        case: the life cycle.
+        agreeing: with keys for SCP11 instead of things under it.
+    """
 
     case: Case
+    agreeing: bool = False
     se: VirtualSe = field(init=False)
     host: Host = field(init=False)
     earlier: Scp03Session | None = field(init=False, default=None)
@@ -161,23 +180,27 @@ class Stage:
         if case.role is Role.DELEGATED:
             centre = AIDS[table.central_role]
             give_token_keys(Host(self.se.link("contactless")).into(centre, KEYS[centre]))
-        self._furnish()
+        if not self.agreeing:
+            self._furnish()
         # A session from before: it must not outlive what the life cycle takes away.
         self.host = Host(self.se.link("contact"))
         if unlocked(case.domain) != SecurityDomainState.INSTALLED or case.role is Role.ISSUER:
             self.host.into(self.aid, self.opening_keys)
             if not case.new:
                 self.host.put_keys(SPARE_KEYS).require("PUT KEY")
+                if self.agreeing:
+                    put_scp11_keys(self.host)
             self.earlier = self.host.session
         self._bring_about()
 
     def _make_domain(self, privileges: Privilege) -> None:
         """Make the security domain under test; what manages content is for the issuer to make, and to hand over."""
         case = self.case
-        maker = ISD if case.role in {Role.AUTHORIZED, Role.DELEGATED} else self.above
+        maker = self.above if case.role is Role.PROVIDER else ISD
         manager = Host(self.se.link("contactless")).into(maker, KEYS[maker])
         selectable = unlocked(case.domain) != SecurityDomainState.INSTALLED
-        manager.done(InstallForInstall(SD_PACKAGE, SD_MODULE, BANK, privileges, make_selectable=selectable))
+        parameters = _CASD_PARAMETERS if case.role is Role.CONTROLLING else _PARAMETERS
+        manager.done(InstallForInstall(SD_PACKAGE, SD_MODULE, BANK, privileges, parameters, make_selectable=selectable))
         if maker != self.above:
             manager.done(InstallForExtradition(self.above, BANK))
         if not case.new:
@@ -264,7 +287,8 @@ class Stage:
         if answer.sw == 0x9000:
             session = Scp03Session.open(self.opening_keys, challenge, answer.data)
         else:
-            before = Stage(Case(self.case.name, self.case.role, CardState.SECURED, unlocked(self.case.domain)))
+            alike = Case(self.case.name, self.case.role, CardState.SECURED, unlocked(self.case.domain))
+            before = Stage(alike, agreeing=True)
             before.can_select()
             session = before.host.begin(self.opening_keys, challenge)
         return self.host.plain(session.external_authenticate(SecurityLevel.parse(0x33))).sw
@@ -295,6 +319,8 @@ class Stage:
         loading = InstallForLoad(NEW, hash=hashlib.sha1(SMALL).digest())  # noqa: S324 - what a 1024-bit RSA token takes
         if command in _PUT_KEY:
             return [put_key_set(NEW_KEYS, self.opening_keys.dek, replaces=_PUT_KEY[command])]
+        if command in SCP11:
+            return scp11_commands(command)
         matching: dict[CommandName, Sequence[Command]] = {
             CommandName.MANAGE_CHANNEL: [OpenChannel()],
             CommandName.GET_DATA: [GetData(DataTag.KEY_INFORMATION)],
@@ -334,7 +360,54 @@ class Stage:
         return matching[command]
 
 
-WITHOUT_SESSION: Final = {CommandName.SELECT, *_AUTHENTICATING}
+SCP11: Final = (
+    CommandName.PERFORM_SECURITY_OPERATION,
+    CommandName.MUTUAL_AUTHENTICATE,
+    CommandName.INTERNAL_AUTHENTICATE,
+)
+WITHOUT_SESSION: Final = {CommandName.SELECT, *_AUTHENTICATING, *SCP11}
+
+
+@cache
+def _scp11_keys() -> dict[Variant | str, ec.EllipticCurvePrivateKey]:
+    names: tuple[Variant | str, ...] = (Variant.A, Variant.B, "authority", "host")
+    return {name: ec.generate_private_key(ec.SECP256R1()) for name in names}
+
+
+def put_scp11_keys(host: Host) -> None:
+    """Put the keys for SCP11a and SCP11b, and an authority's, into the domain that a host has a session with."""
+    assert host.session is not None
+    made = _scp11_keys()
+    for variant in (Variant.A, Variant.B):
+        scalar = made[variant].private_numbers().private_value.to_bytes(32, "big")
+        key = KeyData.ecc_private(scalar, host.session.encrypt_sensitive)
+        host.done(PutKey(0, VERSION, variant.key_id, (key,)))
+    point = encode_point(made["authority"].public_key())
+    host.done(PutKey(0, AUTHORITY_VERSION, 0x10, (KeyData.ecc_public(point),)))
+
+
+def scp11_commands(command: CommandName) -> list[Command]:
+    """Return a command of SCP11, behind those that it needs before it."""
+    made = _scp11_keys()
+    variant = Variant.B if command is CommandName.INTERNAL_AUTHENTICATE else Variant.A
+    certificates = Scp11Agreement.certificate_commands(own_chain(made["authority"], made["host"]), AUTHORITY_VERSION)
+    host = None if variant is Variant.B else made["host"]
+    authenticate = Scp11Agreement(variant, VERSION, made[variant].public_key(), host).authenticate()
+    if command is CommandName.PERFORM_SECURITY_OPERATION:
+        return [Bare(apdu) for apdu in certificates]
+    before = certificates if variant is Variant.A else ()
+    return [Bare(apdu) for apdu in (*before, authenticate)]
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A command that is an APDU and no more."""
+
+    content: CommandApdu
+
+    def apdu(self) -> CommandApdu:
+        """Return it."""
+        return self.content
 
 
 def observe(case: Case) -> dict[CommandName, Acceptance]:
@@ -343,9 +416,12 @@ def observe(case: Case) -> dict[CommandName, Acceptance]:
     Raises:
         AssertionError: a command that was refused had an effect.
     """
-    seen = {}
+    agreeing = Stage(case, agreeing=True)
+    seen = {command: _cell(agreeing, command, agreeing.se.effects()) for command in SCP11}
     stage = Stage(case)
     for command in CommandName:
+        if command in SCP11:
+            continue
         fresh = stage.prepare(command)
         before = stage.se.effects()
         seen[command] = _cell(stage, command, before)

@@ -85,6 +85,9 @@ def test_nothing_with_an_effect_is_open_and_a_terminated_card_takes_none(name: s
         CommandName.MANAGE_CHANNEL,
         CommandName.INITIALIZE_UPDATE,
         CommandName.EXTERNAL_AUTHENTICATE,
+        CommandName.PERFORM_SECURITY_OPERATION,
+        CommandName.MUTUAL_AUTHENTICATE,
+        CommandName.INTERNAL_AUTHENTICATE,
         CommandName.GET_DATA,
     }
     for domain in configuration(name).domains.values():
