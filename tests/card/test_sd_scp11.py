@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from opentsm_card.apdu import CommandApdu
@@ -280,3 +281,27 @@ def test_certificates_beyond_what_a_card_keeps(host: Scp11Host) -> None:
     commands = Scp11Agreement.certificate_commands([bytes(1200)], AUTHORITY_VERSION, block_bytes=200)
     assert [host.plain(command).sw for command in commands] == [0x9000] * 5 + [0x6A84]
     host.open(Variant.A)
+
+
+def test_certificates_in_chained_blocks_and_signed_in_der(host: Scp11Host) -> None:
+    """As Samsung's OpenSCP-Java sends them: command chaining and P1 b8 at once; 5F37 in DER."""
+    (certificate,) = own_chain(host.authority, host.key)
+    signed = certificate[4:].split(b"\x5f\x37")[0]
+    der = host.authority.sign(signed, ec.ECDSA(hashes.SHA256()))
+    value = signed + b"\x5f\x37" + bytes((len(der),)) + der
+    other = b"\x7f\x21\x81" + bytes((len(value),)) + value
+    host.select()
+    for start in range(0, len(other), 60):
+        more = start + 60 < len(other)
+        command = CommandApdu(
+            0x90 if more else 0x80,
+            0x2A,
+            AUTHORITY_VERSION | (0x80 if more else 0),
+            0x10,
+            other[start : start + 60],
+            256,
+        )
+        assert host.plain(command).sw == 0x9000
+    agreement = host.agreement(Variant.A)
+    host.session = agreement.open(host.plain(agreement.authenticate()).require("MUTUAL AUTHENTICATE"))
+    assert host.send(LIST).sw == 0x9000

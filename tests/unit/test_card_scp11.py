@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import cmac, hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers import algorithms
 
 from opentsm_card import tlv
-from opentsm_card.apdu import CommandApdu
+from opentsm_card.apdu import CommandApdu, ResponseApdu
 from opentsm_card.errors import ProtocolError, SecureChannelError
 from opentsm_card.scp11 import KeyUsage, Scp11Agreement, Scp11Parameters, Variant
 from opentsm_card.scp11_certificate import CertificateUsage, OwnCertificate, verify_chain
@@ -24,6 +28,9 @@ from opentsm_card.scp11_store import (
 )
 from scp11_pki import own_certificate, point
 
+SESSIONS: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[1] / "vectors" / "scp11-dialogues.json").read_text(encoding="utf-8")
+)["sessions"]
 DOMAIN, HOST, EPHEMERAL, AUTHORITY = (ec.derive_private_key(number, ec.SECP256R1()) for number in (11, 12, 13, 14))
 COMMAND = CommandApdu(0x80, 0xCA, 0x00, 0x66, ne=256)
 
@@ -212,3 +219,40 @@ def test_what_is_read() -> None:
     for wrong in ("FF35074201AA83021002", "FF33034201AA", "FF330783021002" + "4201AA"):
         with pytest.raises(ProtocolError):
             parse_authorities(bytes.fromhex(wrong))
+
+
+def certified_key(certificate: bytes) -> ec.EllipticCurvePublicKey:
+    """Return the key of a certificate of either format."""
+    found = tlv.parse_one(certificate)
+    if found.tag == 0x30:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        return key
+    public = tlv.find(found.children(), 0x7F49)
+    assert public is not None
+    encoded = tlv.find(tlv.parse_all(public), 0xB0)
+    assert encoded is not None
+    return decode_point(encoded)
+
+
+@pytest.mark.parametrize("vector", SESSIONS, ids=lambda vector: vector["name"])
+def test_another_implementation_s_sessions(vector: dict[str, Any]) -> None:
+    private, ephemeral = (
+        ec.derive_private_key(int(vector[name], 16), ec.SECP256R1()) for name in ("host_key", "ephemeral_key")
+    )
+    domain = certified_key(parse_certificates(bytes.fromhex(vector["certificate_store"]))[-1])
+    assert (
+        certified_key(bytes.fromhex(vector["host_certificate"])).public_numbers()
+        == private.public_key().public_numbers()
+    )
+    parameters = Scp11Parameters(KeyUsage.ALL, vector["key_bytes"], vector["mac_bytes"])
+    wanted = Scp11Agreement(
+        Variant[vector["variant"]], vector["key_version"], domain, private, parameters=parameters, ephemeral=ephemeral
+    )
+    assert wanted.authenticate().encode().hex() == vector["authenticate"]["command"]
+    session = wanted.open(bytes.fromhex(vector["authenticate"]["response_data"]))
+    for exchange in vector["exchanges"]:
+        plain = CommandApdu.parse(bytes.fromhex(exchange["plain_command"]))
+        assert session.wrap(plain).encode().hex() == exchange["wrapped_command"]
+        response = ResponseApdu(bytes.fromhex(exchange["wrapped_response_data"]), int(exchange["status"], 16))
+        assert session.unwrap(response).data.hex() == exchange["plain_response_data"]

@@ -154,9 +154,12 @@ final class Certificate {
             short length = Tlv.length(buffer, field, end);
             if (tag == TAG_SIGNATURE) {
                 set(SIGNED, start, (short) (at - start));
-                require(length == (short) (2 * Curves.P256_SIZE));
-                set(R, value, Curves.P256_SIZE);
-                set(S, (short) (value + Curves.P256_SIZE), Curves.P256_SIZE);
+                if (length == (short) (2 * Curves.P256_SIZE)) {
+                    set(R, value, Curves.P256_SIZE);
+                    set(S, (short) (value + Curves.P256_SIZE), Curves.P256_SIZE);
+                } else {
+                    readSignature(buffer, value, (short) (value + length)); // in DER, as cards of the field have it
+                }
             } else {
                 take(buffer, tag, value, length);
             }

@@ -17,6 +17,7 @@ final class Chain {
     private static final byte DELETE = (byte) 0xE4;
     private static final byte INSTALL = (byte) 0xE6;
     private static final byte PUT_KEY = (byte) 0xD8;
+    private static final byte PERFORM_SECURITY_OPERATION = 0x2A;
 
     private final byte[] header;
 
@@ -50,18 +51,29 @@ final class Chain {
         return chains && command[CLASS] < 0 && (command[P1] & MORE_BY_P1) != 0;
     }
 
-    /** Tells whether a command goes on with this chain: same class, instruction and parameters. */
+    /**
+     * Tells whether a command goes on with this chain: same class, instruction and parameters. PERFORM SECURITY OPERATION
+     * says by P1 too that more follows, and hosts use both at once (GP Amendment F clause 6.4).
+     */
     boolean continuedBy(byte[] command) {
         for (int i = 0; i < header.length; i++) {
-            if ((i == position ? command[i] & ~bit & 0xFF : command[i] & 0xFF) != (header[i] & 0xFF)) {
+            int free = i == position ? bit : i == P1 && isCertificate(command) ? MORE_BY_P1 : 0;
+            if (((command[i] ^ header[i]) & ~free & 0xFF) != 0) {
                 return false;
             }
         }
         return true;
     }
 
+    private static boolean isCertificate(byte[] command) {
+        return command[1] == PERFORM_SECURITY_OPERATION;
+    }
+
     /** Adds a command's data; false when the chain has become longer than a card's buffer. */
     boolean add(byte[] command, CommandForm form) {
+        if (isCertificate(command)) {
+            header[P1] = command[P1];
+        }
         data.write(command, form.dataOffset, form.dataLength);
         return data.size() <= CommandForm.MOST_DATA;
     }
