@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from opentsm_build.build import build_project
 from opentsm_card.delete import DeleteObject
 from opentsm_card.privileges import Privilege
 from opentsm_card.set_status import SetStatus
 from probe_card import CVM, GLOBAL_PIN, NONE, P1, P2, Probe, ProbeCard
 from sd_host import Host
 
+if TYPE_CHECKING:
+    from opentsm_build.cap import CapFile
+
+SOURCES: Final = Path(__file__).resolve().parents[2] / "applets" / "cardholder-verification"
 SERVICE: Final = 0x8805
 PIN: Final = b"\x12\x34"
 ASCII, BCD, HEX = 1, 2, 3
+
+
+@pytest.fixture(scope="module")
+def pin_cap(tmp_path_factory: pytest.TempPathFactory) -> CapFile:
+    """The cardholder verification package as a CAP file, built by the project's own toolchain."""
+    return build_project(SOURCES, tmp_path_factory.mktemp("cvm")).conversion.cap
 
 
 @pytest.fixture
@@ -98,9 +110,10 @@ class TestGlobalService:
 class TestCvmManagement:
     """Privilege 6, clauses 6.6.2.6, 8.2."""
 
-    @pytest.fixture
-    def pin(self, card: ProbeCard) -> ProbeCard:
+    @pytest.fixture(params=["built in", "loaded as a CAP file"])
+    def pin(self, request: pytest.FixtureRequest, pin_cap: CapFile) -> ProbeCard:
         """Return a card with a global PIN, a manager P1 and a user P2."""
+        card = ProbeCard(pin_cap=pin_cap if request.param.startswith("loaded") else None)
         assert card.pin() == 0x9000
         card.install(P1, Privilege.CVM_MANAGEMENT)
         card.install(P2)

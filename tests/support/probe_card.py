@@ -10,14 +10,16 @@ import msgspec
 from opentsm_card import tlv
 from opentsm_card.aid import Aid
 from opentsm_card.delete import DeleteObject
-from opentsm_card.install import InstallForInstall, InstallForRegistryUpdate
+from opentsm_card.install import InstallForInstall, InstallForLoad, InstallForRegistryUpdate
 from opentsm_card.install_parameters import InstallParameters
+from opentsm_card.load import load_blocks, load_file
 from opentsm_card.privileges import Privilege
 from opentsm_simulator import VirtualSe
 from opentsm_simulator.profile import load_profile
 from sd_host import CVM_MODULE, CVM_PACKAGE, ISD, ISD_KEYS, SD_MODULE, SD_PACKAGE, Host, keys
 
 if TYPE_CHECKING:
+    from opentsm_build.cap import CapFile
     from opentsm_card.apdu import Command
     from opentsm_card.keys import KeySet
     from opentsm_simulator.virtual_se import Interface
@@ -41,14 +43,25 @@ _TAG_SERVICES: Final = 0xCB
 class ProbeCard:
     """Manages such a card as its issuer, and talks to probes on links of their own."""
 
-    def __init__(self, issuer: Privilege | None = None) -> None:
-        """Make it; `issuer`: privileges of its issuer's domain in place of the profile's."""
+    def __init__(self, issuer: Privilege | None = None, *, pin_cap: CapFile | None = None) -> None:
+        """Make it.
+
+        Args:
+            issuer: privileges of its issuer's domain in place of the profile's.
+            pin_cap: the cardholder verification package, to be loaded as a host would, instead of built in.
+        """
         profile = load_profile(str(PROFILE))
+        if pin_cap is not None:
+            others = tuple(each for each in profile.packages if not each.endswith("cardholder-verification"))
+            profile = msgspec.structs.replace(profile, packages=others)
         if issuer is not None:
             born = msgspec.structs.replace(profile.instances[0], privileges=issuer.encode().hex())
             profile = msgspec.structs.replace(profile, instances=(born,))
         self.se = VirtualSe.create(profile)
         self.host = Host(self.se.link())
+        if pin_cap is not None:
+            block = load_file(pin_cap.load_file_data_block())
+            self.issuer().done(InstallForLoad(CVM_PACKAGE), *load_blocks(block, 200))
 
     def issuer(self) -> Host:
         """Return the host with a session with the issuer's domain."""
