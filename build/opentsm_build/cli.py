@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opentsm_build.build import build_project
+from opentsm_build.kit import Kit
 from opentsm_build.new import new_applet
 from opentsm_card.errors import ProtocolError
 
@@ -27,17 +28,26 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 @click.option(
     "--javac", is_flag=True, help="Compile with the javac of JAVA_HOME or PATH instead of Eclipse's compiler."
 )
+@click.option(
+    "--sdk", type=click.Path(path_type=Path), help="Convert and verify by an Oracle kit's tools.  [env: JC_HOME]"
+)
+@click.option("--compare", is_flag=True, help="With a kit: show what its converter makes beside ours, which is kept.")
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
-def build(folders: tuple[Path, ...], *, out: Path | None, javac: bool, as_json: bool) -> None:
+def build(
+    folders: tuple[Path, ...], *, out: Path | None, javac: bool, sdk: Path | None, compare: bool, as_json: bool
+) -> None:
     """Build Java Card packages: sources to CAP file, with export file and listing.
 
     DIR is a folder with an applet.toml; the current one when none is named. Several are built in one go, with a warm
     compiler.
     """
     compiler = _find_javac() if javac else None
+    kit = Kit.find(sdk)
+    if compare and kit is None:
+        raise ProtocolError("--compare needs an Oracle kit: name its folder by --sdk or in JC_HOME")
     results = []
     for folder in folders or (Path(),):
-        built = build_project(folder, out, javac=compiler)
+        built = build_project(folder, out, javac=compiler, kit=kit, compare=compare)
         results.append(_result(built))
         if not as_json:
             _show(built)
@@ -57,8 +67,8 @@ def _find_javac() -> Path:
 
 
 def _result(built: Built) -> dict[str, Any]:
-    cap = built.conversion.cap
-    return {
+    cap = built.cap
+    result = {
         "package": built.project.package,
         "aid": str(cap.package_aid),
         "version": ".".join(map(str, cap.package_version)),
@@ -70,10 +80,19 @@ def _result(built: Built) -> dict[str, Any]:
         "exp": None if built.exp_path is None else str(built.exp_path),
         "listing": str(built.listing_path),
     }
+    if (comparison := built.comparison) is not None:
+        result["comparison"] = {
+            "kit": str(comparison.kit),
+            "ours": {"load_bytes": comparison.ours_bytes, "components": dict(comparison.ours)},
+            "theirs": {"load_bytes": comparison.theirs_bytes, "components": dict(comparison.theirs)},
+            "verified": not comparison.complaint,
+            "complaint": comparison.complaint,
+        }
+    return result
 
 
 def _show(built: Built) -> None:
-    cap = built.conversion.cap
+    cap = built.cap
     version = ".".join(map(str, cap.package_version))
     size = len(cap.load_file_data_block())
     kind = f"{len(cap.applets)} applet{'s'[: len(cap.applets) != 1]}" if cap.applets else "library"
@@ -81,6 +100,12 @@ def _show(built: Built) -> None:
     for path in (built.cap_path, built.exp_path, built.listing_path):
         if path is not None:
             click.echo(f"  {path}")
+    if (comparison := built.comparison) is not None:
+        click.echo(f"  {'component':20}{'ours':>8}{'the kit':>10}")
+        for name in {**comparison.theirs, **comparison.ours}:
+            click.echo(f"  {name:20}{comparison.ours.get(name, 0):8}{comparison.theirs.get(name, 0):10}")
+        click.echo(f"  {'to load':20}{comparison.ours_bytes:8}{comparison.theirs_bytes:10}")
+        click.echo(f"  the kit's verifier: {comparison.complaint or 'no error in ours'}")
 
 
 @click.group(context_settings=_HELP)

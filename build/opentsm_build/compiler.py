@@ -93,7 +93,8 @@ def compile_sources(
         path = os.pathsep.join(map(str, class_path)) or str(output)
         arguments = [*_OPTIONS, "-d", str(output), "-cp", path]
         arguments += [] if boot is None else ["-bootclasspath", str(boot)]
-        arguments += [str(path) for _, path in sources]
+        # The JVM keeps the working directory that it was started in.
+        arguments += [str(path.absolute()) for _, path in sources]
         if javac is None:
             _run(arguments)
         else:

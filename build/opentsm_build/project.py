@@ -42,6 +42,7 @@ class _ProjectTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     imports: tuple[str, ...] = ()
     int: bool = False
     debug: bool = False
+    prune: bool = True
     applets: tuple[_AppletTable, ...] = ()
 
 
@@ -69,6 +70,7 @@ class Project:
             CAP file or an export file.
         allow_int: it may use int.
         debug: the CAP file is to hold a Debug component.
+        prune: leave out methods and classes that can never be reached.
         applets: its applets; none for a library.
     """
 
@@ -83,6 +85,7 @@ class Project:
     allow_int: bool = False
     debug: bool = False
     applets: tuple[Applet, ...] = ()
+    prune: bool = True
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -110,7 +113,7 @@ class Project:
         return cls(
             folder, table.package, Aid.from_text(table.aid), (int(version[1]), int(version[2])), table.target, name,
             tuple(folder / source for source in table.sources), table.imports, table.int, table.debug,
-            _applets(table, path),
+            _applets(table, path), table.prune,
         )  # fmt: skip
 
 

@@ -27,7 +27,8 @@ ROUNDS = 60
 
 
 def twins(name: str) -> Twins:
-    conversion, classes = convert_project(Project.load(CORPUS / name))
+    # The methods that are called here are not what the package's applets call.
+    conversion, classes = convert_project(dataclasses.replace(Project.load(CORPUS / name), prune=False))
     files = [parse_class(path.read_bytes(), path.name) for path in sorted(classes.rglob("*.class"))]
     return Twins(classes, files, conversion)
 

@@ -119,7 +119,8 @@ MISTAKES: Final[dict[str, tuple[str, str]]] = {
     "interface with an array": members("interface Codes { byte[] ALL = {1, 2}; }"),
     "more public than what it overrides": members(
         "static class Base { short f() { return 1; } }\n"
-        "    static class Heir extends Base { public short f() { return 2; } }"
+        "    static class Heir extends Base { public short f() { return 2; } }\n"
+        "    public boolean select() { return new Heir().f() > new Base().f(); }"
     ),
     "method too long": body("\n".join(["balance = (short) (balance * 3 + data[2] * 5 + buffer[3] * 7);"] * 2300)),
     "syntax": body("balance = ;"),

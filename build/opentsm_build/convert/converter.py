@@ -9,6 +9,7 @@ Spec: Java Card VM Specification 3.1, Classic Edition, 2, 4, 6, 7.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,7 @@ from opentsm_build.convert.locals import local_of, number_locals
 from opentsm_build.convert.optimize import optimize
 from opentsm_build.convert.package import Conversion, Options
 from opentsm_build.convert.pool import Pool
+from opentsm_build.convert.prune import prune
 from opentsm_build.convert.references import References
 from opentsm_build.convert.select import select
 from opentsm_build.convert.statics import StaticImage, Statics
@@ -69,8 +71,12 @@ def convert(
     for cls in own.values():
         for problem in check_class(cls, universe, options):
             raise problem
-    order = _order(own, universe)
+    _check_lines(own, universe)
     _check_applets(package, universe)
+    if options.prune:
+        own = prune(package, universe)
+        universe = Universe(own, imports)
+    order = _order(own)
     tokens = Tokens(universe, order, exports=not package.applets)
     statics = StaticImage.lay_out(Statics(universe, order), order, library=not package.applets)
     references = References(universe, tokens)
@@ -96,7 +102,7 @@ def convert(
             raise CapError(error.reason, where=_place(own[name], key)) from None
     if options.debug:
         format_at_least = max(options.format_version or (2, 2), (2, 2))
-        options = Options(options.allow_int, options.debug, format_at_least)
+        options = dataclasses.replace(options, format_version=format_at_least)
     linker = Linker(package, options, universe, tokens, order, pool, assembled, statics)
     linker.locals = variables
     cap = linker.link()
@@ -105,6 +111,7 @@ def convert(
         exported_package(package, universe, tokens, order),
         is_library=not package.applets,
         write_listing=functools.partial(listing, linker),
+        imports=tuple(imports[name] for name in linker.package_tokens),
         classes=linker.class_offsets,
         methods=linker.method_offsets,
     )
@@ -144,7 +151,14 @@ def _own(package: Package, classes: Sequence[ClassFile]) -> dict[str, ClassFile]
     return own
 
 
-def _order(own: Mapping[str, ClassFile], universe: Universe) -> list[ClassFile]:
+def _check_lines(own: Mapping[str, ClassFile], universe: Universe) -> None:
+    """Check that no class is above itself; what walks up later is without a bound."""
+    for name in own:
+        list(universe.ancestors(name))
+        universe.interfaces(name)
+
+
+def _order(own: Mapping[str, ClassFile]) -> list[ClassFile]:
     """Return the classes, each behind its superclass and its interfaces, else by name."""
     done: dict[str, ClassFile] = {}
 
@@ -157,9 +171,6 @@ def _order(own: Mapping[str, ClassFile], universe: Universe) -> list[ClassFile]:
         done[name] = cls
 
     for name in own:
-        # Both walk up with a bound, so that a class above itself is found before `visit` could loop.
-        list(universe.ancestors(name))
-        universe.interfaces(name)
         visit(name)
     return list(done.values())
 

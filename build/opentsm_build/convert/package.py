@@ -40,11 +40,13 @@ class Options:
         allow_int: the package may use int.
         debug: write a Debug component (format 2.2 at least).
         format_version: (major, minor) of the CAP format; None for the one that goes with the rest.
+        prune: leave out what can never be reached.
     """
 
     allow_int: bool = False
     debug: bool = False
     format_version: tuple[int, int] | None = None
+    prune: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Conversion:
         exports: what other packages can use of it.
         is_library: True without applets.
         write_listing: returns its instructions, as people read them.
+        imports: the imported packages that are in the Import component.
         classes: offset of each own class in the Class component's info item, by name.
         methods: offset of each own method in the Method component's info item, by class and (name + descriptor).
     """
@@ -64,5 +67,6 @@ class Conversion:
     exports: ApiPackage
     is_library: bool
     write_listing: Callable[[], str]
+    imports: tuple[ApiPackage, ...] = ()
     classes: Mapping[str, int] = field(default_factory=dict)
     methods: Mapping[tuple[str, str], int] = field(default_factory=dict)
