@@ -22,6 +22,7 @@ from opentsm_card.aes_session import AesSession, ChainLink
 from opentsm_card.errors import ProtocolError, SecureChannelError
 from opentsm_card.external_authenticate import ExternalAuthenticate, SecurityLevel
 from opentsm_card.initialize_update import InitializeUpdate, InitializeUpdateAnswer
+from opentsm_card.r_mac_session import BeginRMacSession, EndRMacSession
 from opentsm_card.scp03_kdf import (
     Parameter,
     SessionKeys,
@@ -96,7 +97,7 @@ class Scp03Session(AesSession):
         ProtocolError: the answer does not fit the challenge, or i is none of SCP03's.
     """
 
-    __slots__ = ("_answer", "_host_challenge", "_host_cryptogram")
+    __slots__ = ("_answer", "_first_level", "_host_challenge", "_host_cryptogram")
 
     def __init__(self, keys: KeySet, host_challenge: bytes, answer: InitializeUpdateAnswer) -> None:
         i = Parameter.parse(answer.i)
@@ -113,6 +114,7 @@ class Scp03Session(AesSession):
         self._answer = answer
         self._host_challenge = host_challenge
         self._host_cryptogram = host_cryptogram(session_keys, host_challenge, answer.card_challenge)
+        self._first_level: SecurityLevel | None = None
         super().__init__(session_keys, i.size_bytes, _ZERO_CHAINING_VALUE, keys.dek)
 
     def __repr__(self) -> str:
@@ -155,7 +157,7 @@ class Scp03Session(AesSession):
         session = cls.open(keys, state.host_challenge, state.answer)
         if len(state.chaining_value) != _BLOCK_BYTES or state.counter < 0:
             raise ProtocolError("SCP03 state: a chaining value of 16 bytes and a counter wanted")
-        session._level = state.level  # noqa: SLF001 - the class's own
+        session._level = session._first_level = state.level  # noqa: SLF001 - the class's own
         session._chaining_value = state.chaining_value  # noqa: SLF001 - the class's own
         session._counter = state.counter  # noqa: SLF001 - the class's own
         return session
@@ -202,8 +204,54 @@ class Scp03Session(AesSession):
         head = bytes((0x84, ExternalAuthenticate.INS, level, 0x00, lc))
         mac = self._messaging.c_mac(_ZERO_CHAINING_VALUE + head + self._host_cryptogram)
         self._chaining_value = mac
-        self._level = level
+        self._level = self._first_level = level
         return ExternalAuthenticate(level, self._host_cryptogram, mac[: self._mac_bytes]).apdu()
+
+    def begin_r_mac(self, challenge: bytes = b"", *, encrypt: bool = False) -> CommandApdu:
+        """Return BEGIN R-MAC SESSION, wrapped; call `r_mac_begun` once the card has answered 9000.
+
+        Args:
+            challenge: at most 24 bytes of the host's.
+            encrypt: responses are encrypted too, in a session whose commands are.
+
+        Raises:
+            SecureChannelError: responses are protected already, or the card can't protect them, or not so.
+
+        Spec: GP Card Specification Amendment D 1.2, 7.1.3.
+        """
+        level = self._level
+        wanted = Parameter.R_MAC | Parameter.R_ENCRYPTION if encrypt else Parameter.R_MAC
+        if (
+            level is None
+            or level & SecurityLevel.R_MAC
+            or self._answer.i & wanted != wanted
+            or (encrypt and not level & SecurityLevel.C_DECRYPTION)
+        ):
+            raise SecureChannelError(f"no such R-MAC session can begin here (i = {self._answer.i:02X})")
+        protection = SecurityLevel.R_MAC | SecurityLevel.R_ENCRYPTION if encrypt else SecurityLevel.R_MAC
+        return self.wrap(BeginRMacSession(protection, challenge).apdu())
+
+    def r_mac_begun(self, *, encrypt: bool = False) -> None:
+        """Expect protected responses from the next on: the card has taken BEGIN R-MAC SESSION."""
+        if self._level is None:
+            raise self._no_session()
+        self._level |= SecurityLevel.R_MAC | (SecurityLevel.R_ENCRYPTION if encrypt else SecurityLevel.NONE)
+
+    def end_r_mac(self, *, end: bool = True) -> CommandApdu:
+        """Return END R-MAC SESSION, wrapped; its answer is protected still, then call `r_mac_ended`.
+
+        Raises:
+            SecureChannelError: in no R-MAC session that BEGIN R-MAC SESSION began.
+
+        Spec: GP Card Specification Amendment D 1.2, 7.1.4.
+        """
+        if self._level is None or self._level == self._first_level:
+            raise SecureChannelError("in no R-MAC session that BEGIN R-MAC SESSION began")
+        return self.wrap(EndRMacSession(end=end).apdu())
+
+    def r_mac_ended(self) -> None:
+        """Expect responses as EXTERNAL AUTHENTICATE asked for them: the answer to END R-MAC SESSION was unwrapped."""
+        self._level = self._first_level
 
 
 def predict(

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from opentsm_card.apdu import CommandApdu, ResponseApdu
-from opentsm_card.errors import SecureChannelError
+from opentsm_card.errors import OpenTsmError, SecureChannelError
 from opentsm_card.get_status import GetStatus, Scope
 from opentsm_card.initialize_update import InitializeUpdateAnswer
 from opentsm_card.install import InstallForInstall
+from opentsm_card.keys import KeySet
 from opentsm_card.privileges import Privilege
 from opentsm_card.scp03 import Scp03Session, SecurityLevel, predict
 from opentsm_simulator import VirtualSe
 from opentsm_simulator.virtual_se import diversification_data
+from sc_cards import card, set_counter
 from sd_host import ALIAS, BANK, CARD_1, ISD, ISD_KEYS, PPSE, SD_MODULE, SD_PACKAGE, Host, keys
-
-if TYPE_CHECKING:
-    from opentsm_card.keys import KeySet
 
 CHALLENGE = bytes(range(8))
 LIST = GetStatus.everything(Scope.APPLICATIONS)
@@ -300,3 +297,126 @@ def test_answer_is_the_card_s_own(host: Host) -> None:
     parsed = InitializeUpdateAnswer.parse(answer.data)
     assert parsed.diversification_data == diversification_data("se-1")
     assert (parsed.key_version, parsed.i, parsed.sequence_counter) == (0x30, 0x70, 1)
+
+
+@pytest.mark.parametrize(("level", "encrypt"), [(0x01, False), (0x03, False), (0x03, True)])
+def test_an_r_mac_session(host: Host, level: int, encrypt: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    session = host.into(ISD, ISD_KEYS, SecurityLevel(level)).session
+    assert session is not None
+    for _ in range(2):
+        assert host.sw(LIST) == 0x9000
+        assert session.unwrap(host.plain(session.begin_r_mac(bytes(8), encrypt=encrypt))) == ResponseApdu()
+        session.r_mac_begun(encrypt=encrypt)
+        for _ in range(3):
+            assert host.sw(LIST) == 0x9000
+        assert len(host.plain(session.wrap(LIST.apdu())).data) > 8
+        assert session.unwrap(host.plain(session.end_r_mac(end=False))) == ResponseApdu()
+        assert session.unwrap(host.plain(session.end_r_mac())) == ResponseApdu()
+        session.r_mac_ended()
+    assert host.sw(LIST) == 0x9000
+
+
+@pytest.mark.parametrize(
+    ("i", "level", "command", "sw"),
+    [
+        (0x10, 0x01, "807A100101 00", 0x6985),  # no R-MAC in i
+        (0x30, 0x03, "807A300101 00", 0x6A86),  # no R-ENC in i
+        (0x70, 0x01, "807A300101 00", 0x6A86),  # R-ENC without C-DECRYPTION
+        (0x70, 0x11, "807A100101 00", 0x6985),  # R-MACs already
+        (0x70, 0x01, "807A000101 00", 0x6A86),  # SCP02's alone
+        (0x70, 0x01, "80780003", 0x6985),
+        (0x70, 0x33, "80780003", 0x6985),
+    ],
+)
+def test_r_mac_session_commands_are_checked(i: int, level: int, command: str, sw: int) -> None:
+    host = Host(card(f"03{i:02X}", keys=(ISD_KEYS,)).link()).into(ISD, ISD_KEYS, SecurityLevel(level))
+    assert host.sw(CommandApdu.parse(bytes.fromhex(command))) == sw
+    assert host.sw(LIST) == 0x9000
+
+
+@pytest.mark.parametrize("i", [0x00, 0x01, 0x10, 0x11, 0x20, 0x21, 0x30, 0x31, 0x60, 0x61, 0x70, 0x71])
+@pytest.mark.parametrize("size", [16, 24, 32])
+def test_every_i_with_every_key_length(i: int, size: int) -> None:
+    own = keys(0x30, 7, size)
+    host = Host(card(f"03{i:02X}", keys=(own,)).link())
+    host.select(ISD)
+    most = 0x33 if i & 0x40 else 0x13 if i & 0x20 else 0x03
+    session = host.open(own, SecurityLevel(most), challenge=bytes(16 if i & 1 else 8))
+    assert session.answer.i == i
+    assert (session.answer.sequence_counter is not None) == bool(i & 0x10)
+    for _ in range(3):
+        assert host.sw(LIST) == 0x9000
+        assert host.send(CommandApdu(0x80, 0xCA, 0x00, 0xD2, ne=256)) == ResponseApdu(b"", 0x6A88)
+
+
+def test_a_counter_at_its_end_opens_nothing() -> None:
+    se = card("0370", keys=(ISD_KEYS,))
+    host = Host(se.link())
+    host.select(ISD)
+    set_counter(se, 0x30, bytes.fromhex("FFFFFE"))
+    assert host.begin(ISD_KEYS).answer.sequence_counter == 0xFFFFFF
+    for _ in range(2):
+        assert host.plain(Scp03Session.initialize_update(0x30, CHALLENGE)).sw == 0x6985
+    assert host.plain(CommandApdu(0x80, 0xCA, 0x00, 0xC1, ne=256)).data == bytes.fromhex("C103FFFFFF")
+
+
+def failures(host: Host, version: int, count: int) -> list[int]:
+    """Fail to authenticate, and return the status words."""
+    answers = []
+    for _ in range(count):
+        begun = host.plain(Scp03Session.initialize_update(version, CHALLENGE))
+        failed = host.plain(CommandApdu(0x84, 0x82, 0x01, 0x00, bytes(16))) if begun.sw == 0x9000 else begun
+        answers.append(failed.sw)
+    return answers
+
+
+def test_the_limit_of_failures_is_the_profile_s() -> None:
+    host = Host(card("0370", keys=(ISD_KEYS, keys(0x31, 1)), limit=3).link())
+    host.select(ISD)
+    assert failures(host, 0x30, 5) == [0x6300] * 3 + [0x6983] * 2
+    assert failures(host, 0x31, 2) == [0x6300] * 2  # each set has its own
+    host.open(keys(0x31, 1))
+    host.select(ISD)
+    assert failures(host, 0x31, 3) == [0x6300] * 3
+
+
+def test_without_a_limit_nothing_is_ever_blocked() -> None:
+    host = Host(card("0370", keys=(ISD_KEYS,), limit=0).link())
+    host.select(ISD)
+    assert failures(host, 0x30, 200) == [0x6300] * 200
+    host.open(ISD_KEYS)
+
+
+def test_failures_survive_a_reset() -> None:
+    se = card("0370", keys=(ISD_KEYS,), limit=3)
+    for _ in range(3):
+        host = Host(se.link())
+        host.select(ISD)
+        assert failures(host, 0x30, 1) == [0x6300]
+    host = Host(se.link())
+    host.select(ISD)
+    assert failures(host, 0x30, 1) == [0x6983]
+
+
+def test_initial_keys_may_be_exempt_and_are_replaced_by_the_first_set() -> None:
+    initial = KeySet(0xFF, ISD_KEYS.enc, ISD_KEYS.mac, ISD_KEYS.dek)
+    host = Host(card("0370", keys=(initial,), limit=3, initial_exempt=True).link())
+    host.select(ISD)
+    assert failures(host, 0xFF, 20) == [0x6300] * 20
+    for version in (0xFF, 0x00):
+        assert host.begin(initial, version=version).answer.key_version == 0xFF
+    host.open(initial)
+    own = keys(0x31, 5)
+    host.put_keys(own).require("PUT KEY")
+    assert host.sw(LIST) == 0x9000  # the session goes on
+    host.select(ISD)
+    assert host.plain(Scp03Session.initialize_update(0xFF, CHALLENGE)).sw == 0x6A88
+    host.open(own)
+    host.select(ISD)
+    assert failures(host, 0x31, 4) == [0x6300] * 3 + [0x6983]
+
+
+@pytest.mark.parametrize("parameters", ["0380", "0340", "0501", "1100", "1104"])
+def test_profiles_that_make_no_card(parameters: str) -> None:
+    with pytest.raises(OpenTsmError, match="6A80"):
+        card(parameters, keys=(ISD_KEYS,))

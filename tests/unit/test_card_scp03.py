@@ -428,3 +428,18 @@ def test_what_fits_a_short_command_does_and_one_byte_more_does_not(level: int, i
     assert not host.wrap(CommandApdu(0x80, 0xE2, 0, 0, bytes(room))).extended
     if level:
         assert host.wrap(CommandApdu(0x80, 0xE2, 0, 0, bytes(room + 1))).extended
+
+
+def test_r_mac_sessions_begin_where_they_can() -> None:
+    host, card = _pair(0x03, 0x30)
+    with pytest.raises(SecureChannelError, match="can begin"):
+        host.begin_r_mac(encrypt=True)
+    with pytest.raises(SecureChannelError, match="in no R-MAC session"):
+        host.end_r_mac()
+    assert card.unwrap(host.begin_r_mac(b"challenge")).data == b"\x09challenge"
+    host.r_mac_begun()
+    with pytest.raises(SecureChannelError, match="can begin"):
+        host.begin_r_mac()
+    assert card.unwrap(host.end_r_mac()).p2 == 0x03
+    host.r_mac_ended()
+    assert host.level == 0x03
