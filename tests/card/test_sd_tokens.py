@@ -43,6 +43,7 @@ from sd_host import (
     payment_parameters,
 )
 from small_cap import PACKAGE, small_cap
+from token_vectors import KEYS, VECTORS, public_key
 
 NONE = bytes(3)
 PARAMETERS = payment_parameters()
@@ -293,3 +294,19 @@ def test_domains_of_another_authority_have_their_own_tokens() -> None:
     assert card.host.extradite(TENANT, BANK) == 0x9000
     card.tenant()
     assert card.delete(CARD_1).sw == 0x6985
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_tokens_of_another_implementation(kind: str) -> None:
+    """Those that the C library of kaoh/globalplatform made, which knows nothing of this card."""
+    card = delegation()
+    put_key(card.issuer(), TOKEN_VERSION, public_key(kind), replaces=TOKEN_VERSION).require("PUT KEY")
+    card.tenant()
+    for operation in ("install", "update", "delete", "install", "extradition"):
+        vector = VECTORS["operations"][operation]
+        p1, p2, _, *fields = bytes.fromhex(vector["data"])
+        token = bytes.fromhex(vector["tokens"][kind])
+        ins, tag = (0xE4, b"\x9e") if operation == "delete" else (0xE6, b"")
+        for flipped, sw in ((bytes((token[0] ^ 1,)) + token[1:], 0x6982), (token, 0x9000)):
+            data = bytes(fields) + tag + lv(flipped)
+            assert card.host.sw(CommandApdu(0x80, ins, p1, p2, data, 256)) == sw

@@ -107,23 +107,24 @@ def _length(number: int) -> bytes:
     )
 
 
-def _key_data(key: SigningKey, dek: bytes) -> bytes:
+def _key_data(key: SigningKey | VerificationKey, dek: bytes) -> bytes:
     if isinstance(key, MacKey):
         padded = key.value + bytes(-len(key.value) % 16)
         block = Cipher(algorithms.AES(dek), modes.CBC(bytes(16))).encryptor().update(padded)
         return bytes((0x80 if key.des else 0x88, 1 + len(block), len(key.value))) + block + b"\x00"
-    if isinstance(key, rsa.RSAPrivateKey):
-        numbers = key.public_key().public_numbers()
-        modulus = numbers.n.to_bytes(key.key_size // 8, "big")
+    public = key.public_key() if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) else key
+    if isinstance(public, rsa.RSAPublicKey):
+        numbers = public.public_numbers()
+        modulus = numbers.n.to_bytes(public.key_size // 8, "big")
         return b"\xa1" + _length(len(modulus)) + modulus + b"\xa0\x03" + numbers.e.to_bytes(3, "big") + b"\x00"
-    size = key.key_size // 8
-    point = key.public_key().public_numbers()
+    size = public.key_size // 8
+    point = public.public_numbers()
     encoded = b"\x04" + point.x.to_bytes(size, "big") + point.y.to_bytes(size, "big")
     curve = 0 if size == 32 else 1
     return b"\xb0" + _length(len(encoded)) + encoded + bytes((0xF0, 1, curve)) + b"\x00"
 
 
-def put_key(host: Host, version: int, key: SigningKey, *, replaces: int = 0) -> ResponseApdu:
+def put_key(host: Host, version: int, key: SigningKey | VerificationKey, *, replaces: int = 0) -> ResponseApdu:
     """Put a key with identifier 01 in the session; public keys go in clear."""
     assert host.keys is not None
     return host.send(CommandApdu(0x80, 0xD8, replaces, 0x01, bytes((version,)) + _key_data(key, host.keys.dek), 256))
