@@ -21,6 +21,7 @@ _TAG_IDENTIFICATION: Final = 0x63
 _TAG_SCP: Final = 0x64
 _TAG_CONFIGURATION: Final = 0x65
 _TAG_CHIP: Final = 0x66
+_SCP11: Final = 0x11
 _GLOBALPLATFORM: Final = (1, 2, 840, 114283)
 _ARC: Final = bytes.fromhex("2A864886FC6B")
 
@@ -70,7 +71,7 @@ class SecureChannelOid:
 
     Args:
         scp: its number, such as 3 or 0x11.
-        i: its parameter.
+        i: its parameter; of one byte, or two where SCP11 has them (a YubiKey 5.7 says 0D86).
     """
 
     scp: int
@@ -145,6 +146,6 @@ def _protocol(value: bytes) -> SecureChannelOid:
         return SecureChannelOid(value[-2], value[-1])
     oid = Oid.parse(value)
     arc = oid.globalplatform
-    if arc is None or len(arc) != 3 or arc[0] != 4 or arc[1] > 0xFF or arc[2] > 0xFF:
+    if arc is None or len(arc) != 3 or arc[0] != 4 or arc[1] > 0xFF or arc[2] > (0xFFFF if arc[1] == _SCP11 else 0xFF):
         raise ProtocolError(f"card data: {oid} (in 64) is no secure channel protocol")
     return SecureChannelOid(arc[1], arc[2])

@@ -8,58 +8,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import pytest
 
-from door import Answer, door
-from opentsm_agent.links import register
+from door import door
 from opentsm_card.apdu import ResponseApdu
 from opentsm_card.get_status import Scope
 from opentsm_card.registry import parse_get_status
+from recorded_card import run
 
 VECTORS: Final = Path(__file__).parents[1] / "vectors"
 REAL: Final = json.loads((VECTORS / "real-cards.json").read_text())
 DIALOGUES: Final = json.loads((VECTORS / "scp03-dialogues.json").read_text())["sessions"]
-NOT_RECORDED: Final = bytes.fromhex("6A88")
-SELECTED: Final = bytes.fromhex("9000")
 SECURED: Final = 0x84
-
-
-class RecordedCard:
-    """A card that has said what it has said; `missing` holds what it was asked and has no record of."""
-
-    atr = bytes.fromhex("3B80800101")
-
-    def __init__(self, exchanges: list[tuple[bytes, bytes]]) -> None:
-        self.answers = dict(exchanges)
-        self.missing: list[bytes] = []
-
-    def upcoming(self) -> tuple[bytes, ...]:
-        return tuple(self.answers)
-
-    def transmit(self, command: bytes) -> bytes:
-        if command not in self.answers:
-            self.missing.append(command)
-        return self.answers.get(command, SELECTED if command[1] == 0xA4 else NOT_RECORDED)
-
-    def reset(self) -> bytes:
-        return self.atr
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-
-def run(exchanges: list[tuple[bytes, bytes]], *arguments: str | Path) -> tuple[Answer, RecordedCard]:
-    card = RecordedCard(exchanges)
-    register("recorded", lambda _rest, _timeout_s: card)
-    return door("card", "--link", "recorded:x", *arguments), card
 
 
 @pytest.fixture(autouse=True)

@@ -229,6 +229,7 @@ def test_a_link_that_breaks_in_the_agreement_has_no_effect(desk: Desk) -> None:
         ({"key_version": 0x80}, "key_version: want a number from 0 to 127"),
         ({"key_version": "3"}, "key_version: want a number"),
         ({"key_bytes": 20}, "want 16, 24 or 32"),
+        ({"mac_bytes": 4}, "mac_bytes: want 8 or 16"),
         ({"block_bytes": 8}, "block_bytes: want a number from 16"),
     ],
 )

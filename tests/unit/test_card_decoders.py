@@ -38,6 +38,11 @@ IDCORE_CARD_DATA = bytes.fromhex(
     "734A06072A864886FC6B01600C060A2A864886FC6B02020101630906072A864886FC6B03640B06092A864886FC6B040310"
     "650B06092B8510864864020103660C060A2B060104012A026E0102"
 )
+# PeculiarVentures/scp, cardrecognition_test.go: a YubiKey 5.7.4, whose i of SCP11 has two bytes
+YUBIKEY_CARD_DATA = bytes.fromhex(
+    "663F733D06072A864886FC6B01600C060A2A864886FC6B02020301630906072A864886FC6B03640B06092A864886FC6B040360"
+    "640C060A2A864886FC6B04119B06"
+)
 # chenpengcong/blog, issue 31: a domain that names two protocols, SCP02 i=55 and SCP80 i=00
 TWO_PROTOCOLS = bytes.fromhex(
     "663D733B06072A864886FC6B01600B06092A864886FC6B020202630906072A864886FC6B03640B06092A864886FC6B040255"
@@ -114,8 +119,11 @@ def test_card_data() -> None:
     assert str(data.chip[0]) == "1.3.6.1.4.1.42.2.110.1.2"
     assert str(data.configuration[0]) == "1.3.656.840.100.2.1.3"
     assert CardData.parse(TWO_PROTOCOLS).parameters() == {2: 0x55, 0x80: 0}
+    assert CardData.parse(YUBIKEY_CARD_DATA).parameters() == {3: 0x60, 0x11: 0x0D86}
     with pytest.raises(ProtocolError, match="no card recognition data"):
         CardData.parse(b"")
+    with pytest.raises(ProtocolError, match="no secure channel protocol"):
+        CardData.parse(YUBIKEY_CARD_DATA.replace(bytes.fromhex("04119B06"), bytes.fromhex("04039B06")))
 
 
 def test_object_identifiers() -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AgreementError", "agree", "domain_key", "usage_of"]
 
-_S16: Final = 0x40  # of SCP11's i (Amendment F 1.3, table 5-1)
+_S16: Final = 0x40  # of SCP11's i of one byte (Amendment F 1.3, table 5-1)
 _OWN: Final = 0x7F
 # What `cryptography` raises on bytes that are no certificate that it reads.
 _MALFORMED: Final = (
@@ -155,12 +155,14 @@ def agree(
         SecureChannelError: the card does not do this.
         ProtocolError: malformed.
     """
+    long_macs = i is not None and i <= 0xFF and bool(i & _S16)
+    mac_bytes = entry.mac_bytes or (16 if long_macs else 8)
     agreement = Scp11Agreement(
         entry.variant,
         entry.version,
         key,
         entry.host_key,
-        parameters=Scp11Parameters(usage, entry.key_bytes, 16 if (i or 0) & _S16 else 8),
+        parameters=Scp11Parameters(usage, entry.key_bytes, mac_bytes),
     )
     if entry.certificates:
         authority = entry.authority

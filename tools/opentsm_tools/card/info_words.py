@@ -29,7 +29,12 @@ _SCP03: Final = (
     (0x20, "R-MAC", "no R-MAC"),
     (0x40, "R-ENC", "no R-ENC"),
 )
-_SCP11: Final = ((0x01, "SCP11a", ""), (0x02, "SCP11b", ""), (0x04, "SCP11c", ""))
+_SCP11: Final = (
+    (0x01, "SCP11a", ""),
+    (0x02, "SCP11b", ""),
+    (0x10, "SCP11c", ""),
+    (0x40, "MACs of 16 bytes", "MACs of 8 bytes"),
+)
 _VERSIONS: Final = (
     (range(0x01, 0x10), "OTA (SCP80)"),
     (range(0x20, 0x30), "SCP02"),
@@ -54,7 +59,12 @@ _CHIP: Final = {
 
 
 def scp_words(scp: int, i: int) -> list[str]:
-    """Return what i means under a secure channel protocol; empty where GP defines nothing for it."""
+    """Return what i means under a secure channel protocol; empty where GP defines nothing for it.
+
+    Of an i with two bytes, as newer cards have for SCP11, nothing is said.
+    """
+    if i > 0xFF:
+        return []
     bits = {0x02: _SCP02, 0x03: _SCP03, 0x11: _SCP11}.get(scp, ())
     return [text for mask, one, zero in bits if (text := one if i & mask else zero)]
 

@@ -36,6 +36,7 @@ _NUMBERS: Final = {  # the default, the least and the largest
     "authority_id": (0x10, 0x10, 0x2F),
     "key_bytes": (16, 16, 32),
     "block_bytes": (_SHORT, 16, 0xFFFF),
+    "mac_bytes": (0, 0, 16),
 }
 _LIST: Final = "host_certificates"
 
@@ -55,6 +56,7 @@ class Scp11Entry:
         authority: the key on the card that verifies them.
         key_bytes: length of session keys, 16, 24 or 32.
         block_bytes: how much of a certificate one command carries.
+        mac_bytes: length of MACs, 8 or 16; 0 to go by what the card says.
     """
 
     origin: str
@@ -67,6 +69,7 @@ class Scp11Entry:
     authority: KeyReference
     key_bytes: int = 16
     block_bytes: int = _SHORT
+    mac_bytes: int = 0
 
     public = False
     """None of its keys is a published test key."""
@@ -167,6 +170,8 @@ def read_scp11(path: Path, version: int | None = None) -> Scp11Entry:
         raise ProtocolError(f"{path}: SCP11{letter} needs {', '.join(of_host)}")
     if numbers["key_bytes"] not in {16, 24, 32}:
         raise ProtocolError(f"{path}: key_bytes: want 16, 24 or 32")
+    if numbers["mac_bytes"] not in {0, 8, 16}:
+        raise ProtocolError(f"{path}: mac_bytes: want 8 or 16")
     return Scp11Entry(
         str(path),
         variant,
@@ -178,4 +183,5 @@ def read_scp11(path: Path, version: int | None = None) -> Scp11Entry:
         KeyReference(numbers["authority_id"], numbers["authority_version"]),
         numbers["key_bytes"],
         numbers["block_bytes"],
+        numbers["mac_bytes"],
     )
