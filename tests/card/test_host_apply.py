@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from apply_bench import LIBRARY, WALLET, WALLET_MODULE, CutLink, bench_folder, write_cap, write_keys
 from card_cli import CardDoor
-from content_keys import signing_key
+from content_keys import RECEIPT_VERSION, TOKEN_VERSION, signing_key
 from opentsm_build.build import build_project
 from opentsm_card.aid import Aid
 from opentsm_card.lifecycle import ContactlessState
@@ -251,6 +251,8 @@ def card_id(folder: Path, patch: pytest.MonkeyPatch) -> str:
 def test_keys_rotate_and_the_old_ones_go_when_the_new_have_proved_themselves(
     card: CardDoor, document: Path, change: Path
 ) -> None:
+    # Keys for tokens and receipts are no key sets: `only` leaves them alone.
+    give_token_keys(Host(card.se.link()).into(ISD, ISD_KEYS))
     assert card("apply", document).code == 0
     told = card.refused(1, "apply", change)
     assert "delete key version 30 of the issuer security domain" in told
@@ -270,6 +272,8 @@ def test_keys_rotate_and_the_old_ones_go_when_the_new_have_proved_themselves(
     assert transit is not None
     assert transit.state == 0x0F
     assert f"delete-key {ISD} 30" in card.se.effects()
+    versions = {key["version"] for key in card.json("keys", "list")["keys"]}
+    assert versions == {0x32, TOKEN_VERSION, RECEIPT_VERSION}
 
 
 def test_a_run_that_breaks_says_how_to_go_on(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from opentsm_tools.card.options import CardCommand
 
 if TYPE_CHECKING:
     from opentsm_card.plan import Block
-    from opentsm_tools.card.apply_run import Look
+    from opentsm_tools.card.apply_look import Look
 
 __all__ = ["apply"]
 
