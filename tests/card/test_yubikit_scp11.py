@@ -241,3 +241,8 @@ def test_a_domain_with_another_key_is_found_out(connection: Connection) -> None:
     provisioned(connection, B)
     with pytest.raises(InvalidSignature):
         opened(connection, params(B, ec.generate_private_key(ec.SECP256R1())))
+
+
+def test_its_key_generation_is_no_command_of_globalplatform(connection: Connection) -> None:
+    with pytest.raises(ApduError, match="6d00"):
+        scp03(connection).generate_ec_key(B)

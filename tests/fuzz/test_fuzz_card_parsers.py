@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,27 +17,35 @@ from opentsm_card.commands import parse_command
 from opentsm_card.errors import CardError, ProtocolError, SecureChannelError
 from opentsm_card.external_authenticate import SecurityLevel
 from opentsm_card.get_status import Scope
-from opentsm_card.initialize_update import InitializeUpdateAnswer
+from opentsm_card.initialize_update import InitializeUpdateAnswer, Scp02Answer, answer_protocol
 from opentsm_card.install_parameters import InstallParameters
 from opentsm_card.keys import KeySet
 from opentsm_card.privileges import Privilege
 from opentsm_card.put_key import KeyData, PutKeyAnswer
 from opentsm_card.registry import RegistryEntry, parse_get_status
+from opentsm_card.scp02 import Scp02Session
 from opentsm_card.scp03 import Scp03Session, predict
 from opentsm_card.scp03_card import Scp03Card
+from opentsm_card.scp11 import Scp11Agreement, Variant
+from opentsm_card.scp11_certificate import OwnCertificate
+from opentsm_card.scp11_store import parse_authorities, parse_certificates
 from opentsm_card.store_data import parse_dgis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEYS = KeySet(0x30, b"\x01" * 16, b"\x02" * 16, b"\x03" * 16)
+DES_KEYS = KeySet(0x20, b"\x01" * 16, b"\x02" * 16, b"\x03" * 16, des=True)
+DOMAIN = ec.derive_private_key(5, ec.SECP256R1())
+AGREEMENT = Scp11Agreement(Variant.C, 3, DOMAIN.public_key(), DOMAIN, ephemeral=DOMAIN)
 AID = Aid.from_text("A000000151000000")
-INSTRUCTIONS = st.sampled_from([0x50, 0x70, 0x82, 0xA4, 0xCA, 0xD8, 0xE2, 0xE4, 0xE6, 0xE8, 0xF0, 0xF2])
+INSTRUCTIONS = st.sampled_from([0x50, 0x70, 0x78, 0x7A, 0x82, 0xA4, 0xCA, 0xD8, 0xE2, 0xE4, 0xE6, 0xE8, 0xF0, 0xF2])
 P1 = st.sampled_from([0x00, 0x01, 0x02, 0x04, 0x08, 0x0C, 0x0E, 0x10, 0x20, 0x40, 0x60, 0x80]) | st.integers(0, 255)
 
 # Bytes that look like what cards and hosts send: tags and short lengths between arbitrary ones.
 PIECES = st.sampled_from(
     [b"\x4f\x05\xa0\x00\x00\x01\x51", b"\x9f\x70\x02\x07\x01", b"\xc5\x03\x80\x00\x00", b"\xe3\x10", b"\xe3\x81\x80",
+     b"\x7f\x21\x10", b"\xbf\x21\x08\x30", b"\x5f\x49\x41\x04", b"\xff\x33\x07\x42\x01\xaa\x83\x02\x10\x02",
      b"\x5c\x02\x4f\x9f", b"\xd2\x01\x30", b"\x05\xa0\x00\x00\x01\x51", b"\x00\x00", b"\x88\x11\x10", b"\x80", b"\xff"]
 )  # fmt: skip
 BYTES = st.binary(max_size=60) | st.lists(PIECES | st.binary(max_size=8), max_size=12).map(b"".join)
@@ -56,6 +65,13 @@ PARSERS: list[Callable[[bytes], object]] = [
     lambda data: RegistryEntry.parse(data, Scope.APPLICATIONS),
     lambda data: parse_get_status(Scope.LOAD_FILES, [ResponseApdu(data)]),
     lambda data: Scp03Session.open(KEYS, bytes(8), data),
+    Scp02Answer.parse,
+    answer_protocol,
+    lambda data: Scp02Session.open(DES_KEYS, bytes(8), data, 0x15),
+    AGREEMENT.open,
+    OwnCertificate.parse,
+    parse_certificates,
+    parse_authorities,
 ]
 
 
