@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from apply_bench import LIBRARY, WALLET, WALLET_MODULE, CutLink, bench_folder, write_cap, write_keys
-from card_cli import CardDoor
+from card_cli import TEST_KEY, CardDoor
 from content_keys import RECEIPT_VERSION, TOKEN_VERSION, signing_key
 from opentsm_build.build import build_project
 from opentsm_card.aid import Aid
@@ -115,7 +115,7 @@ def test_a_dry_run_shows_what_would_be_done_and_does_nothing(card: CardDoor, doc
     assert card.se.effects() == []
     lines = answer.out.splitlines()
     assert lines[0] == f"in security domain {ISD}:"
-    assert f"  install {BANK} (security domain from A0000001515350, security domain, trusted path)" in lines
+    assert f"  install {BANK} (security domain from A0000001515350, trusted path)" in lines
     loads = [line.split()[1] for line in lines if line.startswith("  load")]
     assert loads == [LIBRARY.hex().upper(), WALLET.hex().upper()], "what is imported comes first"
     plan = card.json("apply", document, "--dry-run")
@@ -482,6 +482,16 @@ def test_more_than_there_is_room_for_is_refused_before_anything_is_sent(card: Ca
     told = card.refused(1, "apply", document)
     assert f"{size:,} bytes are to be loaded, and {free:,} are free" in told
     assert card.se.effects() == []
+
+
+def test_a_key_file_can_say_that_it_is_for_a_test_card(card: CardDoor, document: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "isd.toml"
+    keys.write_text(f'key = "{TEST_KEY}"\n')
+    keys.chmod(0o600)
+    told = card("apply", document, "--key-file", keys, keys=None)
+    assert "say so with --test-card" in told.err
+    keys.write_text(f'key = "{TEST_KEY}"\ntest_card = true\n')
+    assert card("apply", document, "--key-file", keys, keys=None).code == 0
 
 
 def test_a_failed_authentication_ends_it_and_nothing_is_tried_twice(card: CardDoor, document: Path) -> None:

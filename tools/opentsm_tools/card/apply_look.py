@@ -13,6 +13,7 @@ from opentsm_card.get_data import DataTag
 from opentsm_card.plan import PlanError, Refusal, SecureElement, diff, plan
 from opentsm_card.privileges import Privilege
 from opentsm_tools.card.apply_words import bytes_to_load, describe_command
+from opentsm_tools.card.key_sources import Material
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from opentsm_card.registry import Registry
     from opentsm_tools.card.apply_wanted import Content
     from opentsm_tools.card.desk import Desk
-    from opentsm_tools.card.key_sources import KeySource, Material
+    from opentsm_tools.card.key_sources import KeySource
     from opentsm_tools.card.manager import CardManager
 
 __all__ = ["Look", "Looker", "key_set_versions"]
@@ -148,7 +149,7 @@ class Looker:
         declared = self.declared(self._home)
         there = [version for version in declared if versions is not None and version in versions]
         source: KeySource = declared[there[-1]] if there else self._desk.key_source()
-        self._card.authenticate(source)
+        self._authenticate(source)
         self._home_source = source
         self._opened = (self._home, self._home, None)
 
@@ -225,9 +226,14 @@ class Looker:
             source = None if version is None else self.declared(block.via).get(version)
         if source is None:
             raise SecureChannelError(f"security domain {block.via}: no keys of version {version} are declared")
-        self._card.authenticate(source)
+        self._authenticate(source)
         self._opened = where
 
     def _select(self, aid: Aid) -> None:
         self._opened = None
         self._card.select(aid)
+
+    def _authenticate(self, source: KeySource) -> None:
+        if isinstance(source, Material) and source.test_card:
+            self._card.caution = replace(self._card.caution, test_card=True)
+        self._card.authenticate(source)

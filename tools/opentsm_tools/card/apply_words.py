@@ -41,7 +41,7 @@ def describe_command(command: PlannedCommand, target: Aid) -> tuple[str, Aid | N
             owner = "" if command.security_domain is None else f", for {command.security_domain}"
             said = "load", command.package, f"{version}{command.size_bytes:,} bytes{owner}"
         case InstallForInstall():
-            names = ", ".join(privilege_names(command.privileges))
+            names = ", ".join(privilege_names(command.privileges & ~Privilege.SECURITY_DOMAIN))
             kind = "security domain" if command.privileges & Privilege.SECURITY_DOMAIN else "application"
             said = "install", command.application, f"{kind} from {command.load_file}" + (names and f", {names}")
         case InstallForMakeSelectable():
