@@ -25,6 +25,7 @@ __all__ = ["check_classes"]
 _SHAREABLE: Final = "javacard/framework/Shareable"
 _APPLET: Final = "javacard/framework/Applet"
 _SHOWN: Final = AccessFlag.PUBLIC | AccessFlag.PROTECTED
+_WITH_MAPPING: Final = (2, 3)
 _UNRESOLVED: Final = 0xFFFF
 _PACKAGE_VISIBLE: Final = 0x80
 _CLASS_FLAGS: Final = AccessFlag.PUBLIC | AccessFlag.FINAL | AccessFlag.INTERFACE | AccessFlag.ABSTRACT_CLASS
@@ -114,8 +115,8 @@ def _check_class(world: World, each: Declared, info: ClassInfo) -> None:
         _check_override(node, method)
     _check_table(node, info.public_method_table_base, info.public_virtual_method_table, package=False)
     _check_table(node, info.package_method_table_base, info.package_virtual_method_table, package=True)
-    if ClassFlag.INTERFACE in info.flags:
-        raise _fail("the flags of an interface", node)
+    if world.cap.format_version >= _WITH_MAPPING:
+        _check_token_mapping(node, info)
     _check_implemented(world, each, info)
     if AccessFlag.ABSTRACT_CLASS not in node.access:
         for method in node.virtuals.values():
@@ -200,6 +201,20 @@ def _check_table(node: ClassNode, base: int, table: tuple[int, ...], *, package:
         raise _fail(
             f"its {kind} method table begins at token {base}, behind {min(overridden)}, which it overrides", node
         )
+
+
+def _check_token_mapping(node: ClassNode, info: ClassInfo) -> None:
+    """Check the tokens that methods have in the superclass: their own, and none for those that the class adds."""
+    assert node.superclass is not None
+    own, above = (
+        sum(not token & _PACKAGE_VISIBLE for token in virtuals)
+        for virtuals in (node.virtuals, node.superclass.virtuals)
+    )
+    if info.public_virtual_method_token_mapping != (*range(above), *[NO_TOKEN] * (own - above)):
+        raise _fail(f"its token mapping is not 0 to {above - 1} and then FF: methods may not change their tokens", node)
+    if info.cap22_inheritable_public_method_token_count > own:
+        count = info.cap22_inheritable_public_method_token_count
+        raise _fail(f"CAP22_inheritable_public_method_token_count {count}, it has {own} public methods", node)
 
 
 def _check_implemented(world: World, each: Declared, info: ClassInfo) -> None:
