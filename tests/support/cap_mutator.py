@@ -28,9 +28,9 @@ __all__ = ["mutate", "pack"]
 Components = dict[ComponentTag, bytes]
 
 
-def pack(components: Components) -> bytes:
+def pack(components: Components, package_name: str = "mutated") -> bytes:
     """Return the archive of some components, whatever they hold."""
-    return write_archive({int(tag): data for tag, data in components.items()}, "mutated", {})
+    return write_archive({int(tag): data for tag, data in components.items()}, package_name, {})
 
 
 def mutate(cap: CapFile, random: Random) -> tuple[str, Components]:

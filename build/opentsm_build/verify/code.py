@@ -309,12 +309,11 @@ def _check_order(handlers: tuple[ExceptionHandlerInfo, ...]) -> None:
         later = handlers[index + 1 :]
         if later and later[0].handler_offset < handler.handler_offset:
             raise CapError(f"exception handlers {index} and {index + 1} are not in ascending order", component="Method")
-        enclosed = False
-        for other in later:
-            if other.start_offset <= handler.start_offset and handler.end_offset <= other.end_offset:
-                enclosed = True
-                break
-        if enclosed == handler.stop_bit:
+        # A range that meets none of a later handler ends the search; nested and equal ranges go on.
+        met = any(
+            other.start_offset < handler.end_offset and handler.start_offset < other.end_offset for other in later
+        )
+        if met == handler.stop_bit:
             raise CapError(f"exception handler {index}: its stop bit is wrong", component="Method")
 
 

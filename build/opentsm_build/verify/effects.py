@@ -214,7 +214,8 @@ def _get_static(frame: Frame, instruction: Instruction) -> None:
 def _put_static(frame: Frame, instruction: Instruction) -> None:
     field = _field(frame, instruction)
     frame.check_access(field)
-    if AccessFlag.FINAL in field.access and field.owner is not frame.current:
+    # Initial values of static fields are in the image: no code sets one that is final.
+    if AccessFlag.FINAL in field.access:
         raise CapError(f"{field} is final")
     frame.pop_type(field.type)
 

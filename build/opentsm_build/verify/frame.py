@@ -184,7 +184,7 @@ class Frame:
     def put_field(self, field: Field, receiver: Value) -> None:
         """Check an object whose field was given a value."""
         own = field.owner is self.current
-        if AccessFlag.FINAL in field.access and not own:
+        if AccessFlag.FINAL in field.access and not (own and self.body.method.is_constructor):
             raise CapError(f"{field} is final")
         # Before the constructor of the superclass has run, a constructor may set fields of its own class.
         if receiver == _THIS and own and self.body.method.is_constructor:

@@ -90,8 +90,9 @@ def _check_interface(each: Declared) -> None:
     if sorted(own) != list(range(len(own))):
         raise _fail("tokens of its methods are not 0, 1, 2, …", each.node, "Descriptor")
     for described in each.descriptor.methods:
-        if described.bytecode_count or described.exception_handler_count or described.exception_handler_index:
-            raise _fail("a method of an interface with code or exception handlers", each.node, "Descriptor")
+        numbers = (described.method_offset, described.bytecode_count)
+        if any(numbers) or described.exception_handler_count or described.exception_handler_index:
+            raise _fail("a method of an interface with an offset, code or exception handlers", each.node, "Descriptor")
     for method in each.methods:
         if method.access != AccessFlag.PUBLIC | AccessFlag.ABSTRACT:
             raise _fail(f"{method} is not public and abstract", each.node, "Descriptor")
