@@ -284,6 +284,41 @@ def test_a_run_that_breaks_says_how_to_go_on(document: Path, tmp_path: Path, mon
     assert "the link is cut" in answer.err.splitlines()[-1]
 
 
+CHILD: Final = Aid(OWN + bytes.fromhex("0A000101"))
+
+
+@pytest.fixture
+def family(document: Path) -> Path:
+    """A security domain with two key sets, and one under it that is managed with the keys of the one above."""
+    write_keys(document.parent / "bank-2.toml", keys(0x33, 201))
+    document.write_text(
+        f"""
+        [[security_domain]]
+        aid = "{CHILD}"
+        parent = "{BANK}"
+        install_parameters = "C900EF04C8020400"
+        keys = [{{ version = 0x31, file = "transit.toml" }}]
+        [[security_domain]]
+        aid = "{BANK}"
+        keys = [{{ version = 0x31, file = "bank.toml" }}, {{ version = 0x33, file = "bank-2.toml" }}]
+        only = true
+        """
+    )
+    return document
+
+
+@LOST
+def test_a_domain_under_another_gets_its_keys_through_that(
+    family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, lost: bool
+) -> None:
+    cutter = Cutter(tmp_path, monkeypatch)
+    card, _ = cutter.run(family, None)
+    assert entry(card.se, CHILD).associated_sd == BANK
+    host = Host(card.se.link()).into(CHILD, TRANSIT_KEYS)
+    host.into(BANK, BANK_KEYS).into(BANK, keys(0x33, 201))
+    assert cutter.everywhere(family, ISD_KEYS, lost=lost) > 10
+
+
 def test_a_version_is_not_replaced_unasked(card: CardDoor, document: Path, tmp_path: Path) -> None:
     assert card("apply", document).code == 0
     newer = tmp_path / "newer"
@@ -447,6 +482,7 @@ def test_a_third_party_with_management_of_its_own_needs_no_token(
         (f'module = "{PAYMENT_MODULE}"\nprivileges', "privileges", "application number 2: name its module, or its cap"),
         ("[card]\n", "[card\n", "card.toml: "),
         ('contactless = "activated"', "contactless = true", "application number 1, contactless"),
+        ('parameters = "5004', 'install_parameters = "C900"\nparameters = "5004', "number 1: either parameters"),
     ],
 )
 def test_a_document_that_is_wrong_is_refused_with_its_place(

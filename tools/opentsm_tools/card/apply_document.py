@@ -108,6 +108,7 @@ class DomainEntry(_Entry, frozen=True):
     parent: Aid | None = None
     privileges: tuple[PrivilegeName, ...] | None = None
     parameters: _Hex = ""
+    install_parameters: _Hex | None = None
     keys: tuple[KeyEntry, ...] = ()
     only: bool = False
     locked: bool | None = None
@@ -121,6 +122,7 @@ class ApplicationEntry(_Entry, frozen=True):
     package: Aid | None = None
     module: Aid | None = None
     parameters: _Hex = ""
+    install_parameters: _Hex | None = None
     privileges: tuple[PrivilegeName, ...] = ()
     security_domain: Aid | None = None
     selectable: bool = True
@@ -219,6 +221,7 @@ def _check(document: CardDocument, path: Path) -> None:
             other = seen.setdefault(entry.aid, place)
             if other != place:
                 raise ProtocolError(f"{path}: {place}: {entry.aid} is {other} already; name each thing once")
+    _check_parameters(document, path)
     for number, application in enumerate(document.application, 1):
         if application.cap is None and application.module is None:
             raise ProtocolError(f"{path}: application number {number}: name its module, or its cap")
@@ -228,6 +231,14 @@ def _check(document: CardDocument, path: Path) -> None:
             raise ProtocolError(f"{path}: {place}: want one of file, environment and keystore for the keys")
         if keys.keystore is not None and keys.name is None:
             raise ProtocolError(f"{path}: {place}: which keys in the key store? Give name")
+
+
+def _check_parameters(document: CardDocument, path: Path) -> None:
+    for kind in ("security_domain", "application"):
+        for number, entry in enumerate(getattr(document, kind), 1):
+            if entry.parameters and entry.install_parameters is not None:
+                place = f"{path}: {kind} number {number}"
+                raise ProtocolError(f"{place}: either parameters (the value of C9) or install_parameters (all of them)")
 
 
 def _key_entries(document: CardDocument) -> list[tuple[str, KeyEntry]]:

@@ -10,6 +10,7 @@ from opentsm_card.card_profiles import load_card_profile
 from opentsm_card.configurations import Role, configuration
 from opentsm_card.errors import CardError, ProtocolError, SecureChannelError
 from opentsm_card.get_data import DataTag
+from opentsm_card.lifecycle import SecurityDomainState, unlocked
 from opentsm_card.plan import PlanError, Refusal, SecureElement, diff, plan
 from opentsm_card.privileges import Privilege
 from opentsm_tools.card.apply_words import bytes_to_load, describe_command
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from opentsm_card.key_information import KeyInformation
     from opentsm_card.plan import Block, Difference, Wanted
-    from opentsm_card.registry import Registry
+    from opentsm_card.registry import Registry, RegistryEntry
     from opentsm_tools.card.apply_wanted import Content
     from opentsm_tools.card.desk import Desk
     from opentsm_tools.card.key_sources import KeySource
@@ -50,6 +51,11 @@ def key_set_versions(keys: Iterable[KeyInformation]) -> frozenset[int]:
         if len(key.components) == 1 and key.components[0].key_type in _SYMMETRIC and key.version != _INITIAL:
             found.setdefault(key.version, set()).add(key.key_id)
     return frozenset(version for version, identifiers in found.items() if identifiers >= _CHANNEL_KEY_IDS)
+
+
+def _is_new(domain: RegistryEntry | None) -> bool:
+    """Tell whether a security domain is not there yet, or has no keys of its own."""
+    return domain is None or unlocked(domain.state) < SecurityDomainState.PERSONALIZED
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ class Looker:
             versions[home] = key_set_versions(told)
         registry = self._registry()
         content = self._content
-        element = self._element(versions)
+        element = self._element(versions, registry)
         return Look(registry, versions, self._free_bytes(), element, content.wanted(self.issuer, registry, versions))
 
     def _key_versions(self) -> dict[Aid, frozenset[int]]:
@@ -177,7 +183,7 @@ class Looker:
         except ProtocolError:
             return None
 
-    def _element(self, versions: Mapping[Aid, frozenset[int]]) -> SecureElement:
+    def _element(self, versions: Mapping[Aid, frozenset[int]], registry: Registry) -> SecureElement:
         entry = self._content.document.card
         table = configuration(entry.configuration)
         if (entry.central_sd is None) == (Role.CENTRAL in table.domains):
@@ -185,9 +191,12 @@ class Looker:
             raise ProtocolError(f"{self._content.path}: card: configuration {table.name} {need} central_sd")
         keys = {}
         for domain in {aid or self.issuer for aid, _ in self._content.keys}:
-            there = [version for version in self.declared(domain) if version in versions.get(domain, frozenset())]
+            declared = list(self.declared(domain))
+            there = [version for version in declared if version in versions.get(domain, frozenset())]
             if there:
                 keys[domain] = there[-1]
+            elif domain != self.issuer and _is_new(registry.find(domain)):
+                keys[domain] = declared[0]  # which will be its first
         offer = self._card.offer
         assert offer is not None, "the secure channel is open"
         keys[self._home] = offer.key_version

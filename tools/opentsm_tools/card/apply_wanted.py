@@ -126,13 +126,12 @@ class Content:
 
     @staticmethod
     def _domain(entry: DomainEntry, *, told: bool) -> Iterator[WantedItem]:
-        parameters = InstallParameters(application=bytes.fromhex(entry.parameters)).encode()
         privileges = None
         if entry.privileges is not None:
             privileges = Privilege.SECURITY_DOMAIN | privileges_of(entry.privileges)
         versions = tuple(keys.version for keys in entry.keys)
         first = versions[0] if versions else None
-        yield SecurityDomainPresent(entry.aid, privileges, parameters, entry.parent, first)
+        yield SecurityDomainPresent(entry.aid, privileges, _parameters(entry), entry.parent, first)
         if versions and told:
             yield KeySetsPresent(entry.aid, versions, entry.only)
 
@@ -213,11 +212,18 @@ def _application(
         module,
         entry.aid,
         privileges_of(entry.privileges),
-        InstallParameters(application=bytes.fromhex(entry.parameters)).encode(),
+        _parameters(entry),
         entry.security_domain,
         entry.selectable,
         None if entry.contactless is None else entry.contactless == "activated",
     )
+
+
+def _parameters(entry: ApplicationEntry | DomainEntry) -> bytes:
+    """Return the parameters field of INSTALL: as it is declared, or with the application's own."""
+    if entry.install_parameters is not None:
+        return bytes.fromhex(entry.install_parameters)
+    return InstallParameters(application=bytes.fromhex(entry.parameters)).encode()
 
 
 def _only_module(package: Package, place: str) -> Aid:
