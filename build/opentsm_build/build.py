@@ -20,7 +20,7 @@ from opentsm_build.classfile import parse_class
 from opentsm_build.compiler import CompileError, compile_sources
 from opentsm_build.convert.converter import convert
 from opentsm_build.convert.package import Options, Package
-from opentsm_build.imports import find_imports
+from opentsm_build.imports import Imports, find_imports
 from opentsm_build.kit import Kit, components
 from opentsm_build.places import with_line
 from opentsm_build.project import PROJECT_FILE, Project
@@ -87,8 +87,16 @@ class Built:
     comparison: Comparison | None = None
 
 
-def convert_project(project: Project, *, javac: Path | None = None, depth: int = 0) -> tuple[Conversion, Path]:
+def convert_project(
+    project: Project, *, javac: Path | None = None, classes: Path | None = None, depth: int = 0
+) -> tuple[Conversion, Path]:
     """Compile and convert a project; return the result, and the folder of its classes.
+
+    Args:
+        project: what to convert.
+        javac: a JDK's compiler to use instead of Eclipse's.
+        classes: folder of class files that are compiled already, by whatever compiler.
+        depth: how deep in imports of imports it is.
 
     Raises:
         ProtocolError: its project file or imports are wrong.
@@ -102,16 +110,11 @@ def convert_project(project: Project, *, javac: Path | None = None, depth: int =
         return convert_project(Project.load(folder), javac=javac, depth=depth + 1)[0].exports
 
     imports = find_imports(project, exports_of)
-    boot = stubs.archive([*imports.target.values(), *imports.newest()])
-    try:
-        folder = compile_sources(project.sources, boot=boot, javac=javac)
-    except CompileError as error:
-        missing = _missing_imports(error.reason, project)
-        if not missing:
-            raise
-        hint = f"{project.folder / PROJECT_FILE}: imports = {json.dumps(missing)} is missing"
-        raise CompileError(f"{error.reason}\n{hint}") from None
-    classes = [parse_class(path.read_bytes(), path.name) for path in sorted(folder.rglob("*.class"))]
+    folder = classes or _compile(project, imports, javac)
+    paths = sorted(folder.rglob("*.class"))
+    if not paths:
+        raise CapError("there are no class files", where=str(folder))
+    files = [parse_class(path.read_bytes(), path.name) for path in paths]
     package = Package(
         project.package.replace(".", "/"),
         project.aid,
@@ -121,11 +124,23 @@ def convert_project(project: Project, *, javac: Path | None = None, depth: int =
     format_version = (2, 3) if project.target in _FORMAT_2_3 else None
     options = Options(project.allow_int, project.debug, format_version, project.prune)
     try:
-        return convert(package, classes, imports.for_classes(classes), options), folder
+        return convert(package, files, imports.for_classes(files), options), folder
     except CapError as error:
         if error.where is None:
             raise CapError(error.reason, where=str(project.folder / PROJECT_FILE)) from None
         raise with_line(error, project) from None
+
+
+def _compile(project: Project, imports: Imports, javac: Path | None) -> Path:
+    boot = stubs.archive([*imports.target.values(), *imports.newest()])
+    try:
+        return compile_sources(project.sources, boot=boot, javac=javac)
+    except CompileError as error:
+        missing = _missing_imports(error.reason, project)
+        if not missing:
+            raise
+        hint = f"{project.folder / PROJECT_FILE}: imports = {json.dumps(missing)} is missing"
+        raise CompileError(f"{error.reason}\n{hint}") from None
 
 
 def _missing_imports(message: str, project: Project) -> list[str]:
@@ -137,7 +152,13 @@ def _missing_imports(message: str, project: Project) -> list[str]:
 
 
 def build_project(
-    folder: Path, out: Path | None = None, *, javac: Path | None = None, kit: Kit | None = None, compare: bool = False
+    folder: Path,
+    out: Path | None = None,
+    *,
+    javac: Path | None = None,
+    classes: Path | None = None,
+    kit: Kit | None = None,
+    compare: bool = False,
 ) -> Built:
     """Build the project in a folder.
 
@@ -145,6 +166,7 @@ def build_project(
         folder: where its `applet.toml` is.
         out: where the files go; `build` in the folder when None.
         javac: a JDK's compiler to use instead of Eclipse's.
+        classes: folder of class files that are compiled already.
         kit: a kit whose converter makes the CAP file, and whose verifier has to agree.
         compare: with a kit: keep to our converter, and tell what both make.
 
@@ -155,7 +177,7 @@ def build_project(
         StorageError: the files can't be written.
     """
     project = Project.load(folder)
-    conversion, classes = convert_project(project, javac=javac)
+    conversion, classes = convert_project(project, javac=javac, classes=classes)
     cap, comparison = conversion.cap, None
     if kit is not None:
         cap, comparison = _with_kit(kit, project, conversion, classes, compare=compare)

@@ -29,12 +29,22 @@ _HELP = {"help_option_names": ["-h", "--help"]}
     "--javac", is_flag=True, help="Compile with the javac of JAVA_HOME or PATH instead of Eclipse's compiler."
 )
 @click.option(
+    "--classes", type=click.Path(path_type=Path), help="Convert the class files of a folder; compile nothing."
+)
+@click.option(
     "--sdk", type=click.Path(path_type=Path), help="Convert and verify by an Oracle kit's tools.  [env: JC_HOME]"
 )
 @click.option("--compare", is_flag=True, help="With a kit: show what its converter makes beside ours, which is kept.")
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 def build(
-    folders: tuple[Path, ...], *, out: Path | None, javac: bool, sdk: Path | None, compare: bool, as_json: bool
+    folders: tuple[Path, ...],
+    *,
+    out: Path | None,
+    javac: bool,
+    classes: Path | None,
+    sdk: Path | None,
+    compare: bool,
+    as_json: bool,
 ) -> None:
     """Build Java Card packages: sources to CAP file, with export file and listing.
 
@@ -45,9 +55,11 @@ def build(
     kit = Kit.find(sdk)
     if compare and kit is None:
         raise ProtocolError("--compare needs an Oracle kit: name its folder by --sdk or in JC_HOME")
+    if classes is not None and len(folders) > 1:
+        raise click.UsageError("--classes goes with one DIR")
     results = []
     for folder in folders or (Path(),):
-        built = build_project(folder, out, javac=compiler, kit=kit, compare=compare)
+        built = build_project(folder, out, javac=compiler, classes=classes, kit=kit, compare=compare)
         results.append(_result(built))
         if not as_json:
             _show(built)

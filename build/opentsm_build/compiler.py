@@ -110,7 +110,9 @@ def compile_sources(
 
 def _run_javac(javac: Path, arguments: list[str]) -> None:
     command = [str(javac), *_JAVAC_OPTIONS, *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - the user's
+    with tempfile.TemporaryDirectory(prefix="opentsm-javac-") as scratch:
+        # A javac that fails leaves notes in its working directory.
+        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=scratch)  # noqa: S603
     if done.returncode:
         raise CompileError((done.stderr or done.stdout).strip())
 

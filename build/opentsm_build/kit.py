@@ -92,6 +92,8 @@ class Kit:
             options += ["-exportpath", os.pathsep.join(map(str, self._export_folders(project, imports, root)))]
             options += ["-i"] if project.allow_int else []
             options += ["-debug"] if project.debug else []
+            # Kits from 3.0 on would compile proxies of shareable interfaces, with a JDK of their time.
+            options += ["-useproxyclass"] if self.converter.endswith("Main") else []
             for applet in project.applets:
                 options += ["-applet", _hex(applet.aid), applet.class_name.replace("/", ".")]
             version = ".".join(map(str, project.version))

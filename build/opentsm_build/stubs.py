@@ -146,6 +146,20 @@ def _language() -> dict[str, bytes]:
             fields=tuple(StubField(Acc.PUBLIC | Acc.STATIC | Acc.FINAL, each, letter, bound) for each, bound in bounds),
             methods=(StubMethod(Acc.PRIVATE, "<init>", "()V"),),
         )
+    # javac asks for these whatever the sources use; a package that does use them is refused when it is converted.
+    asked: dict[str, str | None] = {"java/lang/Error": "java/lang/Throwable"}
+    asked |= dict.fromkeys(
+        ("java/lang/Cloneable", "java/io/Serializable", "java/lang/Iterable", "java/lang/AutoCloseable")
+    )
+    asked |= {f"java/lang/{box}": _OBJECT for box in ("Boolean", "Character", "Long", "Float", "Double", "Void")}
+    for name, above in asked.items():
+        kind = Acc.PUBLIC | (_SUPER if above else Acc.INTERFACE | Acc.ABSTRACT)
+        files[name] = write_class(name, above or _OBJECT, access=kind)
+    # Newer javacs check for null by it, where others call getClass().
+    require = StubMethod(Acc.PUBLIC | Acc.STATIC, "requireNonNull", "(Ljava/lang/Object;)Ljava/lang/Object;")
+    files["java/util/Objects"] = write_class(
+        "java/util/Objects", _OBJECT, access=Acc.PUBLIC | Acc.FINAL | _SUPER, methods=(require,)
+    )
     # What a lambda is compiled to: the converter says that it can't be, with its line.
     for simple in (
         "MethodHandles",

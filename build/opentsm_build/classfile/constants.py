@@ -33,12 +33,14 @@ class ConstantPool:
         class_name: for errors.
     """
 
-    __slots__ = ("_entries", "_texts", "class_name")
+    __slots__ = ("_entries", "_texts", "class_name", "descriptors")
 
     def __init__(self, entries: list[Constant | None], class_name: str = "") -> None:
         self._entries = entries
         self._texts: dict[int, str] = {}
         self.class_name = class_name
+        # Descriptors that take the place of those in the file, by class, name and descriptor.
+        self.descriptors: dict[tuple[str, str, str], str] = {}
 
     @classmethod
     def read(cls, reader: ClassReader) -> ConstantPool:
@@ -116,7 +118,8 @@ class ConstantPool:
         """Return class, name and descriptor of a field or method reference."""
         pair = self._get(index, *((FIELD,) if field else (METHOD, INTERFACE_METHOD)))[1]
         assert isinstance(pair, tuple)
-        return (self.class_name_at(pair[0]), *self.name_and_type(pair[1]))
+        owner, (name, descriptor) = self.class_name_at(pair[0]), self.name_and_type(pair[1])
+        return owner, name, self.descriptors.get((owner, name, descriptor), descriptor)
 
     def value(self, index: int) -> int | float | str:
         """Return the value of a number or string constant."""

@@ -14,6 +14,7 @@ import functools
 from typing import TYPE_CHECKING, Final
 
 from opentsm_build.classfile.access_tables import Acc
+from opentsm_build.convert.accessors import narrow_accessors
 from opentsm_build.convert.assemble import assemble
 from opentsm_build.convert.exports import exported_package
 from opentsm_build.convert.flow import MethodFlow
@@ -67,6 +68,8 @@ def convert(
     """
     options = options or Options()
     own = _own(package, classes)
+    if not options.allow_int:
+        own = narrow_accessors(own)
     universe = Universe(own, imports)
     for cls in own.values():
         for problem in check_class(cls, universe, options):

@@ -33,6 +33,10 @@ __all__ = ["Handlers", "select"]
 Handlers = list[tuple[Label, Label, Label, "Reference | None"]]
 
 _KINDS: Final = {"Z": "b", "B": "b", "S": "s", "I": "i"}
+# How compilers check that an outer object is not null.
+_NULL_CHECKS: Final = frozenset(
+    {("getClass", "()Ljava/lang/Class;"), ("requireNonNull", "(Ljava/lang/Object;)Ljava/lang/Object;")}
+)
 _THIS_FIELD: Final = frozenset({"getfield", "putfield"})
 
 
@@ -288,8 +292,8 @@ class _Selector:
         assert isinstance(insn.arg, tuple)
         _, name, descriptor = member = insn.arg
         parameters, result = parse_method_descriptor(descriptor)
-        if name == "getClass" and descriptor == "()Ljava/lang/Class;":
-            self._null_check()
+        if (name, descriptor) in _NULL_CHECKS:
+            self._null_check(name)
             return
         arguments = self.stack()[len(self.stack()) - len(parameters) :] if parameters else []
         for value, parameter in list(zip(arguments, parameters, strict=True))[:-1]:
@@ -314,10 +318,10 @@ class _Selector:
         if result != "V":
             self.pushed(as_int=result == "I")
 
-    def _null_check(self) -> None:
-        """Compilers check for null by `getClass()` and pop; a card has no such method, but can do the same."""
+    def _null_check(self, name: str) -> None:
+        """Check for null as compilers do by `getClass()` or `requireNonNull()`; a card has neither, but athrow does."""
         following = self.flow.insns[self.at + 1 : self.at + 2]
-        if not following or following[0].name != "pop":
+        if name == "getClass" and (not following or following[0].name != "pop"):
             raise CapError("getClass() does not exist on a card")
         fine = Label()
         self.emit("dup")

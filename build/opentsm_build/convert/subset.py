@@ -113,7 +113,7 @@ def _method(cls: ClassFile, method: Method, options: Options) -> Iterator[CapErr
             return
     if cls.is_interface and method.code is not None and method.name != "<clinit>":
         yield CapError("has a body in an interface: move it into a class", where=place)
-    if method.code is not None and method.name != "<clinit>":
+    if method.code is not None and method.name != "<clinit>" and not method.access & Acc.SYNTHETIC:
         for variable in method.code.variables:
             problem = _type_problem(variable.descriptor, options)
             if problem is not None:
