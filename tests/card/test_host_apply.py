@@ -21,6 +21,7 @@ from opentsm_card.privileges import Privilege
 from opentsm_card.signatures import MacKey
 from opentsm_simulator import VirtualSe
 from opentsm_tools.card import apply_document
+from opentsm_tools.card.apply_run import Applier
 from sd_host import (
     BANK,
     CARD_1,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from opentsm_card.link import Link
     from opentsm_card.registry import Registry, RegistryEntry
     from opentsm_card.signatures import SigningKey
+    from opentsm_tools.card.apply_look import Look
 
 ROOT: Final = Path(__file__).parents[2]
 DOCUMENT_ENTRIES: Final = (
@@ -528,6 +530,22 @@ def test_a_key_file_can_say_that_it_is_for_a_test_card(card: CardDoor, document:
     assert "say so with --test-card" in told.err
     keys.write_text(f'key = "{TEST_KEY}"\ntest_card = true\n')
     assert card("apply", document, "--key-file", keys, keys=None).code == 0
+
+
+def test_what_a_card_confirms_and_does_not_show_is_not_done_again(
+    card: CardDoor, document: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Look] = []
+    look = Applier.look
+
+    def stuck(applier: Applier) -> Look:
+        looks.append(look(applier))
+        return looks[0]
+
+    monkeypatch.setattr(Applier, "look", stuck)
+    told = card.refused(1, "apply", document)
+    assert f"the card does not come into the wanted state: {BANK}: presence is absent" in told
+    assert len(looks) == 2
 
 
 def test_a_failed_authentication_ends_it_and_nothing_is_tried_twice(card: CardDoor, document: Path) -> None:

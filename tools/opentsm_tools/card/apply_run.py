@@ -80,10 +80,14 @@ class Applier:
             PlanError: it can't be done, or does not come about.
             OpenTsmError: the card or the link failed; the next run goes on from there.
         """
+        before: tuple[Block, ...] = ()
         for _ in range(_MAX_PLANS):
             blocks = look.plan()
             if not blocks:
                 return look
+            if blocks == before:
+                break  # the card confirmed all of it, and shows nothing
+            before = blocks
             self._confirm(blocks, look)
             self._run(blocks, look)
             if any(_ends_the_card(command) for block in blocks for command in block.commands):
