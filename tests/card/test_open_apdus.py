@@ -155,4 +155,4 @@ def test_data_come_with_9000_and_warnings_only(echo: OpenCard) -> None:
 def test_the_master_file_can_be_selected_while_a_security_domain_is(card: OpenCard) -> None:
     card.select(ISD)
     assert card.send("00A40004", b"\x3f\x00") == (b"", 0x9000)
-    assert card.send("80A40004", b"\x2f\x00")[1] == 0x6D00
+    assert card.send("80A40004", b"\x2f\x00")[1] == 0x6A82

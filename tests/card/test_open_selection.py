@@ -72,6 +72,15 @@ def test_a_name_of_nothing_leaves_the_selection(card: OpenCard) -> None:
     assert card.selected() == A1
 
 
+def test_a_name_of_nothing_is_what_is_selected_to_answer(card: OpenCard) -> None:
+    """6.4.2.1.2; JCRE 3.0.5, 4.5.2: it may know names of its own. A next one that is not there the OPEN answers."""
+    assert card.select(B1) == 0x9000
+    unknown = bytes.fromhex("F00000FF00")
+    assert card.send("00A40400", unknown) == (b"\x00" + unknown, 0x9000)
+    assert card.send("00A40402", unknown) == (b"", 0x6A82)
+    assert card.send("80000000", b"\xaa") == (b"\x80\xaa", 0x9000)  # it is selected still
+
+
 def test_load_files_and_modules_cannot_be_selected(card: OpenCard) -> None:
     assert card.select(ECHO) == 0x6A82
     assert card.select(LONE_FILE) == 0x6A82

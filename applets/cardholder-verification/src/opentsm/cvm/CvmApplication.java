@@ -51,7 +51,9 @@ public final class CvmApplication extends Applet implements GlobalService {
     @Override
     public void process(APDU apdu) {
         if (!selectingApplet()) {
-            ISOException.throwIt(ISO7816.SW_INS_NOT_SUPPORTED);
+            // A SELECT that comes here names no application of this card (JCRE clause 4.5.2).
+            ISOException.throwIt(apdu.getBuffer()[ISO7816.OFFSET_INS] == ISO7816.INS_SELECT
+                    ? ISO7816.SW_FILE_NOT_FOUND : ISO7816.SW_INS_NOT_SUPPORTED);
         }
     }
 }

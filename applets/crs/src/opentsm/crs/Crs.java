@@ -102,6 +102,9 @@ public final class Crs extends Applet implements MultiSelectable, CRSApplication
             send(apdu, fileControlInformation());
             return;
         }
+        if (buffer[ISO7816.OFFSET_INS] == ISO7816.INS_SELECT) {
+            ISOException.throwIt(ISO7816.SW_FILE_NOT_FOUND); // of no application of this card (JCRE clause 4.5.2)
+        }
         if (apdu.isISOInterindustryCLA()) {
             ISOException.throwIt(ISO7816.SW_CLA_NOT_SUPPORTED);
         }

@@ -140,6 +140,9 @@ public final class Payment extends Applet implements MultiSelectable, Personaliz
             return;
         }
         byte ins = buffer[ISO7816.OFFSET_INS];
+        if (ins == ISO7816.INS_SELECT) {
+            ISOException.throwIt(ISO7816.SW_FILE_NOT_FOUND); // of no application of this card (JCRE clause 4.5.2)
+        }
         if (ins == INS_INITIALIZE_UPDATE || ins == INS_EXTERNAL_AUTHENTICATE) {
             send(apdu, ISO7816.OFFSET_CDATA, GPSystem.getSecureChannel().processSecurity(apdu));
             return;

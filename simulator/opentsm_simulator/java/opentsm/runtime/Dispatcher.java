@@ -63,7 +63,10 @@ final class Dispatcher {
             return manageChannel.run(on, command, form);
         }
         if (isSelectByName(command)) {
-            return selection.select(on, command, form);
+            byte[] answer = selection.select(on, command, form);
+            if (answer != null) {
+                return answer;
+            }
         }
         if (card.state() == LifeCycle.CARD_TERMINATED && instruction != GET_DATA && instruction != GET_DATA_ODD) {
             // Clause 5.1.1.5: a terminated card answers GET DATA to its final application, and nothing else.

@@ -25,7 +25,12 @@ final class Selection {
         this.contexts = card.contexts;
     }
 
-    /** Runs SELECT by name: P1 04. */
+    /**
+     * Runs SELECT by name: P1 04.
+     *
+     * @return null for a name of no application: what is selected stays selected, and the command is its own to answer
+     *     (GP Card 2.3.1 clause 6.4.2.1.2; JCRE clause 4.5.2)
+     */
     byte[] select(Channel channel, byte[] command, CommandForm form) {
         int occurrence = command[3] & 0x03;
         if ((command[3] & 0xF0) != 0 || occurrence != 0 && occurrence != 2) {
@@ -46,8 +51,8 @@ final class Selection {
         }
         ApplicationEntry found = find(channel, command, form, occurrence == 2);
         if (found == null) {
-            // What is selected stays selected.
-            return Sw.answer(Sw.NOT_FOUND);
+            boolean passesOn = occurrence == 0 && channel.selected != null && cardState != LifeCycle.CARD_LOCKED;
+            return passesOn ? null : Sw.answer(Sw.NOT_FOUND);
         }
         if (cardState == LifeCycle.CARD_LOCKED && !found.has(Privileges.FINAL_APPLICATION)) {
             return Sw.answer(Sw.FUNCTION_NOT_SUPPORTED);
