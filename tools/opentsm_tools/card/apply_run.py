@@ -140,7 +140,7 @@ class Applier:
             case (
                 InstallForInstall() | InstallForMakeSelectable() | InstallForExtradition() | InstallForRegistryUpdate()
             ):
-                return self._card.install(command, what)
+                return self._card.require(command, what)
             case _:
                 return self._card.require(command, what)
 
@@ -148,7 +148,7 @@ class Applier:
         card = self._card
         package = self._content.packages[command.package]
         blocks = load_blocks(load_file(package.block), card.max_data_bytes)
-        card.install(install_for_load(command), f"load {command.package}")
+        card.require(install_for_load(command), f"load {command.package}")
         return send_blocks(card, blocks)
 
     def _put_keys(self, domain: Aid, version: int) -> None:

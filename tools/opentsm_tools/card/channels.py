@@ -93,7 +93,8 @@ class Offer:
     @property
     def name(self) -> str:
         """Protocol and parameter for people, such as `SCP03 i=70`."""
-        return f"SCP{self.scp:02X}{self.variant}" + ("" if self.i is None else f" i={self.i:02X}")
+        i = "" if self.i is None else f" i={self.i:04X}" if self.i > 0xFF else f" i={self.i:02X}"
+        return f"SCP{self.scp:02X}{self.variant}{i}"
 
 
 def strongest_level(offer: Offer) -> SecurityLevel:

@@ -88,7 +88,7 @@ def extradite(ctx: click.Context, /, aid: Aid, *, owner: Aid, **options: Any) ->
     if authority.show(command):
         return
     with desk.card() as card:
-        receipt = card.install(authority.authorize(command), f"extradition of {aid} to {owner}")
+        receipt = card.require(authority.authorize(command), f"extradition of {aid} to {owner}")
     document = {"extradited": str(aid), "to": str(owner), "receipt": hexed(receipt)}
     desk.emit(document, f"{aid} belongs to {owner} now{receipt_words(receipt)}")
 
@@ -129,5 +129,5 @@ def registry_update(
     if authority.show(command):
         return
     with desk.card() as card:
-        receipt = card.install(authority.authorize(command), f"registry update of {aid}")
+        receipt = card.require(authority.authorize(command), f"registry update of {aid}")
     desk.emit({"updated": str(aid), "receipt": hexed(receipt)}, f"registry of {aid} updated{receipt_words(receipt)}")

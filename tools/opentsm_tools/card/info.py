@@ -170,9 +170,10 @@ def _card_data(card: CardManager) -> _Section:
         "chip": [str(oid) for oid in data.chip],
     }
     lines = ["", f"card data (66): GlobalPlatform {data.version or 'of no version'}"]
-    lines += [
-        f"  SCP{item.scp:02X} i={item.i:02X}: {', '.join(scp_words(item.scp, item.i))}" for item in data.protocols
-    ]
+    for item in data.protocols:
+        i = f"{item.i:04X}" if item.i > 0xFF else f"{item.i:02X}"
+        words = ", ".join(scp_words(item.scp, item.i))
+        lines.append(f"  SCP{item.scp:02X} i={i}" + (f": {words}" if words else ""))
     for name, oids in (("configuration", data.configuration), ("chip", data.chip)):
         lines += [f"  {name} {oid}{oid_words(oid)}" for oid in oids]
     return {"card_data": document}, lines

@@ -95,7 +95,7 @@ def install(  # noqa: PLR0913 - one argument an option
             done["loaded"] = loading.run(card, replace(authority, token=load_token))
             if not desk.options.as_json:
                 click.echo(f"loaded {load_file_aid}: {done['loaded']['bytes']} bytes")
-        receipt = card.install(authority.authorize(command), f"install of {instance}")
+        receipt = card.require(authority.authorize(command), f"install of {instance}")
     done |= {"module": str(module), "aid": str(instance), "receipt": hexed(receipt)}
     state = "" if not_selectable else " and made selectable"
     desk.emit(done, f"installed {instance}{state}{receipt_words(receipt)}")

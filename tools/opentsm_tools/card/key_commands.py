@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+from dataclasses import replace as with_changes
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ from opentsm_card.delete import DeleteKey
 from opentsm_card.errors import ProtocolError, SecureChannelError, StorageError
 from opentsm_card.keys import KeySet, key_check_value
 from opentsm_card.put_key import KeyData, KeyType, PutKey, PutKeyAnswer, put_key_set
+from opentsm_tools.card import single_keys
 from opentsm_tools.card.desk import Desk
 from opentsm_tools.card.info_words import key_words
 from opentsm_tools.card.key_sources import DIVERSIFICATIONS, Material, combine, material_of
@@ -218,19 +220,17 @@ def _put_command(card: CardManager, new: KeySet, replaces: int) -> PutKey:
 
     Spec: GP Amendment D 1.2, 7.2; Amendment F 1.3, 3.1.2; GP Card Specification 2.3.1, E.4.7, 11.8.2.3.
     """
-    dek: object = None if card.keys is None else card.keys.dek
-    if not new.des and isinstance(dek, bytes):
-        return put_key_set(new, dek, replaces=replaces)
+    if card.keys is not None and not new.des and isinstance(card.keys.dek, bytes):
+        return put_key_set(new, card.keys.dek, replaces=replaces)
+    encrypt = single_keys.encryptor(card)  # in the session, or in the token that holds the DEK
     keys = []
     for key in (new.enc, new.mac, new.dek):
         value = key_check_value(key, des=new.des)
         if new.des:
-            keys.append(KeyData(KeyType.DES, card.encrypt_sensitive(key), value))
-        else:  # the DEK is in a token, which encrypts, or the session's
+            keys.append(KeyData(KeyType.DES, encrypt(key), value))
+        else:
             padded = key.ljust(-(-len(key) // 16) * 16, b"\0")
-            encrypt = card.encrypt_sensitive if dek is None else getattr(dek, "encrypt_cbc")  # noqa: B009 - no KeySet of keys in memory has it
-            encrypted: bytes = encrypt(padded)
-            keys.append(KeyData(KeyType.AES, bytes((len(key),)) + encrypted, value))
+            keys.append(KeyData(KeyType.AES, bytes((len(key),)) + encrypt(padded), value))
     return PutKey(replaces, new.version, 1, tuple(keys))
 
 
@@ -242,16 +242,44 @@ def _is_issuer(card: CardManager) -> bool:
 
 @click.command(cls=CardCommand)
 @_new_key_options
+@click.option("--public-key", type=click.Path(path_type=Path), help="One RSA or ECC public key: PEM or a certificate.")
+@click.option("--private-key", type=click.Path(path_type=Path), help="One private ECC key (PEM), for SCP11.")
+@click.option("--single-key", type=click.Path(path_type=Path), help="One AES or 3DES key: TOML with key and type.")
+@click.option("--new-id", metavar="N", help="Key identifier of one key.  [default: 1]")
 @click.option("--replace", metavar="N", help="Replace the keys of this version.  [default: add]")
 @click.pass_context
-def put(ctx: click.Context, /, *, replace: str | None, **options: Any) -> None:  # noqa: ANN401 - see _new_key_options
-    """Add a key set to the security domain, or replace one; the card's check values are compared.
+def put(
+    ctx: click.Context,
+    /,
+    *,
+    public_key: Path | None,
+    private_key: Path | None,
+    single_key: Path | None,
+    new_id: str | None,
+    replace: str | None,
+    **options: Any,  # noqa: ANN401 - see _new_key_options
+) -> None:
+    """Add a key set to the security domain, or one key of any kind, or replace one; check values are compared.
+
+    GP reserves versions for what one key does: 0x70 verifies tokens, 0x71 makes receipts, 0x73 verifies DAPs.
 
     \b
     opentsm card keys put --new-version 0x31 --new-key-file new.toml --sd F06F70656E74736D0A0001
+    opentsm card keys put --new-version 0x70 --public-key token.pem
+    opentsm card keys put --new-version 3 --new-id 0x11 --private-key domain.pem
     """  # noqa: D301 - click's mark for text that is not to be wrapped
     desk = Desk.of(ctx)
     replaces = 0 if replace is None else number(replace, "--replace")
+    files = {"--public-key": public_key, "--private-key": private_key, "--single-key": single_key}
+    named = [(name, path) for name, path in files.items() if path is not None]
+    if named:
+        if len(named) > 1 or any(options[name] for name in ("new_key", "new_key_file", "generate")):
+            raise click.UsageError(f"which new keys? {named[0][0]} is one key, and goes with no others")
+        version, key_id = _one(options["new_version"], new_id)
+        _put_one(desk, *named[0], PutKey(replaces, version, key_id, ()))
+        return
+    if new_id is not None:
+        raise click.UsageError("--new-id goes with one key; a set has identifiers 1 to 3")
     with desk.card() as card:
         if _is_issuer(card):
             desk.confirm(card, "change the keys of the issuer security domain")
@@ -261,6 +289,46 @@ def put(ctx: click.Context, /, *, replace: str | None, **options: Any) -> None: 
         {"key_version": new.version, "replaces": replaces, "algorithm": new.algorithm, "check_values": values},
         f"key version {new.version:02X} is on the card: {new.algorithm}, check values {' '.join(values)}",
     )
+
+
+def _one(version_text: str, id_text: str | None) -> tuple[int, int]:
+    version, key_id = number(version_text, "--new-version"), 1 if id_text is None else number(id_text, "--new-id")
+    if not version or not key_id:
+        raise click.BadParameter("--new-version and --new-id: want 1 to 127")
+    return version, key_id
+
+
+def _put_one(desk: Desk, name: str, path: Path, command: PutKey) -> None:
+    """Put one key of any kind and check what the card answers.
+
+    Raises:
+        ProtocolError, RefusedError, SecureChannelError: as `send_keys`.
+    """
+    public = single_keys.public_key(path) if name == "--public-key" else None
+    with desk.card() as card:
+        if _is_issuer(card):
+            desk.confirm(card, "change the keys of the issuer security domain")
+        if public is not None:
+            key, words = public
+        else:
+            make = single_keys.private_key if name == "--private-key" else single_keys.symmetric_key
+            key, words = make(path, card)
+        what = f"PUT KEY, version {command.key_version:02X}, identifier {command.key_id:02X}"
+        answer = PutKeyAnswer.parse(card.require(with_changes(command, keys=(key,)), what))
+    value = key.check_value
+    if value and answer.check_values and not hmac.compare_digest(answer.check_values[0], value):
+        raise SecureChannelError(
+            f"{what}: the card answers check value {hexed(answer.check_values[0])}, the key has {hexed(value)}"
+        )
+    document = {
+        "key_version": command.key_version,
+        "id": command.key_id,
+        "replaces": command.replaces,
+        "algorithm": words,
+        "check_values": [hexed(value)] if value else [],
+    }
+    told = f", check value {hexed(value)}" if value else ""
+    desk.emit(document, f"key {command.key_id:02X} of version {command.key_version:02X} is on the card: {words}{told}")
 
 
 @click.command(cls=CardCommand)

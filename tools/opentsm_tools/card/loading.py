@@ -122,7 +122,7 @@ class Loading:
         aid = self.announce.load_file
         file = load_file(self.data_block, self.daps)
         blocks = load_blocks(file, min(self.block_size or 255, card.max_data_bytes))
-        card.install(authority.authorize(self.announce), f"load of {aid}")
+        card.require(authority.authorize(self.announce), f"load of {aid}")
         receipt = send_blocks(card, blocks)
         return {
             "load_file": str(aid),

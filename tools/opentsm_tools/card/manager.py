@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from opentsm_card.apdu import Command
     from opentsm_card.external_authenticate import SecurityLevel
-    from opentsm_card.install import InstallForm
     from opentsm_card.key_information import KeyInformation
     from opentsm_card.keys import KeySet
     from opentsm_card.link import Link
@@ -44,6 +43,8 @@ ISSUER_AIDS: Final = (Aid.from_text("A000000151000000"), Aid.from_text("A0000000
 """Where issuer security domains are when the card's default application is another (GP 2.3.1, H.1.3, and VISA's)."""
 
 _EFFECTS: Final = frozenset({0xD8, 0xE2, 0xE4, 0xE6, 0xE8, 0xF0})
+_CHAINED: Final = frozenset({0xD8, 0xE4, 0xE6})  # GP 2.3.1, 11.1.5.1
+_MORE: Final = 0x80
 _MAX_DATA_BYTES: Final = 255
 _EXPLICIT: Final = 0x04  # of SCP02's i (GP 2.3.1, table E-1)
 _MAX_RESPONSE_BYTES: Final = 65536
@@ -147,15 +148,17 @@ class CardManager:
     def send(self, command: Command | CommandApdu) -> ResponseApdu:
         """Send a command in the secure channel, or in the clear when none is open.
 
+        An INSTALL, DELETE or PUT KEY too long for one command goes in several (GP 2.3.1, 11.1.5.1): it is secured as a
+        whole, and what that makes is cut.
+
         Raises:
             SecureChannelError: the answer does not verify; the session is gone.
             TransportError, ProtocolError: as `plain`.
         """
-        if self._session is None or self.level is None:
-            return self.plain(command)
         apdu = command if isinstance(command, CommandApdu) else command.apdu()
-        wrapped = self._session.wrap(apdu)
-        response = self.plain(wrapped)
+        if self._session is None or self.level is None:
+            return self._in_pieces(apdu)
+        response = self._in_pieces(self._session.wrap(apdu))
         try:
             return self._session.unwrap(response)
         except SecureChannelError as error:
@@ -194,18 +197,21 @@ class CardManager:
         response = self.send(command)
         return self._data(response, command, what, ok)
 
-    def install(self, command: InstallForm, what: str = "") -> bytes:
-        """Send an INSTALL of any form, in as many commands as its data needs.
-
-        Raises:
-            RefusedError: the card refused.
-        """
-        from opentsm_card.install import split_install  # noqa: PLC0415 - not needed to list
-
-        answer = b""
-        for part in split_install(command, self.max_data_bytes):
-            answer = self.require(part, what or str(getattr(command, "NAME", "INSTALL")))
-        return answer
+    def _in_pieces(self, apdu: CommandApdu) -> ResponseApdu:
+        """Send a command, cut into as many as its data needs where GP allows that: b8 of P1 on all but the last."""
+        if len(apdu.data) <= _MAX_DATA_BYTES or apdu.ins not in _CHAINED:
+            return self.plain(apdu)
+        response = ResponseApdu()
+        for start in range(0, len(apdu.data), _MAX_DATA_BYTES):
+            data = apdu.data[start : start + _MAX_DATA_BYTES]
+            last = start + _MAX_DATA_BYTES >= len(apdu.data)
+            piece = replace(
+                apdu, p1=apdu.p1 | (0 if last else _MORE), data=data, ne=apdu.ne if last else None, extended=False
+            )
+            response = self.plain(piece)
+            if response.sw != StatusWord.DONE:
+                break
+        return response
 
     def _data(self, response: ResponseApdu, command: Command | CommandApdu, what: str, ok: tuple[int, ...]) -> bytes:
         if response.sw not in ok:

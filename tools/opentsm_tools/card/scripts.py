@@ -19,8 +19,7 @@ import click
 
 from opentsm_card.apdu import CommandApdu, ResponseApdu
 from opentsm_card.errors import OpenTsmError, ProtocolError
-from opentsm_card.install import split_install
-from opentsm_card.status import StatusWord, meaning
+from opentsm_card.status import meaning
 from opentsm_tools.card.desk import Desk
 from opentsm_tools.card.options import CardCommand
 
@@ -32,7 +31,6 @@ __all__ = ["ExpectationError", "Step", "parse_script", "send"]
 _SW: Final = re.compile(r"[0-9A-FX]{4}(\|[0-9A-FX]{4})*")
 _DATA: Final = re.compile(r"([0-9A-FX]{2})*\*?")
 _MAX_FILE_BYTES: Final = 1 << 20
-_INS_INSTALL: Final = 0xE6
 
 
 class ExpectationError(OpenTsmError):
@@ -164,7 +162,7 @@ def _run(card: CardManager, step: Step, *, secure: bool) -> dict[str, Any]:
     if step.apdu is None:
         return {"reset": card.reset().hex().upper(), "wrong": ""}
     # Without --secure the bytes go out as they stand, whatever channel a shell has open.
-    response = _in_channel(card, step.apdu) if secure else card.plain(step.apdu)
+    response = card.send(step.apdu) if secure else card.plain(step.apdu)
     return {
         "command": step.apdu.encode().hex().upper(),
         "data": response.data.hex().upper(),
@@ -172,29 +170,6 @@ def _run(card: CardManager, step: Step, *, secure: bool) -> dict[str, Any]:
         "means": meaning(response.sw),
         "wrong": step.check(response),
     }
-
-
-def _in_channel(card: CardManager, apdu: CommandApdu) -> ResponseApdu:
-    """Send in the secure channel; an INSTALL that does not fit goes in several commands, as 11.5.2.1 provides."""
-    if apdu.ins != _INS_INSTALL or len(apdu.data) <= card.max_data_bytes:
-        return card.send(apdu)
-    response = ResponseApdu()
-    for part in split_install(_Given(apdu), card.max_data_bytes):
-        response = card.send(part)
-        if response.sw != StatusWord.DONE:
-            break
-    return response
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """An INSTALL as it was given."""
-
-    command: CommandApdu
-
-    def apdu(self) -> CommandApdu:
-        """Return it."""
-        return self.command
 
 
 def _show(exchange: dict[str, Any]) -> None:
