@@ -10,6 +10,9 @@ import itertools
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from content_keys import (
     RECEIPT_VERSION,
@@ -17,6 +20,7 @@ from content_keys import (
     flips,
     independent_signature,
     put_key,
+    put_private_key,
     signing_key,
     verification_key,
 )
@@ -109,6 +113,33 @@ def test_the_token_of_a_combined_process_signs_both_commands() -> None:
         assert card.issuer().registry() == before
     assert combined(card, b"").sw == 0x6985
     assert combined(card).sw == 0x9000
+
+
+@pytest.mark.parametrize("kind", ["p-256", "p-384"])
+def test_receipts_under_private_keys(kind: str) -> None:
+    """Table C-1, B.4.3: ECDSA, r and s one behind the other; a flipped bit anywhere is refused."""
+    card = delegation()
+    key = signing_key(kind)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    put_private_key(card.issuer(), RECEIPT_VERSION, key, replaces=RECEIPT_VERSION).require("PUT KEY")
+    card.tenant()
+    size = 2 * key.key_size // 8
+    digest = hashes.SHA256() if kind == "p-256" else hashes.SHA384()
+    for count in range(12):  # short values of r and s too
+        answer = card.install(0x0C, *PAYMENT).data if count % 2 == 0 else card.delete(CARD_1).data
+        fields = lv(PAYMENT_PACKAGE, CARD_1) if count % 2 == 0 else lv(CARD_1)
+        data = lv(count.to_bytes(2, "big"), card.unique_data)
+        assert answer == lv(answer[-len(data) - size - 1 :])
+        confirmation = answer[-len(data) - size - 1 :]
+        assert confirmation[0] == size
+        assert confirmation[1 + size :] == data
+        r, s = (int.from_bytes(confirmation[at : at + size // 2], "big") for at in (1, 1 + size // 2))
+        key.public_key().verify(encode_dss_signature(r, s), data + fields, ec.ECDSA(digest))
+    operation = Operation.delete(CARD_1)
+    parsed(answer).check(key.public_key(), operation)
+    for flipped in flips(answer):
+        with pytest.raises((ProtocolError, SecureChannelError)):
+            parsed(flipped).check(key.public_key(), operation)
 
 
 def test_the_host_verifies_what_the_card_gives() -> None:

@@ -124,6 +124,16 @@ def _key_data(key: SigningKey | VerificationKey, dek: bytes) -> bytes:
     return b"\xb0" + _length(len(encoded)) + encoded + bytes((0xF0, 1, curve)) + b"\x00"
 
 
+def put_private_key(host: Host, version: int, key: ec.EllipticCurvePrivateKey, *, replaces: int = 0) -> ResponseApdu:
+    """Put a private key with identifier 01 in the session, encrypted without padding (table 11-71)."""
+    assert host.keys is not None
+    size = key.key_size // 8
+    scalar = key.private_numbers().private_value.to_bytes(size, "big")
+    block = Cipher(algorithms.AES(host.keys.dek), modes.CBC(bytes(16))).encryptor().update(scalar)
+    data = b"\xb1" + _length(size) + block + bytes((0xF0, 1, 0 if size == 32 else 1)) + b"\x00"
+    return host.send(CommandApdu(0x80, 0xD8, replaces, 0x01, bytes((version,)) + data, 256))
+
+
 def put_key(host: Host, version: int, key: SigningKey | VerificationKey, *, replaces: int = 0) -> ResponseApdu:
     """Put a key with identifier 01 in the session; public keys go in clear."""
     assert host.keys is not None

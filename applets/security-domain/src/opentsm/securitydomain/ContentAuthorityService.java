@@ -58,12 +58,15 @@ final class ContentAuthorityService implements ContentAuthority {
     @Override
     public short hashLength(byte service) {
         KeySlot key = key(service);
-        boolean secret = service == RECEIPT || service == CIPHERED_LOAD_FILE;
-        if (key == null || !(secret ? Signatures.isMacKey(key) : Signatures.isVerificationKey(key))
-                || service == RECEIPT && confirmations.isExhausted()) {
+        if (key == null || !fits(key, service) || service == RECEIPT && confirmations.isExhausted()) {
             return NO_KEY;
         }
         return service == CIPHERED_LOAD_FILE ? Signatures.hashLengthForCipher(key) : Signatures.hashLength(key);
+    }
+
+    private static boolean fits(KeySlot key, byte service) {
+        return service == RECEIPT ? Signatures.isSigningKey(key)
+                : service == CIPHERED_LOAD_FILE ? Signatures.isMacKey(key) : Signatures.isVerificationKey(key);
     }
 
     @Override

@@ -50,13 +50,13 @@ final class ContentManagement {
 
     /**
      * Annex H.4, tables H-5, H-8 and H-9: SHA-1, SHA-256, SHA-384, SHA-512; triple DES and AES of all lengths with an ICV;
-     * all signatures of byte 1 for tokens and DAPs, MACs for receipts; P-256 and P-384.
+     * all signatures of byte 1 for tokens and DAPs, MACs and ECDSA for receipts; P-256 and P-384.
      */
     private static final byte[] CAPABILITIES = {
         (byte) 0x83, 0x04, 0x01, 0x02, 0x03, 0x04,
         (byte) 0x84, 0x01, (byte) 0x8F,
         (byte) 0x85, 0x01, (byte) 0xFF,
-        (byte) 0x86, 0x01, 0x3C,
+        (byte) 0x86, 0x01, (byte) 0xFC,
         (byte) 0x87, 0x01, (byte) 0xFF,
         (byte) 0x88, 0x02, Curves.P256, Curves.P384
     };

@@ -4,6 +4,7 @@ import javacard.framework.JCSystem;
 import javacard.framework.Util;
 import javacard.security.AESKey;
 import javacard.security.DESKey;
+import javacard.security.ECPrivateKey;
 import javacard.security.KeyBuilder;
 import javacard.security.PublicKey;
 import javacard.security.Signature;
@@ -49,6 +50,8 @@ final class Signatures {
     private final Signature ecdsa256;
     private final Signature ecdsa384;
     private final PublicKeys publicKeys;
+    private final ECPrivateKey p256;
+    private final ECPrivateKey p384;
     private final DESKey des;
     private final AESKey aes128;
     private final AESKey aes192;
@@ -69,6 +72,8 @@ final class Signatures {
         rsaPss = Signature.getInstance(Signature.ALG_RSA_SHA_256_PKCS1_PSS, false);
         ecdsa256 = Signature.getInstance(Signature.ALG_ECDSA_SHA_256, false);
         ecdsa384 = Signature.getInstance(Signature.ALG_ECDSA_SHA_384, false);
+        p256 = Curves.privateKey(Curves.P256);
+        p384 = Curves.privateKey(Curves.P384);
         der = JCSystem.makeTransientByteArray(DER_SIZE, JCSystem.CLEAR_ON_RESET);
         desMac = Signature.getInstance(Signature.ALG_DES_MAC8_ISO9797_1_M2_ALG3, false);
         aesMac = Signature.getInstance(Signature.ALG_AES_CMAC_128, false);
@@ -99,6 +104,11 @@ final class Signatures {
     /** Tells whether a key is one that signs by itself: a DES key of 16 bytes, or an AES key. */
     static boolean isMacKey(KeySlot key) {
         return key.type == Gp.KEY_TYPE_AES || isDes(key) && key.length == DES_KEY_SIZE;
+    }
+
+    /** Tells whether a key makes signatures: one that signs by itself, or a private ECC key. */
+    static boolean isSigningKey(KeySlot key) {
+        return isMacKey(key) || key.type == Gp.KEY_TYPE_ECC_PRIVATE;
     }
 
     /** Tells whether a key verifies signatures: one that signs by itself, or a public RSA or ECC key. */
@@ -182,9 +192,12 @@ final class Signatures {
         return Util.arrayCopyNonAtomic(source, offset, der, at, length);
     }
 
-    /** Writes a MAC over two pieces of data, the second not empty, and returns its length. */
+    /** Writes a signature of two pieces of data, the second not empty, and returns its length. */
     short sign(KeySlot key, byte[] first, short firstLength, byte[] data, short offset, short length, byte[] output,
             short outputOffset) {
+        if (key.type == Gp.KEY_TYPE_ECC_PRIVATE) {
+            return signByCurve(key, first, firstLength, data, offset, length, output, outputOffset);
+        }
         boolean isDes = isDes(key);
         Signature algorithm = isDes ? desMac : aesMac;
         if (isDes) {
@@ -198,6 +211,42 @@ final class Signatures {
         }
         algorithm.sign(data, offset, length, output, outputOffset);
         return isDes ? DES_SIZE : AES_SIZE;
+    }
+
+    private short signByCurve(KeySlot key, byte[] first, short firstLength, byte[] data, short offset, short length,
+            byte[] output, short outputOffset) {
+        byte curve = Curves.ofLength(key.length);
+        ECPrivateKey working = curve == Curves.P256 ? p256 : p384;
+        Signature algorithm = curve == Curves.P256 ? ecdsa256 : ecdsa384;
+        Curves.setParameters(working, curve);
+        working.setS(keys.values(), key.offset, key.length);
+        try {
+            algorithm.init(working, Signature.MODE_SIGN);
+            if (firstLength > 0) {
+                algorithm.update(first, (short) 0, firstLength);
+            }
+            algorithm.sign(data, offset, length, der, (short) 0);
+        } finally {
+            working.clearKey();
+        }
+        // 30, the length of both, 02, the length of r, r, 02, the length of s, s.
+        short second = (short) (4 + der[3]);
+        decodeInteger((short) 3, output, outputOffset, key.length);
+        decodeInteger((short) (second + 1), output, (short) (outputOffset + key.length), key.length);
+        return (short) (key.length << 1);
+    }
+
+    /** Writes an integer in DER, from its length on, as an unsigned number of a length. */
+    private void decodeInteger(short at, byte[] output, short offset, short length) {
+        short from = (short) (at + 1);
+        short size = der[at];
+        if (size > length) {
+            from++;
+            size--;
+        }
+        short zeros = (short) (length - size);
+        Util.arrayFillNonAtomic(output, offset, zeros, (byte) 0);
+        Util.arrayCopyNonAtomic(der, from, output, (short) (offset + zeros), size);
     }
 
     /** Begins the decryption of blocks in CBC mode, with a vector or, when it is empty, one of zeros. */
