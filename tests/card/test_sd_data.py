@@ -34,6 +34,10 @@ def value(host: Host, tag: int) -> bytes:
     return host.plain(GetData(tag, iso=True)).require("GET DATA")
 
 
+def members(fci: bytes) -> dict[int, bytes]:
+    return {item.tag: item.value for item in tlv.parse_all(tlv.find(tlv.parse_all(fci), 0x6F) or b"")}
+
+
 def applications(answer: bytes) -> list[bytes]:
     listed = []
     for template in tlv.parse_all(answer):
@@ -182,6 +186,28 @@ class TestStoreData:
         assert bank.sw(StoreData(0, tlv.encode(0x5F50, bytes(65)), last=True)) == 0x6A80
         bank.into(ISD, ISD_KEYS)
         assert bank.plain(GetData(0x5F50)).sw == 0x6A88  # each domain has its own
+
+    def test_the_issuer_s_domain_takes_another_aid(self, isd: Host) -> None:
+        """11.11.2.3: 4F, the issuer's only; GlobalPlatformPro sends it so (P1 90)."""
+        new = Aid.from_text("F0000000151AA1")
+
+        def rename(aid: bytes) -> StoreData:
+            return StoreData(0, tlv.encode(0x4F, aid), last=True, structure=DataStructure.BER_TLV)
+
+        for refused in (b"\xf0" * 4, b"\xf0" * 17, bytes(PPSE), bytes(ISD)):
+            assert isd.sw(rename(refused)) == 0x6A80
+        isd.done(rename(new))
+        assert isd.sw(GetData(0x66)) == 0x9000  # the session goes on
+        assert isd.select(ISD).sw == 0x6A82
+        for name in (b"", new, bytes.fromhex("A000000003000000")):
+            assert members(isd.select(name).data)[0x84] == new
+        isd.into(new, ISD_KEYS)
+        entry = isd.registry().isd
+        assert entry is not None
+        assert entry.aid == new
+        isd.new_domain(BANK)
+        isd.into(BANK, ISD_KEYS)
+        assert isd.sw(rename(bytes(ISD))) == 0x6A88
 
     @pytest.mark.parametrize("structure", [DataStructure.BER_TLV, DataStructure.NONE, DataStructure.DGI])
     @pytest.mark.parametrize("size", [1, 2, 3, 7, 20])

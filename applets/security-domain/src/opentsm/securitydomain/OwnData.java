@@ -7,7 +7,8 @@ import opentsm.open.Entry;
 import opentsm.open.Open;
 
 /**
- * The names of a Security Domain: provider identification number (42), image number (45), its manager's URL (5F50).
+ * The names of a Security Domain: provider identification number (42), image number (45), its manager's URL (5F50); and
+ * the Issuer Security Domain's AID (4F), which STORE DATA gives anew.
  *
  * <p>The issuer's numbers are the card's, and with the OPEN; another domain's are its own. All memory is allocated at
  * install.
@@ -17,6 +18,8 @@ import opentsm.open.Open;
 final class OwnData implements DataHolder {
     private static final short NUMBER_SIZE = 16;
     private static final short URL_SIZE = 64;
+    private static final short SHORTEST_AID = 5;
+    private static final short LONGEST_AID = 16;
 
     /** Length, then value. */
     private final byte[] providerNumber = new byte[(short) (1 + NUMBER_SIZE)];
@@ -45,16 +48,26 @@ final class OwnData implements DataHolder {
     }
 
     private static boolean isOfCard(short tag) {
-        return tag != Gp.TAG_MANAGER_URL && Open.self().kind() == Entry.KIND_ISSUER_DOMAIN;
+        return tag != Gp.TAG_MANAGER_URL && isIssuer();
+    }
+
+    private static boolean isIssuer() {
+        return Open.self().kind() == Entry.KIND_ISSUER_DOMAIN;
     }
 
     @Override
     public boolean holds(short tag) {
-        return place(tag) != null;
+        return place(tag) != null || tag == Gp.TAG_AID && isIssuer();
     }
 
     @Override
     public void check(short tag, byte[] buffer, short offset, short length) {
+        if (tag == Gp.TAG_AID) {
+            if (length < SHORTEST_AID || length > LONGEST_AID || Open.find(buffer, offset, length) != null) {
+                ISOException.throwIt(Gp.SW_WRONG_DATA);
+            }
+            return;
+        }
         if (length == 0 || length >= (short) place(tag).length) {
             ISOException.throwIt(Gp.SW_WRONG_DATA);
         }
@@ -77,6 +90,9 @@ final class OwnData implements DataHolder {
 
     @Override
     public short get(short tag, byte[] response, short at) {
+        if (tag == Gp.TAG_AID) {
+            return Tlv.ABSENT; // the FCI and the registry tell it
+        }
         if (isOfCard(tag)) {
             return CardData.ofCard(tag, response, at);
         }

@@ -10,6 +10,7 @@ import javacard.framework.Util;
  * <p>Spec: GP Card 2.3.1 clause 7.4.1 and annex H; 9F7F is the card production life cycle data of Visa's cards.
  */
 final class CardData {
+    static final short ISSUER_AID = 0x004F;
     static final short IIN = 0x0042;
     static final short CIN = 0x0045;
     static final short DIVERSIFICATION = 0x00CF;
@@ -30,6 +31,6 @@ final class CardData {
 
     /** Tells whether STORE DATA to the Issuer Security Domain may set it (clause 11.11.3.2). */
     static boolean canBeStored(short tag) {
-        return tag == IIN || tag == CIN;
+        return tag == IIN || tag == CIN || tag == ISSUER_AID;
     }
 }

@@ -10,8 +10,8 @@ import opentsm.open.Entry;
  * <p>Spec: GP Card 2.3.1 clause 6.4.1.
  */
 abstract class RegistryEntry implements Entry {
-    final byte[] name;
-    private final AID aid;
+    byte[] name;
+    private AID aid;
     private final byte kind;
 
     /** The associated Security Domain; the entry itself where a domain is associated with itself. */
@@ -40,6 +40,12 @@ abstract class RegistryEntry implements Entry {
 
     final void associate(ApplicationEntry newDomain) {
         domain = newDomain;
+    }
+
+    /** Gives the entry another AID; who has the old one's object goes on having it. */
+    final void rename(byte[] newName) {
+        name = newName.clone();
+        aid = new AID(newName, (short) 0, (byte) newName.length);
     }
 
     @Override

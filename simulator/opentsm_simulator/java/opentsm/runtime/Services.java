@@ -16,6 +16,8 @@ import org.globalplatform.contactless.GPCLRegistryEntry;
  * <p>Every method refuses callers that are no Security Domain.
  */
 public final class Services {
+    private static final int SHORTEST_AID = 5;
+    private static final int LONGEST_AID = 16;
     private static final short OPERATION_ID = 0x0101;
     private static final int OPERATION_ID_LENGTH = 16;
 
@@ -244,7 +246,13 @@ public final class Services {
         Sw.require(CardData.canBeStored(tag), Sw.REFERENCED_DATA_NOT_FOUND);
         byte[] value = new byte[length];
         Util.arrayCopyNonAtomic(buffer, offset, value, (short) 0, length);
-        card.data.put(tag, value);
+        if (tag == CardData.ISSUER_AID) {
+            Sw.require(length >= SHORTEST_AID && length <= LONGEST_AID && registry.find(value, 0, length) == null,
+                    Sw.WRONG_DATA);
+            caller().rename(value);
+        } else {
+            card.data.put(tag, value);
+        }
         card.effects.record("store-data " + caller() + " " + Hex.encode(new byte[] {(byte) (tag >> 8), (byte) tag}, 0, 2));
     }
 
