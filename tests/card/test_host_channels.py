@@ -9,7 +9,7 @@ import pytest
 import sc_cards
 from card_cli import CardDoor
 from opentsm_card.keys import KeySet
-from sd_host import CARD_1, PAYMENT_MODULE, PAYMENT_PACKAGE, payment_parameters
+from sd_host import CARD_1, ISD, PAYMENT_MODULE, PAYMENT_PACKAGE, payment_parameters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,12 +54,28 @@ def test_a_level_that_the_card_does_not_offer_is_no_failure_of_its_keys(
     assert card(*KEY_FLAGS, "list", keys=None).code == 0
 
 
-def test_a_card_that_begins_sessions_implicitly_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    card = CardDoor(sc_cards.card("021A", keys=(DES,)), tmp_path / "state", monkeypatch)
-    told = card.refused(1, *KEY_FLAGS, "list", keys=None)
-    assert "i=1A" in told
-    assert "without INITIALIZE UPDATE" in told
-    assert card.json("forget-failure", keys=None) == {"failures": []}
+@pytest.mark.parametrize("protocol", ["020A", "020B", "021A", "021B"])
+def test_sessions_that_begin_implicitly(protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = CardDoor(sc_cards.card(protocol, keys=(DES,)), tmp_path / "state", monkeypatch)
+    parameters = ("--params", payment_parameters()[2:].hex())
+    package = ("--from", str(PAYMENT_PACKAGE), "--applet", str(PAYMENT_MODULE), "--aid", str(CARD_1))
+    done = card(*KEY_FLAGS, "install", *package, *parameters, keys=None)
+    assert done.code == 0, done
+    assert f"begins sessions implicitly with its default keys, SCP02 i={protocol[2:]}" in done.err
+    document = card.json(*KEY_FLAGS, "list", keys=None)
+    assert str(CARD_1) in {entry["aid"] for entry in document["applications"]}
+    assert "at level 01 alone" in card.refused(4, *KEY_FLAGS, "--security", "03", "list", keys=None)
+    done = card(*KEY_FLAGS, "shell", keys=None, stdin=f"list\nselect {ISD}\nlist\n".encode())
+    assert (done.code, done.err.count("begins sessions implicitly")) == (0, 2)
+
+
+def test_a_wrong_key_for_an_implicit_session_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = CardDoor(sc_cards.card("021B", keys=(DES,)), tmp_path / "state", monkeypatch)
+    told = card.refused(1, "--key", "99" * 16, "list", keys=None)
+    assert "a command with C-MAC was answered 6982" in told
+    assert "not tried again" in told
+    assert "an authentication failed before" in card.refused(1, *KEY_FLAGS, "list", keys=None)
+    assert card(*KEY_FLAGS, "--after-failure", "list", keys=None).code == 0
 
 
 def test_keys_of_another_kind_than_the_protocol_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

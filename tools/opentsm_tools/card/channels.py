@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from opentsm_card.apdu import CommandApdu, ResponseApdu
     from opentsm_card.keys import KeySet
 
-__all__ = ["SCP11", "Offer", "OpeningSession", "SecureSession", "open_session", "parse_level", "strongest_level"]
+__all__ = [
+    "SCP11",
+    "Offer",
+    "OpeningSession",
+    "SecureSession",
+    "implicit_session",
+    "open_session",
+    "parse_level",
+    "strongest_level",
+]
 
 SCP02_DEFAULT_I: Final = 0x15
 """What nearly all cards with SCP02 have, for those that don't say: three keys, explicit, C-MAC with encrypted ICV."""
@@ -125,6 +134,26 @@ def open_session(offer: Offer, keys: KeySet, host_challenge: bytes) -> OpeningSe
         i = SCP02_DEFAULT_I if offer.i is None else offer.i
         return Scp02Session.open(keys, host_challenge, offer.answer, i)
     raise SecureChannelError(f"the card asks for {offer.name}, which opentsm does not speak")
+
+
+def implicit_session(offer: Offer, keys: KeySet, counter: bytes, aid: bytes) -> SecureSession:
+    """Return an SCP02 session that its first command begins.
+
+    Args:
+        offer: protocol and parameter.
+        keys: static keys.
+        counter: the value of GET DATA C1: 2 bytes, or 3 from a card that counts as for SCP03.
+        aid: of the application that is selected.
+
+    Raises:
+        ProtocolError: a counter of another length, or keys that fit no SCP02.
+    """
+    from opentsm_card.scp02 import Scp02Session  # noqa: PLC0415 - one protocol is loaded, the one in use
+
+    if len(counter) not in {2, 3}:
+        raise ProtocolError(f"the card answers a sequence counter of {len(counter)} bytes, where SCP02 has 2")
+    i = SCP02_DEFAULT_I if offer.i is None else offer.i
+    return Scp02Session.implicit(keys, sequence_counter=int.from_bytes(counter, "big"), aid=aid, i=i)
 
 
 def parse_level(text: str) -> SecurityLevel:

@@ -15,12 +15,13 @@ from opentsm_card.aid import Aid
 from opentsm_card.apdu import CommandApdu, ResponseApdu
 from opentsm_card.cplc import Cplc
 from opentsm_card.errors import CardError, ProtocolError, SecureChannelError, StorageError, TransportError
+from opentsm_card.external_authenticate import SecurityLevel
 from opentsm_card.get_data import DataTag, GetData
 from opentsm_card.initialize_update import InitializeUpdate
 from opentsm_card.select import Select
 from opentsm_card.status import StatusWord, meaning
-from opentsm_card.tlv import find, parse_all, parse_one
-from opentsm_tools.card.channels import SCP11, Offer, open_session, strongest_level
+from opentsm_tools.card.answers import is_domain, name_of, selected_aid, value_of
+from opentsm_tools.card.channels import SCP11, Offer, implicit_session, open_session, strongest_level
 from opentsm_tools.card.registry_reading import read_registry
 from opentsm_tools.card.safety import CardIdentity, Caution
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentsm_card.apdu import Command
-    from opentsm_card.external_authenticate import SecurityLevel
     from opentsm_card.key_information import KeyInformation
     from opentsm_card.keys import KeySet
     from opentsm_card.link import Link
@@ -45,6 +45,7 @@ ISSUER_AIDS: Final = (Aid.from_text("A000000151000000"), Aid.from_text("A0000000
 _EFFECTS: Final = frozenset({0xD8, 0xE2, 0xE4, 0xE6, 0xE8, 0xF0})
 _CHAINED: Final = frozenset({0xD8, 0xE4, 0xE6})  # GP 2.3.1, 11.1.5.1
 _MORE: Final = 0x80
+_UNDERSTOOD: Final = (0x9000, 0x6A88)  # of a GET DATA whose MAC was right: here it is, or there is none
 _MAX_DATA_BYTES: Final = 255
 _EXPLICIT: Final = 0x04  # of SCP02's i (GP 2.3.1, table E-1)
 _MAX_RESPONSE_BYTES: Final = 65536
@@ -133,13 +134,13 @@ class CardManager:
         except KeyboardInterrupt:
             self._end()
             if apdu.ins in _EFFECTS:
-                self._note(f"{_name(apdu)} was under way: whether the card has run it is not known")
+                self._note(f"{name_of(apdu)} was under way: whether the card has run it is not known")
             raise
         except TransportError as error:
             self._end()
             if apdu.ins not in _EFFECTS:
                 raise
-            name = _name(apdu)
+            name = name_of(apdu)
             raise UnknownOutcomeError(
                 f"{error}; {name} was under way, and whether the card has run it is not known: look with `opentsm card "
                 "list` before doing it again"
@@ -166,7 +167,7 @@ class CardManager:
             if apdu.ins not in _EFFECTS:
                 raise
             raise SecureChannelError(
-                f"{_name(apdu)}: {error}; what the card did is not known: look with `opentsm card list`"
+                f"{name_of(apdu)}: {error}; what the card did is not known: look with `opentsm card list`"
             ) from error
 
     def encrypt_sensitive(self, data: bytes) -> bytes:
@@ -216,7 +217,7 @@ class CardManager:
     def _data(self, response: ResponseApdu, command: Command | CommandApdu, what: str, ok: tuple[int, ...]) -> bytes:
         if response.sw not in ok:
             apdu = command if isinstance(command, CommandApdu) else command.apdu()
-            raise RefusedError(response.sw, what or _name(apdu))
+            raise RefusedError(response.sw, what or name_of(apdu))
         return response.data
 
     def _collect(self, apdu: CommandApdu) -> ResponseApdu:
@@ -256,7 +257,7 @@ class CardManager:
         command = Select(aid)
         response = self.plain(command)
         self._data(response, command, f"SELECT {aid.hex().upper()}", _SELECTED)
-        self.selected = _selected_aid(response.data) or Aid(aid)
+        self.selected = selected_aid(response.data) or Aid(aid)
         return response
 
     def _select_issuer(self) -> ResponseApdu:
@@ -266,8 +267,8 @@ class CardManager:
         response = ResponseApdu()
         for aid in tries:
             response = self.plain(Select(aid))
-            if response.sw in _SELECTED and (aid or _is_domain(response.data)):
-                self.selected = _selected_aid(response.data) or (Aid(aid) if aid else None)
+            if response.sw in _SELECTED and (aid or is_domain(response.data)):
+                self.selected = selected_aid(response.data) or (Aid(aid) if aid else None)
                 return response
         raise RefusedError(response.sw, "SELECT the issuer security domain; name it with --sd AID")
 
@@ -292,7 +293,7 @@ class CardManager:
                 cplc = Cplc.parse(raw)
         iin = cin = b""
         if cplc is None or cplc.chip_id is None:
-            iin, cin = (_value(self.get_data(tag)) for tag in (0x42, 0x45))
+            iin, cin = (value_of(self.get_data(tag)) for tag in (0x42, 0x45))
         self.identity = CardIdentity(self.identity.atr, cplc, iin, cin)
         return self.identity
 
@@ -349,10 +350,8 @@ class CardManager:
         recognized = self.recognized()
         implicit = recognized.get(2)
         if set(recognized) & {2, 3} == {2} and implicit is not None and not implicit & _EXPLICIT:
-            raise SecureChannelError(
-                f"the card's SCP02 i={implicit:02X} begins sessions implicitly, without INITIALIZE UPDATE: opentsm "
-                "card does not do that; nothing was tried"
-            )
+            self._begin_implicitly(source, level, implicit)
+            return
         challenge = self._challenge(16 if recognized.get(3, 0) & 0x01 else 8)
         command = InitializeUpdate(source.version, challenge)
         offer = Offer.parse(self._data(self.plain(command), command, "", (0x9000,)), recognized)
@@ -407,6 +406,38 @@ class CardManager:
         self.caution.succeeded(self.identity)
         self._session, self.level, self.offer = session, usage.level, offer
 
+    def _begin_implicitly(self, source: KeySource, level: SecurityLevel | None, i: int) -> None:
+        """Open an SCP02 session that its first command with a right C-MAC begins: here a GET DATA, without effects.
+
+        The card proves nothing, and has no say in which keys are used: its default ones.
+
+        Raises:
+            SafetyError, SecureChannelError, RefusedError: as `authenticate`.
+
+        Spec: GP Card Specification 2.3.1, E.3.
+        """
+        if level is not None and level is not SecurityLevel.C_MAC:
+            raise ProtocolError(f"--security {int(level):02X}: SCP02 i={i:02X} begins implicitly, at level 01 alone")
+        if self.selected is None:
+            raise SecureChannelError(
+                f"the card's SCP02 i={i:02X} needs the AID that is selected: name it with --sd AID"
+            )
+        offer = Offer(b"", source.version, 2, i)
+        self._note(
+            f"card {self.identity.identifier} begins sessions implicitly with its default keys, {offer.name}; trying "
+            f"{source.origin} at level 01, which proves the host to the card alone"
+        )
+        self.caution.before_authentication(self.identity, offer, source)
+        counter = GetData(DataTag.SEQUENCE_COUNTER)
+        value = value_of(self._data(self.plain(counter), counter, "GET DATA (sequence counter)", (0x9000,)))
+        keys = source.key_set(offer)
+        session = implicit_session(offer, keys, value, self.selected)
+        answer = self.plain(session.wrap(GetData(DataTag.KEY_INFORMATION).apdu()))
+        if answer.sw not in _UNDERSTOOD:
+            raise self._failed(offer, f"a command with C-MAC was answered {answer.sw:04X} ({meaning(answer.sw)})")
+        self.caution.succeeded(self.identity)
+        self._session, self.level, self.keys, self.offer = session, SecurityLevel.C_MAC, keys, offer
+
     def _failed(self, offer: Offer, reason: str) -> SecureChannelError:
         try:
             advice = self.caution.failed(self.identity, offer, reason)
@@ -416,42 +447,3 @@ class CardManager:
 
     def _end(self) -> None:
         self._session = self.level = self.keys = self.offer = None
-
-
-def _name(apdu: CommandApdu) -> str:
-    """Return a command's name, with its form where it has several and is not secured."""
-    # All commands are loaded only to speak of one that failed.
-    from opentsm_card.commands import command_name, parse_command  # noqa: PLC0415 - see above
-
-    try:
-        return str(getattr(parse_command(apdu), "NAME", command_name(apdu.ins)))
-    except ProtocolError:
-        return command_name(apdu.ins)
-
-
-def _value(raw: bytes | None) -> bytes:
-    """Return the value of a data object that may have come without tag and length."""
-    if raw is None:
-        return b""
-    try:
-        return parse_one(raw).value
-    except ProtocolError:
-        return raw
-
-
-def _selected_aid(fci: bytes) -> Aid | None:
-    """Return the AID in a SELECT's answer (6F, 84), or None.
-
-    Spec: GP Card Specification 2.3.1, 11.9.3.1.
-    """
-    try:
-        template = find(parse_all(fci), 0x6F)
-        aid = find(parse_all(template), 0x84) if template is not None else None
-        return Aid(aid) if aid else None
-    except ProtocolError:
-        return None
-
-
-def _is_domain(fci: bytes) -> bool:
-    """Tell whether an answer to the default SELECT looks like a security domain's: an FCI with 84."""
-    return _selected_aid(fci) is not None
