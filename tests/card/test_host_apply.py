@@ -445,6 +445,26 @@ def test_delegated_management_cut_at_every_apdu_is_made_good(
     assert cutter.everywhere(tenancy, ISD_KEYS, *AS_TENANT, lost=lost) > 20
 
 
+def test_the_central_security_domain_of_a_uicc_does_it_without_the_issuer(
+    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = CardDoor(VirtualSe.create("uicc"), tmp_path / "state", monkeypatch)
+    text = document.read_text().replace(
+        'configuration = "embedded"\nstate = "SECURED"',
+        f'configuration = "uicc"\ncentral_sd = "{CENTRAL}"\npackages = ["{PAYMENT_PACKAGE}"]',
+    )
+    document.write_text(text)
+    as_central = ("--sd", str(CENTRAL))
+    assert card("apply", document, *as_central).code == 0
+    assert entry(card.se, BANK).associated_sd == CENTRAL
+    assert entry(card.se, CARD_1).associated_sd == BANK
+    assert entry(card.se, LIBRARY).associated_sd == CENTRAL
+    assert card("apply", document, *as_central).out == "nothing to do\n"
+    document.write_text(text.replace("[card]", '[card]\nstate = "CARD_LOCKED"'))
+    told = card.refused(1, "apply", document, *as_central)
+    assert told.endswith(f"set-status-card-locked: security domain {ISD}: the keys of MNO SD {ISD} are with the MNO")
+
+
 def test_a_third_party_with_management_of_its_own_needs_no_token(
     tenancy: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
