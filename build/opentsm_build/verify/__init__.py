@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opentsm_build.verify.code import read_bodies
-from opentsm_build.verify.flow import check_flow
+from opentsm_build.verify.flow import Steps, check_flow
 from opentsm_build.verify.hierarchy import check_classes
 from opentsm_build.verify.structure import check_structure
 from opentsm_build.verify.world import World
@@ -78,7 +78,8 @@ def verify(cap: CapFile, imports: Iterable[ApiPackage] = ()) -> Verified:
         for body in bodies:
             if body.uses_int:
                 raise CapError(f"{body.method} uses int, but flag ACC_INT is not set", component="Header")
+    steps = Steps(bodies)
     for body in bodies:
-        check_flow(world, body)
+        check_flow(world, body, steps)
     instructions = sum(len(body.instructions) for body in bodies)
     return Verified(len(world.classes), sum(bool(body.instructions) for body in bodies), instructions, whole=True)

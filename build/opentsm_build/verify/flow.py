@@ -8,6 +8,7 @@ Spec: Java VM Specification 8, 4.10.2.2 (the algorithm); Java Card VM Specificat
 
 from __future__ import annotations
 
+import bisect
 import heapq
 from typing import TYPE_CHECKING, Final
 
@@ -18,35 +19,67 @@ from opentsm_build.verify.values import State, Value, join, returns_to, show
 from opentsm_card.errors import CapError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from opentsm_build.instructions import Instruction
     from opentsm_build.verify.code import Body, Handler
     from opentsm_build.verify.world import World
 
-__all__ = ["check_flow"]
+__all__ = ["Steps", "check_flow"]
 
 # Subroutine calls under way: (where the subroutine begins, where it returns to), the innermost last.
 _Calls = tuple[tuple[int, int], ...]
 
-# Words of all states of a method, and steps per instruction: code that compilers make stays far below.
+# Words of all states of a method, and steps per instruction: code that compilers make takes 1.2 on average, some 3 at
+# its worst.
 _MAX_WORDS: Final = 4_000_000
-_STEPS_EACH: Final = 60
-_STEPS_FREE: Final = 20_000
+_STEPS_EACH: Final = 20
+# Joining frames of more words than this takes more than one step.
+_WORDS_A_STEP: Final = 32
+_STEPS_FREE: Final = 50_000
 _ENDS: Final = frozenset({Flow.JUMP, Flow.SWITCH, Flow.JSR, Flow.RET, Flow.RETURN, Flow.THROW})
 
 
-def check_flow(world: World, body: Body) -> None:
+class Steps:
+    """How many more instructions and joins the verification of one package may take: it must end for any input.
+
+    Args:
+        bodies: the methods that are to be verified.
+    """
+
+    def __init__(self, bodies: Iterable[Body]) -> None:
+        self._left = _STEPS_FREE + _STEPS_EACH * sum(len(body.instructions) for body in bodies)
+
+    def spend(self, count: int = 1) -> None:
+        """Take some.
+
+        Raises:
+            CapError: none are left.
+        """
+        self._left -= count
+        if self._left < 0:
+            raise CapError("more paths than a compiler makes: not verified")
+
+
+def check_flow(world: World, body: Body, steps: Steps) -> None:
     """Verify one method's code.
+
+    Args:
+        world: its package.
+        body: the method.
+        steps: what is left for the package.
 
     Raises:
         CapError: the first rule that is broken, with method and pc.
     """
     if body.instructions:
-        _Verifier(world, body).run()
+        _Verifier(world, body, steps).run()
 
 
 class _Verifier:
-    def __init__(self, world: World, body: Body) -> None:
+    def __init__(self, world: World, body: Body, steps: Steps) -> None:
         self.body = body
+        self.steps = steps
         self.frame = Frame(world, body)
         self.root = world.imported.root
         self.throwable = frozenset({world.imported.named("java/lang/Throwable")})
@@ -56,8 +89,9 @@ class _Verifier:
         self.leaders = {target for each in body.instructions.values() for target in each.targets}
         self.leaders |= {handler.handler_pc for handler in body.handlers}
         self.guards = _guards(body)
-        self.max_states = _MAX_WORDS // (body.info.nargs + body.info.max_locals + body.info.max_stack + 1)
-        self.steps_left = _STEPS_FREE + _STEPS_EACH * len(body.instructions)
+        words = body.info.nargs + body.info.max_locals + body.info.max_stack
+        self.max_states = _MAX_WORDS // (words + 1)
+        self.join_steps = 1 + words // _WORDS_A_STEP
         self.pc = 0
         # The handlers that the locals as they are have reached.
         self.guarding: tuple[Handler, ...] = ()
@@ -90,14 +124,15 @@ class _Verifier:
     def _step(self, pc: int, calls: _Calls) -> int | None:
         """Execute the instruction at a pc; return the next one's pc when the block goes on there."""
         self.pc = pc
-        self._spend()
+        self.steps.spend()
         instruction = self.body.instructions.get(pc)
         if instruction is None:
             raise CapError("the code runs on behind the last instruction")
         guards = self.guards.get(pc, ())
-        if guards and (self.frame.changed or guards != self.guarding):
+        if guards and (self.frame.changed or guards is not self.guarding):
+            local = tuple(self.frame.locals)
             for handler in guards:
-                self._enter_handler(handler, calls)
+                self._enter_handler(handler, local, calls)
         self.guarding, self.frame.changed = guards, False
         flow = instruction.opcode.flow
         if flow is Flow.JSR:
@@ -124,7 +159,7 @@ class _Verifier:
         self._merge(target, calls, (tuple(self.frame.locals), tuple(self.frame.stack)))
 
     def _merge(self, target: int, calls: _Calls, state: State) -> None:
-        self._spend()
+        self.steps.spend(self.join_steps)
         if target not in self.body.instructions:
             raise CapError("the code runs on behind the last instruction")
         key = (target, calls)
@@ -145,11 +180,11 @@ class _Verifier:
             self.queued.add(key)
             heapq.heappush(self.queue, key)
 
-    def _enter_handler(self, handler: Handler, calls: _Calls) -> None:
+    def _enter_handler(self, handler: Handler, local: tuple[Value, ...], calls: _Calls) -> None:
         caught: Value = self.throwable if handler.catch is None else frozenset({handler.catch})
         if self.body.info.max_stack < 1:
             raise CapError("an exception handler needs a word of stack, max_stack is 0")
-        self._merge(handler.handler_pc, calls, (tuple(self.frame.locals), (caught,)))
+        self._merge(handler.handler_pc, calls, (local, (caught,)))
 
     def _has_uninitialized(self) -> bool:
         values = (*self.frame.locals[:-1], *self.frame.stack)
@@ -172,17 +207,16 @@ class _Verifier:
             f"local {instruction.operands[0]} has {show(value)}, a return address of a subroutine under way is wanted"
         )
 
-    def _spend(self) -> None:
-        self.steps_left -= 1
-        if self.steps_left < 0:
-            raise CapError("more paths than a compiler makes: not verified")
-
 
 def _guards(body: Body) -> dict[int, tuple[Handler, ...]]:
     """Return, by pc, the handlers that an exception of the instruction there may reach."""
-    guards: dict[int, tuple[Handler, ...]] = {}
-    for handler in body.handlers:
-        for pc in body.instructions:
-            if handler.start_pc <= pc < handler.end_pc:
-                guards[pc] = (*guards.get(pc, ()), handler)
-    return guards
+    if not body.handlers:
+        return {}
+    bounds = sorted({pc for handler in body.handlers for pc in (handler.start_pc, handler.end_pc)})
+    # Between two bounds the handlers are the same.
+    between = [
+        tuple(handler for handler in body.handlers if handler.start_pc <= bound < handler.end_pc) for bound in bounds
+    ]
+    return {
+        pc: between[bisect.bisect_right(bounds, pc) - 1] for pc in body.instructions if bounds[0] <= pc < bounds[-1]
+    }

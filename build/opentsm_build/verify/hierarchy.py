@@ -96,9 +96,10 @@ def _check_interface(each: Declared) -> None:
     for method in each.methods:
         if method.access != AccessFlag.PUBLIC | AccessFlag.ABSTRACT:
             raise _fail(f"{method} is not public and abstract", each.node, "Descriptor")
+    signatures = {method.signature for method in own.values()}
     for above in supers:
         for method in above.virtuals.values():
-            if not any(mine.signature == method.signature for mine in own.values()):
+            if method.signature not in signatures:
                 raise _fail(f"it lacks {method}, which it inherits", each.node, "Descriptor")
 
 

@@ -73,6 +73,7 @@ class World:
         self.names = Names(cap)
         self._signatures: dict[int, Signature] = {}
         self.nodes: dict[int, ClassNode] = {}
+        self.infos: dict[int, ClassInfo | InterfaceInfo] = {}
         self._make_nodes(descriptor)
         self.classes = tuple(self._declare(each) for each in descriptor.classes)
         self.methods_at = _by_offset(method for each in self.classes for method in each.methods)
@@ -96,6 +97,7 @@ class World:
                     "the Descriptor component does not describe this class", component="Class", offset_bytes=offset
                 )
             self.nodes[offset] = self._make_node(offset, info, described_here)
+            self.infos[offset] = info
         if described:
             raise CapError(f"no class is at {min(described):#06x}", component="Descriptor")
 
@@ -165,7 +167,7 @@ class World:
 
     def _declare(self, described: ClassDescriptorInfo) -> Declared:
         node = self.nodes[int(described.this_class_ref)]
-        info = self._info(node)
+        info = self.infos[int(described.this_class_ref)]
         fields = tuple(self._field(node, each) for each in described.fields)
         methods = tuple(self._method(node, each) for each in described.methods)
         self._inherit(node, methods)
@@ -182,10 +184,6 @@ class World:
         name = self.names.field(node.offset or 0, number, static=static)
         kind = self.type_of(field_type(each.type, self.types))
         return Field(node, number, AccessFlag(each.access_flags), kind, name, number if static else None)
-
-    def _info(self, node: ClassNode) -> ClassInfo | InterfaceInfo:
-        index = self.cap.classes.offsets(self.cap.format_version).index(node.offset or 0)
-        return self.cap.classes.entries[index]
 
     def _method(self, node: ClassNode, each: MethodDescriptorInfo) -> Method:
         offset = None if node.is_interface else each.method_offset
