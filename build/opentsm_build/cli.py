@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opentsm_build.build import build_project
+from opentsm_build.compiler import expect_short_life
 from opentsm_build.kit import Kit
 from opentsm_build.new import new_applet
 from opentsm_card.errors import ProtocolError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "new"]
 
+# A compiler that has more packages in front of it is worth being compiled well itself.
+_FEW = 10
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -52,6 +55,8 @@ def build(
     compiler.
     """
     compiler = _find_javac() if javac else None
+    if len(folders) <= _FEW:
+        expect_short_life()
     kit = Kit.find(sdk)
     if compare and kit is None:
         raise ProtocolError("--compare needs an Oracle kit: name its folder by --sdk or in JC_HOME")

@@ -59,13 +59,14 @@ def java_options(heap_mib: int = DEFAULT_HEAP_MIB) -> tuple[str, ...]:
     )
 
 
-def start(heap_mib: int = DEFAULT_HEAP_MIB) -> None:
+def start(heap_mib: int = DEFAULT_HEAP_MIB, *, short_lived: bool = False) -> None:
     """Start the JVM unless it runs already; safe to call from any thread, any number of times.
 
     Its standard output is silenced: jCardSim prints while it computes, and a server's output is not its place.
 
     Args:
         heap_mib: used by the first call of the process only.
+        short_lived: the process ends soon, so code is compiled quickly and not well; used by the first call only.
 
     Raises:
         JavaRuntimeError: it can't be started.
@@ -74,7 +75,8 @@ def start(heap_mib: int = DEFAULT_HEAP_MIB) -> None:
         if jpype.isJVMStarted():
             return
         try:
-            jpype.startJVM(str(library_path()), *java_options(heap_mib), convertStrings=False)
+            options = [*java_options(heap_mib), *(["-XX:TieredStopAtLevel=1"] if short_lived else [])]
+            jpype.startJVM(str(library_path()), *options, convertStrings=False)
         except (OSError, RuntimeError, ValueError) as error:
             raise JavaRuntimeError(f"the Java runtime did not start: {error}") from error
         silent = jpype.JClass("java.io.PrintStream")(jpype.JClass("java.io.OutputStream").nullOutputStream())

@@ -2,15 +2,17 @@
 
 What is done, until nothing changes any more: jumps to jumps, to returns and to the next instruction; a branch around a
 jump turned round; code that is never reached; `x = x + constant` as sinc; conversions that change nothing; a value that
-is stored and read again at once. Then locals are numbered anew, so that the four with short instructions are the most
-used ones.
+is stored and read again at once; pieces of code that end alike. Then locals are numbered anew, so that the four with
+short instructions are the most used ones.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from opentsm_build.convert.locals import local_of
 from opentsm_build.convert.ops import Label, Op
+from opentsm_build.convert.tails import join_tails
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +30,7 @@ _INVERSES: Final = _INVERSE | {second: first for first, second in _INVERSE.items
 # Compare with zero in place of a constant 0 and a comparison of two numbers.
 _WITH_ZERO: Final = {f"if_scmp{c}": f"if{c}" for c in ("eq", "ne", "lt", "ge", "gt", "le")}
 _RETURNS: Final = frozenset({"return", "sreturn", "areturn", "ireturn", "athrow"})
+_PAIRS: Final = {"astore": "aload", "sstore": "sload", "istore": "iload"}
 _INC_RANGE: Final = range(-128, 128)
 _MAX_HOPS: Final = 32
 
@@ -39,15 +42,56 @@ def optimize(ops: list[Op], handlers: Handlers) -> list[Op]:
         ops: a method's code; its operations are changed in place.
         handlers: its handlers, whose labels stay.
     """
+    ops = _spare(_single_cases(ops))
     while True:
-        size = len(ops)
         before = [op.name for op in ops]
         ops = _peephole(ops)
         _thread(ops)
         ops = _turn(ops)
         ops = _sweep(ops, handlers)
-        if len(ops) == size and before == [op.name for op in ops]:
-            return ops
+        if before == [op.name for op in ops]:
+            joined = join_tails(ops, handlers)
+            if joined is ops:
+                return ops
+            ops = joined
+
+
+def _single_cases(ops: list[Op]) -> list[Op]:
+    """Make a switch of one case a comparison."""
+    result: list[Op] = []
+    for op in ops:
+        if op.cases is None or len(op.cases.keys) != 1 or op.name != "sswitch":
+            result.append(op)
+            continue
+        result += [
+            Op("sconst", op.cases.keys[0], pc=op.pc),
+            Op("if_scmpne", target=op.cases.default, pc=op.pc),
+            Op("goto", target=op.cases.targets[0], pc=op.pc),
+        ]
+    return result
+
+
+def _spare(ops: list[Op]) -> list[Op]:
+    """Leave a value on the stack that is stored, read again at once, and never else."""
+    uses: dict[int, int] = {}
+    for op in ops:
+        local = local_of(op)
+        if local is not None:
+            uses[local] = uses.get(local, 0) + 1
+    result: list[Op] = []
+    for op in ops:
+        previous = result[-1] if result else None
+        if (
+            previous is not None
+            and previous.name in _PAIRS
+            and op.name == _PAIRS[previous.name]
+            and op.arg == previous.arg
+            and uses[local_of(op) or 0] == 2
+        ):
+            result.pop()
+            continue
+        result.append(op)
+    return result
 
 
 def _labels(op: Op) -> Iterable[Label]:
