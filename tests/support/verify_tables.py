@@ -121,7 +121,7 @@ WRONG: Final = {
         Code("s: nop; return; at: pop; return", handlers=(Handler("s", "at", "at", "Base"),)), "is no Throwable"
     ),
     "handler with a field": (
-        Code("s: nop; return; at: pop; return", handlers=(Handler("s", "at", "at", "static.table"),)), "catches a CONSTANT_"
+        Code("s: nop; return; at: pop; return", handlers=(Handler("s", "at", "at", "static.table"),)), "which is no class"
     ),
     "handler without stack": (
         Code("s: nop; return; at: pop; return", stack=0, handlers=(Handler("s", "at", "at"),)), "needs a word of stack"

@@ -193,8 +193,27 @@ def test_reference_locations_are_those_of_the_code() -> None:
     old = craft().reference_location
     for two in (old.byte2_indices[1:], (*old.byte2_indices[:-1], old.byte2_indices[-1] + 1)):
         data = dataclasses.replace(old, byte2_indices=two).encode()
-        with pytest.raises(CapError, match="ReferenceLocation"):
+        with pytest.raises(CapError, match=r"ReferenceLocation|constant pool index"):
             verify(changed(ComponentTag.REFERENCE_LOCATION, data))
+
+
+def test_without_a_descriptor_references_are_still_checked() -> None:
+    cap = craft(RIGHT["handler"])
+    loaded = CapFile.parse_load_file(cap.load_file_data_block())
+    method = bytearray(cap.components[ComponentTag.METHOD])
+    index_at = 3 + cap.reference_location.byte2_indices[-1]
+    for position, value, said in [
+        (index_at, 0x70, "constant pool index"),
+        (3 + 1 + 7, 5, "which is no class"),  # catch_type_index of the exception handler
+        (3 + 1 + 4, 0x7F, "what is no code"),  # its handler_offset
+        (3 + 1 + 2, 0xFF, "what is no code"),  # its active_length
+    ]:
+        changed_bytes = bytearray(method)
+        changed_bytes[position] = value
+        with pytest.raises(CapError, match=said):
+            verify(
+                dataclasses.replace(loaded, components={**loaded.components, ComponentTag.METHOD: bytes(changed_bytes)})
+            )
 
 
 def test_method_headers() -> None:

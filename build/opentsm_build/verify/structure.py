@@ -211,7 +211,22 @@ def _check_exports(cap: CapFile) -> None:
 
 
 def _check_reference_locations(cap: CapFile) -> None:
+    """Check that what is named as a constant pool index is one; with types or without, a card resolves it."""
     locations = cap.reference_location
+    code = cap.components[ComponentTag.METHOD][_HEAD_BYTES:]
+    entries = len(cap.constant_pool.constant_pool)
     for offsets, width in ((locations.byte_indices, 1), (locations.byte2_indices, 2)):
-        if offsets and offsets[-1] + width > cap.methods.info_bytes:
-            raise CapError(f"offset {offsets[-1]:#06x} is outside the Method component", component="ReferenceLocation")
+        for offset in offsets:
+            if offset + width > len(code):
+                raise CapError(f"offset {offset:#06x} is outside the Method component", component="ReferenceLocation")
+            index = int.from_bytes(code[offset : offset + width], "big")
+            if index >= entries:
+                raise CapError(
+                    f"constant pool index {index}, there are {entries} entries", component="Method", offset_bytes=offset
+                )
+    for index, handler in enumerate(cap.methods.exception_handlers):
+        catch = handler.catch_type_index
+        if handler.end_offset > len(code) or not cap.methods.methods_offset < handler.handler_offset < len(code):
+            raise CapError(f"exception handler {index} is, or guards, what is no code", component="Method")
+        if catch and (catch >= entries or cap.constant_pool.entry(catch).tag is not ConstantPoolTag.CLASSREF):
+            raise CapError(f"exception handler {index} catches entry {catch}, which is no class", component="Method")
