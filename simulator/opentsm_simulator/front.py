@@ -12,10 +12,12 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from opentsm_card.atr import Atr
-from opentsm_card.errors import CardRemovedError, TransportError
+from opentsm_card.errors import CardRemovedError, LinkTimeoutError, TransportError
 from opentsm_simulator.t0 import T0Card
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentsm_simulator.virtual_se import Interface, VirtualSe
 
 __all__ = ["TcpFront", "VpcdFront", "serve_connection"]
@@ -65,12 +67,10 @@ def serve_connection(
                 continue
             message, pending = pending[_LENGTH_BYTES:end], pending[end:]
             if len(message) > 1:
-                try:
-                    answer = transmit(message)
-                except CardRemovedError:
-                    if not stays:
-                        raise
-                    answer = _NO_ANSWER
+                spoken = _answer(transmit, message, stays=stays)
+                if spoken is None:
+                    continue
+                answer = spoken
             elif message == ATR:
                 answer = se.atr
             else:
@@ -80,6 +80,18 @@ def serve_connection(
                         t0.reset()
                 continue
             send(len(answer).to_bytes(_LENGTH_BYTES, "big") + answer)
+
+
+def _answer(transmit: Callable[[bytes], bytes], command: bytes, *, stays: bool) -> bytes | None:
+    """Run a command; None when the card is mute, and its reader has to reset it."""
+    try:
+        return transmit(command)
+    except CardRemovedError:
+        if not stays:
+            raise
+        return _NO_ANSWER
+    except LinkTimeoutError:
+        return _NO_ANSWER if stays else None
 
 
 class _Front:

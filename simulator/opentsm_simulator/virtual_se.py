@@ -16,7 +16,7 @@ import jpype
 
 from opentsm_card import tlv
 from opentsm_card.atr import Atr
-from opentsm_card.errors import CardRemovedError, OpenTsmError, ProtocolError
+from opentsm_card.errors import CardRemovedError, LinkTimeoutError, OpenTsmError, ProtocolError
 from opentsm_simulator.profile import Instance, Profile, load_profile
 from opentsm_simulator.runtime import AppletPackage, built_in_packages, card_maker
 
@@ -68,8 +68,12 @@ class VirtualLink:
 
         Raises:
             CardRemovedError: the link is closed, or the SE's contactless interface is switched off.
+            LinkTimeoutError: the card is mute: an applet ran without end. A reset helps.
         """
-        answer = bytes(self._run(command))
+        raw = self._run(command)
+        if raw is None:
+            raise LinkTimeoutError("the virtual SE is mute: an applet runs without end; reset it")
+        answer = bytes(raw)
         if not answer:
             raise CardRemovedError("the contactless interface of the virtual SE is switched off")
         return answer
@@ -220,6 +224,7 @@ class VirtualSe:
 
 def _make(profile: Profile, se_id: str, key_sets: Mapping[str, KeySet]) -> Any:  # noqa: ANN401 - a Java object
     provisioner = card_maker(_packages(profile)).begin()
+    provisioner.setMostSteps(jpype.JLong(profile.most_steps))
     provisioner.setKind(profile.secure_element_value, Atr.parse(profile.atr_bytes).historical)
     for tag, value in _identity(profile, se_id).items():
         provisioner.setData(tag, value)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from opentsm_build.build import build_project
 from opentsm_card.aid import Aid
+from opentsm_card.errors import LinkTimeoutError
 from opentsm_card.install import InstallForInstall, InstallForLoad
 from opentsm_card.install_parameters import InstallParameters
 from opentsm_card.load import load_blocks, load_file
+from opentsm_simulator import VirtualSe
+from opentsm_simulator.profile import load_profile
 from sd_host import CARD_1, CARD_2, ISD, ISD_KEYS, Host
 
 if TYPE_CHECKING:
     from opentsm_build.cap import CapFile
-    from opentsm_simulator import VirtualSe
 
 PACKAGES = Path(__file__).parent / "packages"
 LEDGER = Aid.from_text("F06F70656E74736D0E01")
@@ -116,6 +119,25 @@ def test_exceptions_handlers_and_transient_memory(loaded: Host) -> None:
     assert call(loaded, 0x07) == 2
     loaded.select(CARD_1)
     assert call(loaded, 0x07) == 0
+
+
+@pytest.mark.parametrize("way", [0, 1, 2], ids=["loop", "recursion", "branching recursion"])
+def test_an_applet_that_runs_away_makes_the_card_mute(caps: dict[Aid, CapFile], way: int) -> None:
+    """Until a reset, and the card only: its host and other cards live on, and what was before is there."""
+    profile = msgspec.structs.replace(load_profile("embedded"), most_steps=2_000_000)
+    host = Host(VirtualSe.create(profile).link()).into(ISD, ISD_KEYS)
+    for aid in (LEDGER, COUNTER):
+        assert load(host, caps[aid]) == 0x9000
+    host.done(InstallForInstall(COUNTER, MODULE, CARD_1))
+    host.select(CARD_1)
+    assert call(host, 0x01, 5) == 10
+    for _ in range(2):
+        with pytest.raises(LinkTimeoutError, match="mute"):
+            host.raw(bytes((0x80, 0x08, way, 0)))
+    host.link.reset()
+    host.select(CARD_1)
+    assert call(host, 0x01, 5) == 20
+    assert call(host, 0x06, 0x0700) == 14
 
 
 def test_what_the_verifier_refuses_is_not_loaded(isd: Host, caps: dict[Aid, CapFile]) -> None:

@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from opentsm_simulator.translate.analysis import Body, Stack
     from opentsm_simulator.translate.package import PackageTranslator
 
-__all__ = ["MethodEmitter"]
+__all__ = ["RUNTIME", "MethodEmitter"]
 
-_RUNTIME: Final = "opentsm/runtime/Jcvm"
+RUNTIME: Final = "opentsm/runtime/Jcvm"
 _MORE_STACK: Final = 6
 _PUSHES: Final = frozenset({"bspush", "sspush", "bipush", "sipush", "iipush"})
 _STORES: Final = {"A": "astore", "R": "astore", "S": "istore", "I": "istore"}
 _LOADS: Final = {"A": "aload", "R": "aload", "S": "iload", "I": "iload"}
 _REFERENCE_ARRAY: Final = 14
+_CALLS: Final = frozenset({"invokestatic", "invokespecial", "invokevirtual", "invokeinterface"})
 
 
 class MethodEmitter:
@@ -70,13 +71,15 @@ class MethodEmitter:
         Raises:
             CapError: something can't be translated.
         """
-        end = Label()
-        pcs = list(self._body.instructions)
+        if any(instruction.name in _CALLS for instruction in self._body.instructions.values()):
+            self._step()  # else recursion could go on without a branch
         for pc, instruction in self._body.instructions.items():
             self.code.label(self._labels[pc])
             stack = self._body.stacks.get(pc)
             if stack is None:
                 raise self._body.fail("an instruction that no path reaches", pc)
+            if any(target <= pc for target in instruction.targets):
+                self._step()
             try:
                 self._emit(instruction, stack)
             except CapError as error:
@@ -84,6 +87,16 @@ class MethodEmitter:
             if instruction.opcode.flow in {Flow.NEXT, Flow.BRANCH, Flow.JSR}:
                 # What follows may lie elsewhere only where an unreachable instruction lies between; none does.
                 assert instruction.next_pc in self._labels
+        self._write_handlers()
+        return self.code
+
+    def _step(self) -> None:
+        self.code.invoke("invokestatic", self._package.code_class.name, "step", "()V")
+
+    def _write_handlers(self) -> None:
+        """Write the exception handlers: behind the code, so that what ends a runaway does not stop at one of them."""
+        pcs = list(self._body.instructions)
+        end = Label()
         self.code.label(end)
         for handler in self._body.handlers:
             start = next(pc for pc in pcs if pc >= handler.start_offset)
@@ -91,9 +104,13 @@ class MethodEmitter:
             catch = None
             if handler.catch_type_index:
                 catch = self._package.analysis.targets.class_(handler.catch_type_index).name
-            target = self._labels[handler.handler_offset]
-            self.code.handler(self._labels[start], end if stop is None else self._labels[stop], target, catch)
-        return self.code
+            entry = Label()
+            self.code.handler(self._labels[start], end if stop is None else self._labels[stop], entry, catch)
+            self.code.label(entry)
+            self._step()
+            self.code.op("dup")
+            self.code.invoke("invokestatic", RUNTIME, "caught", "(Ljava/lang/Object;)V")
+            self.code.jump("goto", self._labels[handler.handler_offset])
 
     # --- by groups of instructions ---
 
@@ -105,7 +122,7 @@ class MethodEmitter:
         elif name in CONSTANTS or name in _PUSHES:
             self.code.push(CONSTANTS[name] if name in CONSTANTS else instruction.operands[0])
         elif name in ARRAYS:
-            self.code.invoke("invokestatic", _RUNTIME, name, ARRAYS[name])
+            self.code.invoke("invokestatic", RUNTIME, name, ARRAYS[name])
         elif name.removesuffix("_w") in BRANCHES:
             self.code.jump(BRANCHES[name.removesuffix("_w")], self._labels[instruction.targets[0]])
         elif name.startswith("invoke"):

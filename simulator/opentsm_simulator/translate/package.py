@@ -12,8 +12,8 @@ from opentsm_card.errors import CapError
 from opentsm_simulator.translate.adapters import WITHOUT_ARGUMENTS, Adapters, load_arguments, returns
 from opentsm_simulator.translate.analysis import Analysis
 from opentsm_simulator.translate.classes import OwnClass, OwnClasses, OwnInterface, Slot
-from opentsm_simulator.translate.classwriter import ACC_INTERFACE, ACC_STATIC, ClassWriter, Code
-from opentsm_simulator.translate.emit import MethodEmitter
+from opentsm_simulator.translate.classwriter import ACC_INTERFACE, ACC_STATIC, ClassWriter, Code, Label
+from opentsm_simulator.translate.emit import RUNTIME, MethodEmitter
 from opentsm_simulator.translate.exports import exported
 from opentsm_simulator.translate.linkage import KnownClass, KnownPackage, Linkage
 from opentsm_simulator.translate.statics import write_static_initializer
@@ -77,6 +77,7 @@ class PackageTranslator:
         self.code_class = ClassWriter(f"{self.prefix}Code")
         self._writers = {cls.name: self._writer(cls) for cls in self.classes.classes()}
         self.adapters = Adapters(self.code_class, self.prefix, lambda cls: self._writers[cls.name])
+        self._add_step()
         self._static_kinds: dict[int, str] = {}
         self._field_kinds: dict[tuple[str, int], str] = {}
 
@@ -103,6 +104,24 @@ class PackageTranslator:
         code.invoke("invokespecial", superclass.name, "<init>", descriptor)
         code.op("return")
         return code
+
+    def _add_step(self) -> None:
+        """Add what counts the steps of the package's code: it asks the card for more when a portion is used up."""
+        name = self.code_class.name
+        self.code_class.add_field("steps", "I", ACC_STATIC)
+        code = Code(self.code_class, 2, 0)
+        enough = Label()
+        code.field("getstatic", name, "steps", "I")
+        code.push(1)
+        code.op("isub")
+        code.op("dup")
+        code.field("putstatic", name, "steps", "I")
+        code.jump("ifge", enough)
+        code.invoke("invokestatic", RUNTIME, "portion", "()I")
+        code.field("putstatic", name, "steps", "I")
+        code.label(enough)
+        code.op("return")
+        self.code_class.add_method("step", "()V", code, ACC_STATIC)
 
     # --- names ---
 

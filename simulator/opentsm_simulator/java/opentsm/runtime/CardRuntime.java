@@ -25,6 +25,7 @@ public final class CardRuntime extends SimulatorRuntime {
 
     final Set<Object> transients = ContextMemory.newCardSet();
     final Transactions transactions = new Transactions(transients);
+    final Budget budget = new Budget();
     final Contexts contexts = new Contexts(transactions);
     final Registry registry = new Registry();
     final Effects effects = new Effects();
@@ -154,6 +155,7 @@ public final class CardRuntime extends SimulatorRuntime {
      */
     public synchronized byte[] ask(byte[] aid, byte[] command) {
         activateSimulatorRuntimeInstance();
+        budget.begin();
         ApplicationEntry entry = registry.application(aid);
         Channel on = backstage.channels[0];
         if (entry == null || !form.parse(command) || !selection.selectAs(on, entry)) {
@@ -213,8 +215,18 @@ public final class CardRuntime extends SimulatorRuntime {
         return transmit(interfaces[0], command);
     }
 
+    /** Runs a command; null when the card is mute, because of this command or one before. */
     synchronized byte[] transmit(CardInterface side, byte[] command) {
         activateSimulatorRuntimeInstance();
+        if (budget.isExhausted()) {
+            return null;
+        }
+        budget.begin();
+        byte[] answer = run(side, command);
+        return budget.isExhausted() ? null : answer;
+    }
+
+    private byte[] run(CardInterface side, byte[] command) {
         if (side.contactless() && !contactless.enabled) {
             // Off, the interface is as mute as a card that is out of the field.
             return NOTHING;
@@ -271,6 +283,7 @@ public final class CardRuntime extends SimulatorRuntime {
         } catch (ISOException thrown) {
             sw = thrown.getReason();
         } catch (Throwable thrown) {
+            budget.failed(thrown);
             sw = Sw.NO_PRECISE_DIAGNOSIS;
         } finally {
             contexts.current = null;
@@ -293,12 +306,16 @@ public final class CardRuntime extends SimulatorRuntime {
 
     synchronized void reset(CardInterface side) {
         activateSimulatorRuntimeInstance();
+        budget.reset();
+        budget.begin();
         power.off(side);
         power.on(side);
     }
 
     synchronized void powerOff(CardInterface side) {
         activateSimulatorRuntimeInstance();
+        budget.reset();
+        budget.begin();
         power.off(side);
     }
 
@@ -317,6 +334,7 @@ public final class CardRuntime extends SimulatorRuntime {
     synchronized <T> T make(Contexts.Action<T> action) throws Throwable {
         activateSimulatorRuntimeInstance();
         channel = interfaces[0].channels[0];
+        budget.begin();
         try {
             return action.run();
         } finally {

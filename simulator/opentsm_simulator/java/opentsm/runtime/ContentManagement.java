@@ -295,6 +295,7 @@ final class ContentManagement {
                     return null;
                 });
             } catch (Throwable ignored) {
+                card.budget.failed(ignored);
                 // JC API, AppletEvent: deletion goes on whatever uninstall throws.
             }
         }
@@ -348,6 +349,7 @@ final class ContentManagement {
             } catch (ISOException refused) {
                 throw refused;
             } catch (Throwable failed) {
+                card.budget.failed(failed);
                 ISOException.throwIt(Sw.CONDITIONS_NOT_SATISFIED);
             } finally {
                 card.onRegister(null);

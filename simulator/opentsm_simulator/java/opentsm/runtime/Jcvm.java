@@ -17,6 +17,18 @@ public final class Jcvm {
 
     private Jcvm() {}
 
+    /** Returns how many steps translated code may go on for, or ends it. */
+    public static int portion() {
+        return CardRuntime.current().budget.portion();
+    }
+
+    /** Lets nothing that ends code without end, or too deep, stop at an applet's handler. */
+    public static void caught(Object thrown) {
+        if (thrown instanceof Runaway || thrown instanceof VirtualMachineError) {
+            throw (Error) thrown;
+        }
+    }
+
     public static Object aaload(Object array, int index) {
         return ((Object[]) array)[index];
     }

@@ -36,6 +36,12 @@ public final class Provisioner {
         card.historicalBytes = historicalBytes.clone();
     }
 
+    /** Sets the most steps that a command may take ({@link Budget}). */
+    public void setMostSteps(long steps) {
+        requireUnfinished();
+        card.budget.setMost(steps);
+    }
+
     /** Says who reads what LOAD brings. */
     public void setPackageReader(PackageReader reader) {
         requireUnfinished();

@@ -94,9 +94,39 @@ public final class Counter extends Applet {
             case 0x07:
                 answer(apdu, memory[0]);
                 break;
+            case 0x08:
+                runAway(buffer[ISO7816.OFFSET_P1]);
+                break;
             default:
                 ISOException.throwIt(ISO7816.SW_INS_NOT_SUPPORTED);
         }
+    }
+
+    /** Goes on for ever, in one of several ways, and tries not to be stopped. */
+    private void runAway(byte how) {
+        while (true) {
+            try {
+                if (how == 0) {
+                    calls++;
+                } else if (how == 1) {
+                    deeper((short) 0);
+                } else {
+                    branch((short) 60);
+                }
+            } catch (Throwable stopped) {
+                calls += 100;
+            } finally {
+                memory[1]++;
+            }
+        }
+    }
+
+    private short deeper(short level) {
+        return (short) (deeper((short) (level + 1)) + 1);
+    }
+
+    private short branch(short level) {
+        return level == 0 ? 1 : (short) (branch((short) (level - 1)) + branch((short) (level - 1)));
     }
 
     private static void answer(APDU apdu, short value) {

@@ -1,0 +1,57 @@
+package opentsm.runtime;
+
+import java.util.concurrent.TimeUnit;
+
+/**
+ * What one command may take: steps of translated code (backward branches, and methods that call), and time.
+ *
+ * <p>A real card that runs without end is mute until its reader resets it; so is this one, and its host lives on. Code
+ * counts in portions, so that a step costs little.
+ */
+final class Budget {
+    private static final long MOST_NANOSECONDS = TimeUnit.SECONDS.toNanos(20);
+    private static final int PORTION = 1 << 20;
+
+    /** The most steps of a command. */
+    private long most = 2_000_000_000L;
+
+    private long left;
+    private long begun;
+    private boolean exhausted;
+
+    void setMost(long steps) {
+        most = steps;
+    }
+
+    /** Begins a command. */
+    void begin() {
+        left = most;
+        begun = System.nanoTime();
+    }
+
+    /** Returns the next portion of steps; ends the command when there is none. */
+    int portion() {
+        if (exhausted || left <= 0 || System.nanoTime() - begun > MOST_NANOSECONDS) {
+            exhausted = true;
+            throw new Runaway();
+        }
+        int portion = (int) Math.min(PORTION, left);
+        left -= portion;
+        return portion;
+    }
+
+    /** Looks at what code ended with: recursion without end, or more memory than there is, is a runaway too. */
+    void failed(Throwable thrown) {
+        exhausted |= thrown instanceof VirtualMachineError;
+    }
+
+    /** Tells whether the card is mute. */
+    boolean isExhausted() {
+        return exhausted;
+    }
+
+    /** A reset gives the card its voice back. */
+    void reset() {
+        exhausted = false;
+    }
+}
