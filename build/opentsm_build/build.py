@@ -13,15 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from opentsm_build import api, stubs
-from opentsm_build.api.export_file import ExportFile
+from opentsm_build import api
 from opentsm_build.cap import CapFile
 from opentsm_build.classfile import parse_class
-from opentsm_build.compiler import CompileError, compile_sources
 from opentsm_build.convert.converter import convert
 from opentsm_build.convert.package import Options, Package
 from opentsm_build.imports import Imports, find_imports
-from opentsm_build.kit import Kit, components
 from opentsm_build.places import with_line
 from opentsm_build.project import PROJECT_FILE, Project
 from opentsm_card.errors import CapError, ProtocolError, StorageError
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
 
     from opentsm_build.api import ApiPackage
     from opentsm_build.convert.package import Conversion
+    from opentsm_build.kit import Kit
 
 __all__ = ["Built", "Comparison", "build_project", "convert_project"]
 
@@ -132,6 +130,10 @@ def convert_project(
 
 
 def _compile(project: Project, imports: Imports, javac: Path | None) -> Path:
+    # Imported where they are needed: converting alone is to start at once.
+    from opentsm_build import stubs  # noqa: PLC0415
+    from opentsm_build.compiler import CompileError, compile_sources  # noqa: PLC0415
+
     boot = stubs.archive([*imports.target.values(), *imports.newest()])
     try:
         return compile_sources(project.sources, boot=boot, javac=javac)
@@ -189,6 +191,8 @@ def build_project(
         _write(cap_path, cap.encode())
         _write(listing_path, conversion.write_listing().encode())
         if exp_path is not None:
+            from opentsm_build.api.export_file import ExportFile  # noqa: PLC0415 - as in _compile
+
             _write(exp_path, ExportFile.of(conversion.exports, library=conversion.is_library).encode())
     except OSError as error:
         raise StorageError(f"{error.filename}: {error.strerror or error}") from error
@@ -199,6 +203,8 @@ def _with_kit(
     kit: Kit, project: Project, conversion: Conversion, classes: Path, *, compare: bool
 ) -> tuple[CapFile, Comparison | None]:
     """Return the CAP file that is to be written, and the comparison that was asked for."""
+    from opentsm_build.kit import components  # noqa: PLC0415 - as in _compile
+
     others = [package for package in conversion.imports if package.name not in api.java_card(project.target)]
     theirs = kit.convert(project, classes, others)
     chosen = conversion.cap.encode() if compare else theirs

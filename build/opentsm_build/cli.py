@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opentsm_build.build import build_project
-from opentsm_build.compiler import expect_short_life
-from opentsm_build.kit import Kit
-from opentsm_build.new import new_applet
 from opentsm_card.errors import ProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from opentsm_build.build import Built
+    from opentsm_build.kit import Kit
 
 __all__ = ["build", "new"]
 
@@ -55,26 +58,47 @@ def build(
     compiler.
     """
     compiler = _find_javac() if javac else None
-    if len(folders) <= _FEW:
+    if classes is None and len(folders) <= _FEW:
+        from opentsm_build.compiler import expect_short_life  # noqa: PLC0415 - not needed to convert alone
+
         expect_short_life()
-    kit = Kit.find(sdk)
+    kit = _find_kit(sdk)
     if compare and kit is None:
         raise ProtocolError("--compare needs an Oracle kit: name its folder by --sdk or in JC_HOME")
     if classes is not None and len(folders) > 1:
         raise click.UsageError("--classes goes with one DIR")
     results = []
-    for folder in folders or (Path(),):
-        built = build_project(folder, out, javac=compiler, classes=classes, kit=kit, compare=compare)
-        results.append(_result(built))
-        if not as_json:
-            _show(built)
+    with _no_collection():
+        for folder in folders or (Path(),):
+            built = build_project(folder, out, javac=compiler, classes=classes, kit=kit, compare=compare)
+            results.append(_result(built))
+            if not as_json:
+                _show(built)
     if as_json:
         click.echo(json.dumps({"packages": results}))
 
 
-def _find_javac() -> Path:
-    import os  # noqa: PLC0415 - for this option only
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Don't look through for garbage what lives as long as the command."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
+
+def _find_kit(sdk: Path | None) -> Kit | None:
+    if sdk is None and "JC_HOME" not in os.environ:
+        return None
+    from opentsm_build.kit import Kit  # noqa: PLC0415 - for those who have one
+
+    return Kit.find(sdk)
+
+
+def _find_javac() -> Path:
     home = os.environ.get("JAVA_HOME")
     found = Path(home) / "bin" / "javac" if home else None
     path = str(found) if found is not None and found.is_file() else shutil.which("javac")
@@ -137,5 +161,7 @@ def new() -> None:
 @click.option("--target", help="Java Card release.  [default: 3.0.4]")
 def applet(name: str, *, package: str | None, aid: str | None, target: str | None) -> None:
     """Make a folder NAME with a small applet and its test; `opentsm build NAME` builds it."""
+    from opentsm_build.new import new_applet  # noqa: PLC0415 - not needed to build
+
     folder = new_applet(Path(name), package=package, aid=aid, target=target)
     click.echo(f"{folder}: build it with `opentsm build {folder}`")

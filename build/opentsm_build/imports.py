@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from opentsm_build import api
-from opentsm_build.api.export_file import ExportFile, read_export_file
 from opentsm_build.cap import CapFile
 from opentsm_build.convert.universe import Universe
 from opentsm_card.errors import CapError, ProtocolError
@@ -116,6 +115,8 @@ def _from_path(project: Project, entry: str, build: Callable[[Path], ApiPackage]
             f"{project.folder / 'applet.toml'}: import {entry!r} is neither a known package nor a file or project: "
             "write `package`, `package@version`, or the path of a .cap, a .exp or another project"
         )
+    from opentsm_build.api.export_file import ExportFile, read_export_file  # noqa: PLC0415 - most import no files
+
     if path.suffix != ".cap":
         return read_export_file(path)
     for name, content in CapFile.read(path).others.items():

@@ -13,7 +13,6 @@ from opentsm_build.cap.archive import MAX_ARCHIVE_BYTES, read_archive, write_arc
 from opentsm_build.cap.classes import ClassComponent
 from opentsm_build.cap.codec import HEAD_BYTES
 from opentsm_build.cap.constant_pool import ConstantPoolComponent
-from opentsm_build.cap.debug import DebugComponent
 from opentsm_build.cap.descriptor import DescriptorComponent
 from opentsm_build.cap.exports import ExportComponent
 from opentsm_build.cap.header import AppletComponent, DirectoryComponent, HeaderComponent, ImportComponent
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from opentsm_build.cap.codec import FormatVersion
+    from opentsm_build.cap.debug import DebugComponent
     from opentsm_build.cap.header import AppletInfo, PackageInfo
     from opentsm_card.aid import Aid
 
@@ -224,6 +224,8 @@ class CapFile:
     @cached_property
     def debug(self) -> DebugComponent | None:
         """The Debug component; None where there is none."""
+        from opentsm_build.cap.debug import DebugComponent  # noqa: PLC0415 - few files have it, and it takes a while
+
         component = self.components.get(ComponentTag.DEBUG)
         return None if component is None else DebugComponent.parse(component)
 

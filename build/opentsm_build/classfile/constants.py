@@ -5,6 +5,7 @@ Spec: JVMS 8, 4.4; modified UTF-8: 4.4.7.
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,10 @@ UTF8, INTEGER, FLOAT, LONG, DOUBLE, CLASS, STRING, FIELD, METHOD, INTERFACE_METH
     1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
 )  # fmt: skip
 METHOD_HANDLE, METHOD_TYPE, INVOKE_DYNAMIC = 15, 16, 18
+# Spec: JVMS 8, 4.3.2, 4.3.3.
+_TYPE: Final = r"\[*(?:[BCDFIJSZ]|L[^;\[.()]+;)"
+FIELD_DESCRIPTOR: Final = re.compile(_TYPE)
+METHOD_DESCRIPTOR: Final = re.compile(rf"\((?:{_TYPE})*\)(?:V|{_TYPE})")
 _MEMBERS: Final = (FIELD, METHOD, INTERFACE_METHOD)
 
 # tag and value: numbers and text are values, the others are indices
@@ -119,6 +124,9 @@ class ConstantPool:
         pair = self._get(index, *((FIELD,) if field else (METHOD, INTERFACE_METHOD)))[1]
         assert isinstance(pair, tuple)
         owner, (name, descriptor) = self.class_name_at(pair[0]), self.name_and_type(pair[1])
+        if not name or not (FIELD_DESCRIPTOR if field else METHOD_DESCRIPTOR).fullmatch(descriptor):
+            reason = f"constant {index}: {descriptor[:80]!r} of {name[:80]!r} is no descriptor"
+            raise CapError(reason, where=self.class_name or None)
         return owner, name, self.descriptors.get((owner, name, descriptor), descriptor)
 
     def value(self, index: int) -> int | float | str:

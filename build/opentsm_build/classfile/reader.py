@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from opentsm_build.classfile.access_tables import Acc
-from opentsm_build.classfile.constants import ConstantPool
+from opentsm_build.classfile.constants import FIELD_DESCRIPTOR, METHOD_DESCRIPTOR, ConstantPool
 from opentsm_build.classfile.model import ClassFile, Code, Field, Handler, LocalVariable, Method
 from opentsm_card.errors import CapError
 
@@ -24,9 +24,6 @@ MAX_CLASS_BYTES: Final = 1 << 20
 _MAGIC: Final = 0xCAFEBABE
 _OLDEST, _NEWEST = 45, 52
 _MAX_CODE_BYTES: Final = 65535
-_TYPE: Final = r"\[*(?:[BCDFIJSZ]|L[^;\[.()]+;)"
-_FIELD_DESCRIPTOR: Final = re.compile(_TYPE)
-_METHOD_DESCRIPTOR: Final = re.compile(rf"\((?:{_TYPE})*\)(?:V|{_TYPE})")
 _NAME: Final = re.compile(r"[^.;\[/<>]+|<init>|<clinit>")
 _CLASS_NAME: Final = re.compile(r"[^.;\[/]+(?:/[^.;\[/]+)*")
 
@@ -145,7 +142,7 @@ def _named(reader: ClassReader, pool: ConstantPool, form: re.Pattern[str]) -> tu
 
 
 def _field(reader: ClassReader, pool: ConstantPool) -> Field:
-    access, name, descriptor = _named(reader, pool, _FIELD_DESCRIPTOR)
+    access, name, descriptor = _named(reader, pool, FIELD_DESCRIPTOR)
     constant: list[int | float | str] = []
 
     def visit(attribute: str, content: ClassReader) -> None:
@@ -159,7 +156,7 @@ def _field(reader: ClassReader, pool: ConstantPool) -> Field:
 
 def _method(reader: ClassReader, pool: ConstantPool) -> Method:
     at = reader.offset
-    access, name, descriptor = _named(reader, pool, _METHOD_DESCRIPTOR)
+    access, name, descriptor = _named(reader, pool, METHOD_DESCRIPTOR)
     codes: list[Code] = []
     exceptions: list[str] = []
 
