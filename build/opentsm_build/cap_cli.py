@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from opentsm_build.api.model import ApiPackage
     from opentsm_build.cap_view.package import Resolved
 
-__all__ = ["cap"]
+__all__ = ["cap", "exports_option", "read_exports"]
 
 _Read = TypeVar("_Read")
 
@@ -31,7 +31,8 @@ _cap_file = click.argument("path", metavar="CAP", type=click.Path(path_type=Path
 _as_json = click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 
 
-def _exports(command: Callable[..., None]) -> Callable[..., None]:
+def exports_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the option that names export files of imported packages."""
     return click.option(
         "exports",
         "--exp",
@@ -42,7 +43,13 @@ def _exports(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
-def _read_exports(paths: tuple[Path, ...]) -> list[ApiPackage]:
+def read_exports(paths: tuple[Path, ...]) -> list[ApiPackage]:
+    """Read export files, and those in folders.
+
+    Raises:
+        CapError: one is malformed.
+        StorageError: one can't be read.
+    """
     files = [file for path in paths for file in (sorted(path.rglob("*.exp")) if path.is_dir() else [path])]
     return [_named(file, read_export_file) for file in files]
 
@@ -73,11 +80,11 @@ def cap() -> None:
 
 @cap.command("info")
 @_cap_file
-@_exports
+@exports_option
 @_as_json
 def cap_info(path: Path, *, exports: tuple[Path, ...], as_json: bool) -> None:
     """Say what a CAP file is, what it needs and what it takes."""
-    summary = _named(path, lambda path: info.describe(CapFile.read(path), _read_exports(exports)))
+    summary = _named(path, lambda path: info.describe(CapFile.read(path), read_exports(exports)))
     if as_json:
         _print_json(summary)
     else:
@@ -86,11 +93,11 @@ def cap_info(path: Path, *, exports: tuple[Path, ...], as_json: bool) -> None:
 
 @cap.command("list")
 @_cap_file
-@_exports
+@exports_option
 @_as_json
 def cap_list(path: Path, *, exports: tuple[Path, ...], as_json: bool) -> None:
     """List classes, fields and methods."""
-    listed = listing.class_list(_resolve(path, _read_exports(exports)))
+    listed = listing.class_list(_resolve(path, read_exports(exports)))
     if as_json:
         _print_json({"classes": listed})
     else:
@@ -99,11 +106,11 @@ def cap_list(path: Path, *, exports: tuple[Path, ...], as_json: bool) -> None:
 
 @cap.command("dump")
 @_cap_file
-@_exports
+@exports_option
 @_as_json
 def cap_dump(path: Path, *, exports: tuple[Path, ...], as_json: bool) -> None:
     """Show the code of every method, with the names of what it uses."""
-    resolved = _resolve(path, _read_exports(exports))
+    resolved = _resolve(path, read_exports(exports))
     if as_json:
         _print_json({"methods": listing.dump(resolved)})
         return
@@ -114,7 +121,7 @@ def cap_dump(path: Path, *, exports: tuple[Path, ...], as_json: bool) -> None:
 @cap.command("diff")
 @click.argument("one", type=click.Path(path_type=Path))
 @click.argument("other", type=click.Path(path_type=Path))
-@_exports
+@exports_option
 @_as_json
 @click.pass_context
 def cap_diff(context: click.Context, one: Path, other: Path, *, exports: tuple[Path, ...], as_json: bool) -> None:
@@ -122,7 +129,7 @@ def cap_diff(context: click.Context, one: Path, other: Path, *, exports: tuple[P
 
     Exits with 0 when they do the same, with 1 when not.
     """
-    given = _read_exports(exports)
+    given = read_exports(exports)
     compared = difference.compare(_resolve(one, given), _resolve(other, given))
     if as_json:
         _print_json(compared)
@@ -142,7 +149,7 @@ def _difference_lines(compared: dict[str, Any]) -> list[str]:
 
 @cap.command("verify")
 @click.argument("paths", metavar="CAP...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@_exports
+@exports_option
 @_as_json
 @click.pass_context
 def cap_verify(context: click.Context, paths: tuple[Path, ...], *, exports: tuple[Path, ...], as_json: bool) -> None:
@@ -150,7 +157,7 @@ def cap_verify(context: click.Context, paths: tuple[Path, ...], *, exports: tupl
 
     Exits with 4 when one does not; the message says which component, where, and which rule.
     """
-    given = _read_exports(exports)
+    given = read_exports(exports)
     results = [_verify(path, given) for path in paths]
     if as_json:
         _print_json({"files": results})

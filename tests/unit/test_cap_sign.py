@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -17,6 +18,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from cap_craft import craft
+from opentsm_build.api import ApiPackage
+from opentsm_build.api.export_file import ExportFile
+from opentsm_build.cap import CapFile, ComponentTag
+from opentsm_build.cap.header import ImportComponent, PackageInfo
 from opentsm_card.aid import Aid
 from opentsm_card.apdu import CommandApdu
 from opentsm_card.dap import check_dap
@@ -186,3 +191,17 @@ def test_keys_in_a_pkcs11_token(cap: Path, tmp_path: Path, name: str) -> None:
     missing = subprocess.run(other, check=False, capture_output=True, env=environment)
     assert missing.returncode == 4
     assert b"no private keys are labelled none" in missing.stderr
+
+
+def test_imported_packages_of_no_known_api(tmp_path: Path) -> None:
+    library = ApiPackage("other", Aid.from_text("F0000000EE"), (1, 0), {})
+    cap = craft()
+    imports = ImportComponent((*cap.imports, PackageInfo(library.aid, (1, 0)))).encode()
+    sizes = dict(cap.directory.component_sizes) | {ComponentTag.IMPORT: len(imports) - 3}
+    directory = dataclasses.replace(cap.directory, component_sizes=sizes, import_count=3).encode((2, 1))
+    components = {**cap.components, ComponentTag.IMPORT: imports, ComponentTag.DIRECTORY: directory}
+    path = keep(tmp_path / "user.cap", CapFile(components).encode())
+    with pytest.raises(CapError, match="give its export file"):
+        sign(path)
+    exports = keep(tmp_path / "other.exp", ExportFile.of(library, library=True).encode())
+    assert sign(path, "--exp", exports)["package"] == "F00000010203"

@@ -14,6 +14,7 @@ import click
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from opentsm_build.cap import CapFile
+from opentsm_build.cap_cli import exports_option, read_exports
 from opentsm_build.verify import verify
 from opentsm_card.aid import Aid
 from opentsm_card.dap import load_file_hash, sign_dap
@@ -101,6 +102,7 @@ def _is_weak(key: SigningKey | str) -> bool:
 )  # fmt: skip
 @click.option("--commands", type=click.Path(path_type=Path), help="Write the LOAD commands here, a line of hex each.")
 @click.option("--no-verify", is_flag=True, help="Don't verify the CAP file first.")
+@exports_option
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 def cap_sign(path: Path, **options: Any) -> None:  # noqa: ANN401 - click's options
     """Hash a CAP file, sign it for security domains, and cut it into LOAD commands.
@@ -111,7 +113,7 @@ def cap_sign(path: Path, **options: Any) -> None:  # noqa: ANN401 - click's opti
     cap = CapFile.read(path)
     if not options["no_verify"]:
         try:
-            verify(cap)
+            verify(cap, read_exports(options["exports"]))
         except CapError as error:
             raise CapError(f"{path}: {error}; --no-verify signs all the same") from error
     signers = [_signer(text) for text in options["daps"]]
