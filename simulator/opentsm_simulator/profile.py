@@ -110,8 +110,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     atr: _Hex = "3B80800101"
     iin: _Hex = ""
     name: str = ""
-    # Backward branches and calling methods of loaded code that one command may take; then the card is mute until reset.
-    most_steps: Annotated[int, msgspec.Meta(ge=1)] = 2_000_000_000
+    # Calls, and 4096 turns of a loop each, of loaded code that one command may take; then the card is mute until reset.
+    most_steps: Annotated[int, msgspec.Meta(ge=1)] = 100_000_000
     # Folders of the packages on the card, relative to the profile's file; the built-in packages when there are none.
     packages: tuple[str, ...] = ()
 

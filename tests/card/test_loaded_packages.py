@@ -124,7 +124,7 @@ def test_exceptions_handlers_and_transient_memory(loaded: Host) -> None:
 @pytest.mark.parametrize("way", [0, 1, 2], ids=["loop", "recursion", "branching recursion"])
 def test_an_applet_that_runs_away_makes_the_card_mute(caps: dict[Aid, CapFile], way: int) -> None:
     """Until a reset, and the card only: its host and other cards live on, and what was before is there."""
-    profile = msgspec.structs.replace(load_profile("embedded"), most_steps=2_000_000)
+    profile = msgspec.structs.replace(load_profile("embedded"), most_steps=2_000)
     host = Host(VirtualSe.create(profile).link()).into(ISD, ISD_KEYS)
     for aid in (LEDGER, COUNTER):
         assert load(host, caps[aid]) == 0x9000

@@ -96,6 +96,13 @@ class Code:
         else:
             self._code += struct.pack(">BBH", _WIDE, OP[name], index)
 
+    def increment(self, index: int) -> None:
+        """Append an iinc by one."""
+        if index <= 0xFF:
+            self._code += bytes((OP["iinc"], index, 1))
+        else:
+            self._code += struct.pack(">BBHh", _WIDE, OP["iinc"], index, 1)
+
     def jump(self, name: str, target: Label) -> None:
         """Append a branch, goto or jsr."""
         self._jumps.append(_Jump(len(self._code) + 1, len(self._code), target, wide=False))

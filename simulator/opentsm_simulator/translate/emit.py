@@ -24,15 +24,22 @@ if TYPE_CHECKING:
     from opentsm_simulator.translate.analysis import Body, Stack
     from opentsm_simulator.translate.package import PackageTranslator
 
-__all__ = ["RUNTIME", "MethodEmitter"]
+__all__ = ["RUNTIME", "TURNS_A_STEP", "MethodEmitter"]
 
 RUNTIME: Final = "opentsm/runtime/Jcvm"
 _MORE_STACK: Final = 6
+
+# Turns of a loop that count as one step.
+TURNS_A_STEP: Final = 4096
 _PUSHES: Final = frozenset({"bspush", "sspush", "bipush", "sipush", "iipush"})
 _STORES: Final = {"A": "astore", "R": "astore", "S": "istore", "I": "istore"}
 _LOADS: Final = {"A": "aload", "R": "aload", "S": "iload", "I": "iload"}
 _REFERENCE_ARRAY: Final = 14
 _CALLS: Final = frozenset({"invokestatic", "invokespecial", "invokevirtual", "invokeinterface"})
+
+
+def _goes_back(instruction: Instruction) -> bool:
+    return any(target <= instruction.pc for target in instruction.targets)
 
 
 class MethodEmitter:
@@ -52,6 +59,7 @@ class MethodEmitter:
         self._behind = len(self._signature.params) + info.nargs + info.max_locals
         self.code = Code(package.code_class, info.max_stack + _MORE_STACK, self._behind)
         self._labels = {pc: Label() for pc in body.instructions}
+        self._turns = -1
 
     def _place_arguments(self) -> dict[int, int]:
         """Return the JVM slot of each argument, by the local variable where it begins."""
@@ -71,15 +79,14 @@ class MethodEmitter:
         Raises:
             CapError: something can't be translated.
         """
-        if any(instruction.name in _CALLS for instruction in self._body.instructions.values()):
-            self._step()  # else recursion could go on without a branch
+        self._enter()
         for pc, instruction in self._body.instructions.items():
             self.code.label(self._labels[pc])
             stack = self._body.stacks.get(pc)
             if stack is None:
                 raise self._body.fail("an instruction that no path reaches", pc)
-            if any(target <= pc for target in instruction.targets):
-                self._step()
+            if _goes_back(instruction):
+                self._turn()
             try:
                 self._emit(instruction, stack)
             except CapError as error:
@@ -92,6 +99,30 @@ class MethodEmitter:
 
     def _step(self) -> None:
         self.code.invoke("invokestatic", self._package.code_class.name, "step", "()V")
+
+    def _enter(self) -> None:
+        """Count a call of a method that calls or loops, and begin to count the turns of its loops."""
+        instructions = self._body.instructions.values()
+        loops = any(map(_goes_back, instructions))
+        if loops or any(instruction.name in _CALLS for instruction in instructions):
+            self._step()
+        if loops:
+            self._turns = self.code.max_locals
+            self.code.max_locals += 1
+            self.code.push(0)
+            self.code.local("istore", self._turns)
+
+    def _turn(self) -> None:
+        """Count a turn of a loop in a local variable, which costs little, and many turns as a step."""
+        on = Label()
+        self.code.increment(self._turns)
+        self.code.local("iload", self._turns)
+        self.code.push(TURNS_A_STEP)
+        self.code.jump("if_icmplt", on)
+        self.code.push(0)
+        self.code.local("istore", self._turns)
+        self._step()
+        self.code.label(on)
 
     def _write_handlers(self) -> None:
         """Write the exception handlers: behind the code, so that what ends a runaway does not stop at one of them."""

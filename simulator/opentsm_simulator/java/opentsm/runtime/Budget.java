@@ -3,17 +3,19 @@ package opentsm.runtime;
 import java.util.concurrent.TimeUnit;
 
 /**
- * What one command may take: steps of translated code (backward branches, and methods that call), and time.
+ * What one command may take: steps of translated code (calls of methods that call or loop, and 4096 turns of a loop
+ * each), and time.
  *
  * <p>A real card that runs without end is mute until its reader resets it; so is this one, and its host lives on. Code
  * counts in portions, so that a step costs little.
  */
 final class Budget {
     private static final long MOST_NANOSECONDS = TimeUnit.SECONDS.toNanos(20);
-    private static final int PORTION = 1 << 20;
+    private static final int PORTION = 1 << 16;
+    private static final int PORTIONS = 16;
 
     /** The most steps of a command. */
-    private long most = 2_000_000_000L;
+    private long most = 100_000_000L;
 
     private long left;
     private long begun;
@@ -35,7 +37,8 @@ final class Budget {
             exhausted = true;
             throw new Runaway();
         }
-        int portion = (int) Math.min(PORTION, left);
+        // Each package that runs takes portions of its own: they must be small beside the whole.
+        int portion = (int) Math.min(PORTION, most / PORTIONS + 1);
         left -= portion;
         return portion;
     }
