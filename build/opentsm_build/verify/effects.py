@@ -27,6 +27,7 @@ from opentsm_card.errors import CapError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from opentsm_build.cap.constant_pool import ConstantPoolEntry
     from opentsm_build.instructions import Instruction
     from opentsm_build.verify.frame import Frame
 
@@ -262,19 +263,26 @@ def _method(frame: Frame, instruction: Instruction) -> Method:
     return item
 
 
-@_effect("invokevirtual")
-def _invoke_virtual(frame: Frame, instruction: Instruction) -> None:
-    method = _method(frame, instruction)
-    frame.pop_arguments(method)
+def _entry(frame: Frame, instruction: Instruction) -> ConstantPoolEntry:
     index = instruction.constant_pool_index
     assert index is not None
-    entry = frame.world.cap.constant_pool.entry(index)
-    node = frame.world.node(entry.class_ref, "ConstantPool")
+    return frame.world.cap.constant_pool.entry(index)
+
+
+def _invoke_on(frame: Frame, method: Method, node: ClassNode) -> None:
+    """Pop the object that a method is invoked on, which must be of a class, and push the result."""
     value = frame.pop_value()
     if not assignable(value, Type(TypeNibble.REFERENCE, node)):
         raise CapError(f"the stack has {show(value)}, {node.name} is wanted")
     frame.check_access(method, value)
     frame.push_value(*values_of(method.signature.result))
+
+
+@_effect("invokevirtual")
+def _invoke_virtual(frame: Frame, instruction: Instruction) -> None:
+    method = _method(frame, instruction)
+    frame.pop_arguments(method)
+    _invoke_on(frame, method, frame.world.node(_entry(frame, instruction).class_ref, "ConstantPool"))
 
 
 @_effect("invokespecial")
@@ -284,16 +292,10 @@ def _invoke_special(frame: Frame, instruction: Instruction) -> None:
     if method.is_constructor:
         frame.construct(method)
         return
-    index = instruction.constant_pool_index
-    assert index is not None
-    entry = frame.world.cap.constant_pool.entry(index)
+    entry = _entry(frame, instruction)
     if entry.tag is ConstantPoolTag.SUPER_METHODREF and frame.world.nodes.get(entry.class_ref) is not frame.current:
         raise CapError("invokespecial of a superclass's method in the name of another class")
-    value = frame.pop_value()
-    if not assignable(value, Type(TypeNibble.REFERENCE, frame.current)):
-        raise CapError(f"the stack has {show(value)}, {frame.current.name} is wanted")
-    frame.check_access(method, value)
-    frame.push_value(*values_of(method.signature.result))
+    _invoke_on(frame, method, frame.current)
 
 
 @_effect("invokestatic")

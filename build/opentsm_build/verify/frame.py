@@ -169,13 +169,6 @@ class Frame:
                 if not assignable(receiver, own):
                     raise CapError(f"{member} is protected, of {show(receiver)} it is not accessible")
 
-    def pop_receiver(self, member: Field | Method) -> None:
-        """Pop the object whose member is used."""
-        value = self.pop_value()
-        if not assignable(value, Type(TypeNibble.REFERENCE, member.owner)):
-            raise CapError(f"the stack has {show(value)}, {member.owner.name} is wanted")
-        self.check_access(member, value)
-
     def get_field(self, field: Field, receiver: Value) -> None:
         """Check an object and push its field."""
         self._check_object(field, receiver)

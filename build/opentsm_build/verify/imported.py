@@ -130,7 +130,7 @@ def _find(index: int, entry: PackageInfo, offered: list[ApiPackage]) -> ApiPacka
         name = api.package_name(entry.aid)
         called = f"{name.replace('/', '.')} ({entry.aid})" if name else str(entry.aid)
         raise CapError(
-            f"package {index}, {called} version {version}, is of no known API: give its export file (or its CAP's)",
+            f"package {index}, {called} version {version}, is of no known API: give its export file",
             component="Import",
         )
     return found

@@ -221,8 +221,10 @@ def _check_reference_locations(cap: CapFile) -> None:
                 raise CapError(f"offset {offset:#06x} is outside the Method component", component="ReferenceLocation")
             index = int.from_bytes(code[offset : offset + width], "big")
             if index >= entries:
+                place = f"offset {offset:#06x} of the Method component"
                 raise CapError(
-                    f"constant pool index {index}, there are {entries} entries", component="Method", offset_bytes=offset
+                    f"{place} has constant pool index {index}, there are {entries} entries",
+                    component="ReferenceLocation",
                 )
     for index, handler in enumerate(cap.methods.exception_handlers):
         catch = handler.catch_type_index
