@@ -97,6 +97,7 @@ class Scp02Session:
     __slots__ = (
         "_alive",
         "_answer",
+        "_ending",
         "_host_challenge",
         "_host_cryptogram",
         "_i",
@@ -129,6 +130,7 @@ class Scp02Session:
         self._alive = True
         self._plain: CommandApdu | None = None  # the command whose answer is to come
         self._r: str = ""  # "": no R-MACs; "each": with every answer; "kept": with END R-MAC SESSION alone
+        self._ending = False  # the answer to come is that of END R-MAC SESSION
 
     def __repr__(self) -> str:
         """Show key version and level."""
@@ -183,7 +185,8 @@ class Scp02Session:
         session._i = Parameter.parse(i)  # noqa: SLF001 - the class's own
         session._answer = None  # noqa: SLF001 - the class's own
         session._host_challenge = session._host_cryptogram = b""  # noqa: SLF001 - the class's own
-        session._begin(Messaging(session_keys, i, mac_of_aid(session_keys, aid)), SecurityLevel.C_MAC)  # noqa: SLF001
+        icvs = mac_of_aid(session_keys.mac, aid), mac_of_aid(session_keys.rmac, aid)
+        session._begin(Messaging(session_keys, i, *icvs), SecurityLevel.C_MAC)  # noqa: SLF001
         return session
 
     @classmethod
@@ -281,6 +284,7 @@ class Scp02Session:
         """
         level = self._authenticated()
         self._plain = command
+        self._ending = False
         if not level & SecurityLevel.C_MAC:
             return command
         return self._messaging.wrap(command, encrypt=bool(level & SecurityLevel.C_DECRYPTION))
@@ -288,7 +292,7 @@ class Scp02Session:
     def unwrap(self, response: ResponseApdu, link: Scp02Link | None = None) -> ResponseApdu:
         """Verify a response as the security level says.
 
-        A response with an error status word carries no protection and is returned as it is: nothing follows from it.
+        A response with an error status word carries no R-MAC and is returned as it is; the next R-MAC covers it.
 
         Args:
             response: as received.
@@ -304,15 +308,15 @@ class Scp02Session:
             return response
         if self._plain is None or (link is not None and link != self.link):
             raise SecureChannelError("an R-MAC is verified with the command it answers, and in order")
-        if not has_response_mac(response.sw):
-            if response.data:
-                raise self._die(f"an error status word {response.sw:04X} with data")
+        if not has_response_mac(response.sw) and response.data:
+            raise self._die(f"an error status word {response.sw:04X} with data")
+        if self._ending and not has_response_mac(response.sw):
             return response
-        if self._r == "kept":
+        if not self._ending and (self._r == "kept" or not has_response_mac(response.sw)):
             self._messaging.next_r_mac(self._plain, response)
             return response
         plain = ResponseApdu(response.data[:-MAC_BYTES], response.sw)
-        expected = self._messaging.next_r_mac(self._plain, plain)
+        expected = self._messaging.r_mac if self._ending else self._messaging.next_r_mac(self._plain, plain)
         if not hmac.compare_digest(expected, response.data[-MAC_BYTES:]):
             raise self._die("response MAC does not verify")
         return plain
@@ -334,12 +338,20 @@ class Scp02Session:
         return self.wrap(BeginRMacSession(SecurityLevel.R_MAC if each else SecurityLevel.NONE, challenge).apdu())
 
     def r_mac_begun(self, *, each: bool = True) -> None:
-        """Expect R-MACs from the next response on: the card has taken BEGIN R-MAC SESSION, whose C-MAC is their ICV."""
-        self._messaging.r_mac = self._messaging.c_mac
+        """Expect R-MACs from the next response on: the card has taken BEGIN R-MAC SESSION, the first that they cover.
+
+        Raises:
+            SecureChannelError: BEGIN R-MAC SESSION was not the last command.
+
+        Spec: GP Card Specification 2.3.1, E.4.5.
+        """
+        if self._plain is None or self._plain.ins != BeginRMacSession.INS:
+            raise SecureChannelError("R-MACs begin with the answer to BEGIN R-MAC SESSION")
+        self._messaging.next_r_mac(self._plain, ResponseApdu())
         self._r = "each" if each else "kept"
 
     def end_r_mac(self, *, end: bool = True) -> CommandApdu:
-        """Return END R-MAC SESSION, wrapped; its answer has an R-MAC in any case.
+        """Return END R-MAC SESSION, wrapped; its answer has the R-MAC over all before it, and is not covered itself.
 
         Args:
             end: end the R-MAC session; otherwise it goes on, and call `r_mac_begun` no more.
@@ -352,7 +364,7 @@ class Scp02Session:
         if not self._r or self._authenticated() & SecurityLevel.R_MAC:
             raise SecureChannelError("in no R-MAC session that BEGIN R-MAC SESSION began")
         command = self.wrap(EndRMacSession(end=end).apdu())
-        self._r = "each"
+        self._ending = True
         return command
 
     def r_mac_ended(self) -> None:

@@ -176,5 +176,7 @@ class Scp02Card:
         if not session.level & SecurityLevel.R_MAC:
             return response
         if not has_response_mac(response.sw):
-            return ResponseApdu(b"", response.sw)
+            error = ResponseApdu(b"", response.sw)
+            session.messaging.next_r_mac(session.command, error)
+            return error
         return ResponseApdu(response.data + session.messaging.next_r_mac(session.command, response), response.sw)

@@ -57,15 +57,15 @@ class Parameter(IntFlag):
     def parse(cls, i: int) -> Parameter:
         """Return i as bits, checked against table E-1.
 
-        Explicit initiation goes with a C-MAC on the modified APDU and an ICV of zero, implicit initiation with one on
-        the unmodified APDU and an ICV over the AID.
+        Explicit initiation goes with an ICV of zero, implicit initiation with one over the AID and without a card
+        challenge; the other bits are free.
 
         Raises:
             ProtocolError: a combination that the table does not have.
         """
-        explicit = i & 0x0E == 0x04 and 0 <= i <= 0x7F
-        implicit = i & 0x0E == 0x0A and not i & ~0x1B
-        if not explicit and not implicit:
+        explicit = i & 0x0C == 0x04
+        implicit = i & 0x4C == 0x08
+        if not 0 <= i <= 0x7F or not explicit and not implicit:
             raise ProtocolError(f"SCP02 has no parameter i = {i:02X}")
         return cls(i)
 
@@ -160,20 +160,30 @@ class SessionKeys:
     def derive(cls, keys: KeySet, sequence_counter: int, i: int) -> SessionKeys:
         """Derive them; with a base key (i bit 01 clear) all from `keys.enc`.
 
+        In an implicit session the first command's C-MAC counts the counter: all keys but the C-MAC's are of the next.
+
+        Args:
+            keys: static keys.
+            sequence_counter: of the session.
+            i: the SCP02 parameter.
+
         Raises:
             ProtocolError: no triple DES keys of 16 bytes, or a counter out of range.
+
+        Spec: GP Card Specification 2.3.1, E.1.2.2, E.4.1.
         """
         if not keys.des or len(keys.enc) != _KEY_BYTES:
             raise ProtocolError("SCP02 needs triple DES keys of 16 bytes")
-        if not 0 <= sequence_counter <= MAX_SEQUENCE_COUNTER:
+        later = sequence_counter if i & Parameter.EXPLICIT else sequence_counter + 1
+        if not 0 <= sequence_counter <= later <= MAX_SEQUENCE_COUNTER:
             raise ProtocolError(f"an SCP02 sequence counter has 2 bytes, not {sequence_counter:X}")
         three = bool(i & Parameter.THREE_KEYS)
         mac, dek = (keys.mac, keys.dek) if three else (keys.enc, keys.enc)
         return cls(
-            derive(keys.enc, Constant.ENC, sequence_counter),
+            derive(keys.enc, Constant.ENC, later),
             derive(mac, Constant.C_MAC, sequence_counter),
-            derive(mac, Constant.R_MAC, sequence_counter),
-            derive(dek, Constant.DEK, sequence_counter),
+            derive(mac, Constant.R_MAC, later),
+            derive(dek, Constant.DEK, later),
         )
 
 
@@ -189,14 +199,18 @@ def host_cryptogram(session: SessionKeys, host_challenge: bytes, sequence_counte
     return cbc_encrypt(session.enc, pad(data))[-_BLOCK_BYTES:]
 
 
-def mac_of_aid(session: SessionKeys, aid: bytes) -> bytes:
+def mac_of_aid(key: bytes, aid: bytes) -> bytes:
     """Return the MAC of the selected AID: the first ICV of implicit initiation; its first 6 bytes a card challenge.
+
+    Args:
+        key: the session's C-MAC key; its R-MAC key for the first R-MAC's ICV.
+        aid: of the application that is selected.
 
     Spec: GP Card Specification 2.3.1, E.3.3, E.4.2.3 (i bit 40).
     """
-    return retail_mac(session.mac, aid)
+    return retail_mac(key, aid)
 
 
 def pseudo_random_challenge(session: SessionKeys, aid: bytes) -> bytes:
     """Return the card challenge that a card with i bit 40 uses, 6 bytes."""
-    return mac_of_aid(session, aid)[:_CHALLENGE_BYTES]
+    return mac_of_aid(session.mac, aid)[:_CHALLENGE_BYTES]

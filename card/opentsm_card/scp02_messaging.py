@@ -35,16 +35,17 @@ class Messaging:
         keys: of the session.
         i: the SCP02 parameter.
         icv: the first C-MAC's ICV, 8 bytes.
+        r_icv: the first R-MAC's ICV, 8 bytes; with EXTERNAL AUTHENTICATE its C-MAC, to be set then.
     """
 
     __slots__ = ("_chained", "_i", "_keys", "c_mac", "r_mac")
 
-    def __init__(self, keys: SessionKeys, i: int, icv: bytes = _ZERO) -> None:
+    def __init__(self, keys: SessionKeys, i: int, icv: bytes = _ZERO, r_icv: bytes = _ZERO) -> None:
         self._keys = keys
         self._i = Parameter.parse(i)
         self._chained = False
         self.c_mac = icv
-        self.r_mac = _ZERO
+        self.r_mac = r_icv
 
     def restore(self, c_mac: bytes, r_mac: bytes) -> None:
         """Go on behind a C-MAC and an R-MAC that were the last, 8 bytes each."""
@@ -114,7 +115,7 @@ class Messaging:
 
         Args:
             command: the plain command that it answers; in cases 1 and 2 its Lc counts as 00.
-            response: plain.
+            response: plain; without data for an error.
 
         Spec: GP Card Specification 2.3.1, E.4.5.
         """
@@ -124,11 +125,15 @@ class Messaging:
         return self.r_mac
 
     def encrypt_sensitive(self, data: bytes) -> bytes:
-        """Encrypt whole blocks of sensitive data with the session's data encryption key (E.4.7).
+        """Encrypt whole blocks of sensitive data with the session's data encryption key: ECB; CBC in implicit sessions.
 
         Raises:
             ProtocolError: no multiple of 8 bytes.
+
+        Spec: GP Card Specification 2.3.1, E.4.7.
         """
         if not data or len(data) % MAC_BYTES:
             raise ProtocolError(f"SCP02 encrypts sensitive data in blocks of 8 bytes, not {len(data)}")
+        if not self._i & Parameter.EXPLICIT:
+            return cbc_encrypt(self._keys.dek, data)
         return des_ecb_encrypt(self._keys.dek, data)

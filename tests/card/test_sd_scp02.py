@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
 from opentsm_card.apdu import CommandApdu, ResponseApdu
 from opentsm_card.errors import SecureChannelError
@@ -17,7 +19,7 @@ from sc_cards import DES_KEYS, Scp02Host, card, set_counter
 from sd_host import ALIAS, CARD_1, ISD, ISD_KEYS, Host
 
 EXPLICIT = (0x04, 0x05, 0x14, 0x15, 0x24, 0x25, 0x34, 0x35, 0x44, 0x45, 0x54, 0x55, 0x64, 0x65, 0x74, 0x75)
-IMPLICIT = (0x0A, 0x0B, 0x1A, 0x1B)
+IMPLICIT = (0x0A, 0x0B, 0x1A, 0x1B, 0x2A, 0x2B, 0x3A, 0x3B, 0x39)
 LIST = GetStatus.everything(Scope.APPLICATIONS)
 GET_KEYS = CommandApdu(0x80, 0xCA, 0x00, 0xE0, ne=256)
 BASE = KeySet(0x20, DES_KEYS.enc, DES_KEYS.enc, DES_KEYS.enc, des=True)
@@ -80,7 +82,7 @@ def test_levels_beyond_i_are_refused(i: int) -> None:
         assert host.plain(CommandApdu(command.cla, command.ins, level, 0, command.data)).sw == 0x6A86
 
 
-@pytest.mark.parametrize("i", [0x01, 0x02, 0x06, 0x0C, 0x2A, 0x4B, 0x85])
+@pytest.mark.parametrize("i", [0x01, 0x02, 0x0C, 0x4B, 0x85])
 def test_parameters_that_table_e_1_does_not_have(i: int) -> None:
     with pytest.raises(Exception, match="6A80"):
         card(f"02{i:02X}", keys=(DES_KEYS,))
@@ -131,6 +133,109 @@ def test_an_r_mac_session_with_one_mac_at_its_end(level: int) -> None:
     assert session.unwrap(answer) == ResponseApdu()
     session.r_mac_ended()
     assert host.send(GET_KEYS).data.startswith(b"\xe0")
+
+
+@pytest.mark.parametrize("each", [True, False])
+def test_r_macs_go_on_over_errors(each: bool) -> None:  # noqa: FBT001 - pytest's parameter
+    host = host_of(0x75)
+    session = host.open(0x01)
+    assert session.unwrap(host.plain(session.begin_r_mac(b"challenge", each=each))) == ResponseApdu()
+    session.r_mac_begun(each=each)
+    for command, sw in (
+        (GetStatus.everything(Scope.APPLICATIONS, CARD_1).apdu(), 0x6A88),
+        (CommandApdu(0x80, 0x78, 0x00, 0x02), 0x6A86),
+        (LIST.apdu(), 0x9000),
+        (CommandApdu(0x80, 0xCA, 0x77, 0x77, ne=256), 0x6A88),
+    ):
+        if command.ins == 0x78:  # an END R-MAC SESSION that fails is no part of it either
+            assert host.plain(session.wrap(command)).sw == sw
+        else:
+            assert host.send(command).sw == sw
+    assert session.unwrap(host.plain(session.end_r_mac())) == ResponseApdu()
+
+
+@pytest.mark.parametrize("i", [0x35, 0x75, 0x3B])
+def test_the_r_mac_is_that_of_the_specification(i: int) -> None:
+    # E.3.2, E.3.3, E.4.5 written out here, apart from host and card.
+    host = host_of(i)
+    aid = ISD
+    if i & 4:
+        session = host.open(0x01)
+        counter = session.answer.sequence_counter
+        icv = session.link.c_mac
+    else:
+        counter = host.counter() + 1
+        session = host.implicit(aid)
+    key = _triple_cbc(DES_KEYS.mac, b"\x01\x02" + counter.to_bytes(2, "big") + bytes(12))
+    if not i & 4:
+        icv = _mac(key, bytes(8), aid)
+    assert host.send(LIST).sw == 0x9000  # before the R-MAC session
+    session.unwrap(host.plain(session.begin_r_mac(b"abc", each=False)))
+    session.r_mac_begun(each=False)
+    keys = host.send(GET_KEYS).data
+    refused = GetStatus.everything(Scope.APPLICATIONS, CARD_1).apdu()
+    assert host.send(refused).sw == 0x6A88
+    answer = host.plain(session.end_r_mac())
+    icv = _mac(key, icv, bytes.fromhex("807A000104 03 616263 00 9000"))
+    icv = _mac(key, icv, bytes.fromhex("80CA00E000") + bytes((len(keys),)) + keys + b"\x90\x00")
+    head = bytes((0x80, refused.ins, refused.p1, refused.p2, len(refused.data)))
+    icv = _mac(key, icv, head + refused.data + bytes.fromhex("00 6A88"))
+    assert answer == ResponseApdu(icv)
+
+
+def _triple_cbc(key: bytes, data: bytes) -> bytes:
+    encryptor = Cipher(TripleDES(key + key[:8]), modes.CBC(bytes(8))).encryptor()
+    return encryptor.update(data) + encryptor.finalize()
+
+
+def _mac(key: bytes, icv: bytes, message: bytes) -> bytes:
+    padded = message + b"\x80" + bytes(-(len(message) + 1) % 8)
+    for at in range(0, len(padded), 8):
+        block = bytes(a ^ b for a, b in zip(icv, padded[at : at + 8], strict=True))
+        last = at + 8 == len(padded)
+        icv = Cipher(TripleDES(key + key[:8] if last else key[:8] * 3), modes.ECB()).encryptor().update(block)
+    return icv
+
+
+@pytest.mark.parametrize("i", [0x1B, 0x3B])
+def test_a_plain_command_leaves_an_implicit_session_without_c_mac(i: int) -> None:
+    host = host_of(i)
+    host.implicit()
+    assert host.send(LIST).sw == 0x9000
+    stale = host.session
+    assert host.plain(LIST).sw == 0x6982  # refused, as any plain command that manages; the session is not over
+    assert host.plain(GET_KEYS).sw == 0x9000
+    assert stale is not None
+    assert host.plain(stale.wrap(LIST.apdu())).sw == 0x6982  # a new session is wanted
+    host.implicit()
+    assert host.send(LIST).sw == 0x9000
+    assert host.counter() == 2  # GET DATA is a plain command too
+    host.implicit()
+    assert host.send(LIST).sw == 0x9000
+
+
+def _key_data(session: Scp02Session, key: bytes) -> KeyData:
+    return KeyData(KeyType.DES, session.encrypt_sensitive(key), key_check_value(key, des=True))
+
+
+@pytest.mark.parametrize("i", [0x15, 0x1B])
+def test_keys_are_put_with_the_session_s_data_encryption(i: int) -> None:
+    host = host_of(i)
+    session = host.open(0x01) if i & 4 else host.implicit()
+    assert host.send(LIST).sw == 0x9000
+    key = bytes(range(0x40, 0x50))
+    assert host.send(PutKey(0, 0x40, 1, (_key_data(session, key),))).sw == 0x9000
+    wrong = KeyData(KeyType.DES, session.encrypt_sensitive(key)[:8] + bytes(8), key_check_value(key, des=True))
+    assert host.send(PutKey(0, 0x41, 1, (wrong,))).sw == 0x9485
+
+
+def test_replacing_one_key_of_a_set_sets_its_counter_to_zero() -> None:
+    host = host_of(0x15)
+    for _ in range(3):
+        session = host.open(0x01)
+    assert host.counter() == 3
+    assert host.send(PutKey(0x20, 0x20, 2, (_key_data(session, bytes(range(16))),))).sw == 0x9000
+    assert host.counter() == 0
 
 
 def test_an_r_mac_session_shows_a_changed_response() -> None:

@@ -182,6 +182,7 @@ final class KeyManagement {
             identifier++;
         }
         if (status == 0 && keys.protocol(version) != 0) {
+            keys.find(version, KeyStore.ID_ENC).resetCounter(); // whichever key of the set it was (clause E.1.2)
             forgetInitialKeys();
         }
         finish(status, hadSet);

@@ -121,9 +121,7 @@ final class KeySlot {
 
     /** Names a key and begins its counters at zero; the store sets the value. */
     void name(byte newVersion, byte newIdentifier) {
-        counter[0] = 0;
-        counter[1] = 0;
-        counter[2] = 0;
+        resetCounter();
         failures = 0;
         identifier = newIdentifier;
         version = newVersion;
@@ -144,6 +142,12 @@ final class KeySlot {
         accessLength = 0;
         access = 0;
         failures = 0;
+    }
+
+    void resetCounter() {
+        counter[0] = 0;
+        counter[1] = 0;
+        counter[2] = 0;
     }
 
     /** Tells whether the sequence counter is at its end: the set can open no further session. */

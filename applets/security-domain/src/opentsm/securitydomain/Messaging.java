@@ -37,14 +37,23 @@ abstract class Messaging {
     abstract boolean isFirstMac(Session session, byte[] buffer, short header, short length);
 
     /**
-     * Begins an R-MAC session with the next command (BEGIN R-MAC SESSION).
+     * Begins an R-MAC session with the next command (BEGIN R-MAC SESSION, which is in the buffer and will not fail).
      *
      * @param level R_MAC, R_MAC and R_ENCRYPTION, or 0: responses are protected as a whole at the end
      */
-    abstract void beginResponses(Session session, byte level);
+    abstract void beginResponses(Session session, byte level, byte[] buffer, short data, short end);
 
-    /** Has the response to come protected, and with it the R-MAC session ended, or not (END R-MAC SESSION). */
-    abstract void endResponses(Session session, boolean end);
+    /**
+     * Ends the R-MAC session, or not (END R-MAC SESSION).
+     *
+     * @return the length of the response, which is written from 0 on
+     */
+    abstract short endResponses(Session session, boolean end, byte[] response);
+
+    /** Takes notice of a command, unwrapped before, that ends with an error status word. */
+    void failed(Session session, short status) {
+        // Errors are no part of what is chained, unless a protocol says so.
+    }
 
     /** Returns the length of a command's header: 7 in the extended form, which only a command with data has here. */
     static short header(byte[] buffer, short offset, short length) {

@@ -121,16 +121,13 @@ final class Protocols {
     }
 
     /**
-     * Explicit initiation goes with a C-MAC on the modified APDU and an ICV of zero (04, 05, with 10, 20 and 40), implicit
-     * with one on the unmodified APDU and an ICV over the AID (0A, 0B, with 10): table E-1 has no others.
+     * Explicit initiation goes with an ICV of zero, implicit with one over the AID and without a card challenge; the other
+     * bits of table E-1 are free.
      */
     private static boolean isScp02(byte options) {
-        byte mode = (byte) (options & (I02_UNMODIFIED | I02_EXPLICIT | I02_ICV_OVER_AID));
-        if (mode == I02_EXPLICIT) {
-            return options >= 0;
-        }
-        return mode == (I02_UNMODIFIED | I02_ICV_OVER_AID)
-                && (byte) (options & ~(mode | I02_THREE_KEYS | I02_ICV_ENCRYPTION)) == 0;
+        byte mode = (byte) (options & (I02_EXPLICIT | I02_ICV_OVER_AID));
+        return options >= 0
+                && (mode == I02_EXPLICIT || mode == I02_ICV_OVER_AID && (options & I02_PSEUDO_RANDOM) == 0);
     }
 
     /** R-ENC without R-MAC has no meaning; the remaining bits are reserved. */

@@ -60,7 +60,7 @@ final class Scp02Initiation {
         short counter = at;
         at = Util.arrayCopyNonAtomic(enc.counter, COUNTER, buffer, at, COUNTER_SIZE);
         if ((protocols.scp02() & Protocols.I02_PSEUDO_RANDOM) != 0) {
-            macOfAid(ram, scratch, AID);
+            macOfAid(ram, Session.S_MAC, scratch, AID);
             Util.arrayCopyNonAtomic(scratch, AID, buffer, at, CHALLENGE_SIZE);
         } else {
             random.random(buffer, at, CHALLENGE_SIZE);
@@ -81,25 +81,37 @@ final class Scp02Initiation {
         return enc.counter[1] == (byte) 0xFF && enc.counter[2] == (byte) 0xFF;
     }
 
-    /** Derives the four session keys; with a base key (i bit 01 clear) all of that one. */
+    /** Derives the four session keys. */
     private void derive(Session session, KeySlot enc) {
-        byte[] ram = session.ram;
-        boolean base = protocols.isScp02BaseKey();
-        KeySlot mac = base ? enc : keys.find(enc.version, KeyStore.ID_MAC);
-        KeySlot dek = base ? enc : keys.find(enc.version, KeyStore.ID_DEK);
-        byte[] values = keys.values();
-        crypto.derive(values, enc.offset, DERIVE_ENC, enc.counter, COUNTER, ram, Session.S_ENC);
-        crypto.derive(values, mac.offset, DERIVE_C_MAC, enc.counter, COUNTER, ram, Session.S_MAC);
-        crypto.derive(values, mac.offset, DERIVE_R_MAC, enc.counter, COUNTER, ram, Session.S_RMAC);
-        crypto.derive(values, dek.offset, DERIVE_DEK, enc.counter, COUNTER, ram, Session.DEK);
+        deriveMac(session, enc);
+        deriveOthers(session, enc);
+    }
+
+    /** Derives the C-MAC key; with a base key (i bit 01 clear) all keys are of that one. */
+    private void deriveMac(Session session, KeySlot enc) {
+        derive(staticKey(enc, KeyStore.ID_MAC), DERIVE_C_MAC, session, Session.S_MAC, enc);
+    }
+
+    private void deriveOthers(Session session, KeySlot enc) {
+        derive(enc, DERIVE_ENC, session, Session.S_ENC, enc);
+        derive(staticKey(enc, KeyStore.ID_MAC), DERIVE_R_MAC, session, Session.S_RMAC, enc);
+        derive(staticKey(enc, KeyStore.ID_DEK), DERIVE_DEK, session, Session.DEK, enc);
+    }
+
+    private KeySlot staticKey(KeySlot enc, byte identifier) {
+        return protocols.isScp02BaseKey() ? enc : keys.find(enc.version, identifier);
+    }
+
+    private void derive(KeySlot from, short constant, Session session, short at, KeySlot enc) {
+        crypto.derive(keys.values(), from.offset, constant, enc.counter, COUNTER, session.ram, at);
     }
 
     /** Writes the retail MAC of the AID that the host selected: a challenge (i bit 40), or the first ICV (i bit 08). */
-    private void macOfAid(byte[] ram, byte[] output, short offset) {
+    private void macOfAid(byte[] ram, short key, byte[] output, short offset) {
         short end = Open.getSelectedAid(scratch, AID);
         crypto.macBegin();
-        crypto.macUpdate(ram, Session.S_MAC, scratch, AID, (short) (end - AID));
-        crypto.macFinish(ram, Session.S_MAC, output, offset);
+        crypto.macUpdate(ram, key, scratch, AID, (short) (end - AID));
+        crypto.macFinish(ram, key, output, offset);
     }
 
     /** Counts a session that was authenticated. */
@@ -115,7 +127,9 @@ final class Scp02Initiation {
 
     /**
      * Begins a session with its first secured command, whose C-MAC is checked against the MAC of the selected AID as ICV;
-     * the host is authenticated by it.
+     * the host is authenticated by it. The other keys are of the counter by then, and the first R-MAC's ICV of one of them.
+     *
+     * <p>Spec: clauses E.1.2.2, E.3.3.
      *
      * @return the length of the plain command
      */
@@ -129,13 +143,16 @@ final class Scp02Initiation {
             ISOException.throwIt(Gp.SW_CONDITIONS);
         }
         session.begin(enc, Protocols.SCP02, Scp02Crypto.KEY_SIZE, Scp02Crypto.BLOCK, selection, selectionOffset);
-        derive(session, enc);
-        macOfAid(session.ram, session.ram, Session.CHAIN);
+        byte[] ram = session.ram;
+        deriveMac(session, enc);
+        macOfAid(ram, Session.S_MAC, ram, Session.CHAIN);
         session.establish(Session.C_MAC, SecureChannel.AUTHENTICATED);
         Protocols.countFailure(enc);
         length = messaging.unwrap(session, buffer, offset, length);
         enc.failures = 0;
         count(enc);
+        deriveOthers(session, enc);
+        macOfAid(ram, Session.S_RMAC, ram, Session.LAST_R_MAC);
         return length;
     }
 }

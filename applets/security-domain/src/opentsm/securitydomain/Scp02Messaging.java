@@ -10,7 +10,7 @@ import javacardx.crypto.Cipher;
  *
  * <p>The C-MAC is of the plain command, on the APDU as it is (i bit 02), or with secure messaging in CLA and the MAC's
  * length in Lc; the MAC before is its ICV, encrypted with i bit 10. The R-MAC is of the command without C-MAC and the
- * response.
+ * response; an error is a response too, though its R-MAC is not sent.
  *
  * <p>Spec: GP Card 2.3.1 clauses E.4.3 to E.4.7.
  */
@@ -34,39 +34,46 @@ final class Scp02Messaging extends Messaging {
         return header == HEADER && isMac(session, buffer, (short) 0, (short) (length - header - MAC_SIZE), (short) 0);
     }
 
-    /** Makes R-MACs begin behind EXTERNAL AUTHENTICATE, when its level has them; its C-MAC is the first ICV. */
+    /** Makes the C-MAC of EXTERNAL AUTHENTICATE the first R-MAC's ICV; R-MACs begin behind it when its level has them. */
     static void startResponses(Session session) {
-        if ((session.level() & Session.R_MAC) != 0) {
-            begin(session, Session.R_MACS_SENT);
-        }
-    }
-
-    private static void begin(Session session, byte mode) {
         byte[] ram = session.ram;
-        ram[Session.NEXT_R_MAC_MODE] = mode;
         Util.arrayCopyNonAtomic(ram, Session.CHAIN, ram, Session.LAST_R_MAC, MAC_SIZE);
-    }
-
-    /** {@inheritDoc} At level 00 R-MACs are computed and chained, but sent with END R-MAC SESSION alone. */
-    @Override
-    void beginResponses(Session session, byte level) {
-        session.ram[Session.NEXT_LEVEL] = (byte) (session.level() | level);
-        begin(session, level == 0 ? Session.R_MACS_KEPT : Session.R_MACS_SENT);
-    }
-
-    @Override
-    void endResponses(Session session, boolean end) {
-        session.ram[Session.R_MAC_MODE] = Session.R_MACS_SENT;
-        if (end) {
-            session.ram[Session.NEXT_LEVEL] = session.ram[Session.FIRST_LEVEL];
-            session.ram[Session.NEXT_R_MAC_MODE] = 0;
+        if ((session.level() & Session.R_MAC) != 0) {
+            ram[Session.NEXT_R_MAC_MODE] = Session.R_MACS_SENT;
         }
+    }
+
+    /**
+     * {@inheritDoc} BEGIN R-MAC SESSION and its response are the first to go into the R-MAC, and with them the host's
+     * challenge. At level 00 R-MACs are computed and chained, but sent with END R-MAC SESSION alone.
+     */
+    @Override
+    void beginResponses(Session session, byte level, byte[] buffer, short data, short end) {
+        byte[] ram = session.ram;
+        ram[Session.NEXT_LEVEL] = (byte) (session.level() | level);
+        ram[Session.NEXT_R_MAC_MODE] = level == 0 ? Session.R_MACS_KEPT : Session.R_MACS_SENT;
+        takeCommand(session, buffer, (short) 0, data, (short) (end - data));
+        takeResponse(session, buffer, data, (short) 0, ISO7816.SW_NO_ERROR);
+    }
+
+    /** {@inheritDoc} What is sent is the last R-MAC: END R-MAC SESSION itself does not go into any. */
+    @Override
+    short endResponses(Session session, boolean end, byte[] response) {
+        byte[] ram = session.ram;
+        if (end) {
+            ram[Session.NEXT_LEVEL] &= ~Session.R_MAC;
+            ram[Session.NEXT_R_MAC_MODE] = 0;
+        }
+        return Util.arrayCopyNonAtomic(ram, Session.LAST_R_MAC, response, (short) 0, MAC_SIZE);
     }
 
     @Override
     short unwrap(Session session, byte[] buffer, short offset, short length) {
         session.step();
         boolean secured = Apdus.isSecured(buffer[offset]);
+        if (!secured && isImplicit()) {
+            session.leaveCommandsPlain();
+        }
         if (secured != ((session.level() & Session.C_MAC) != 0)) {
             session.fail();
         }
@@ -82,9 +89,14 @@ final class Scp02Messaging extends Messaging {
         }
         session.ram[Session.R_PARTIAL_LENGTH] = -1;
         if (session.ram[Session.R_MAC_MODE] != 0) {
-            takeCommand(session, buffer, offset, dataLength);
+            takeCommand(session, buffer, offset, (short) (offset + HEADER), dataLength);
         }
         return (short) (HEADER + dataLength);
+    }
+
+    /** Tells whether sessions begin implicitly: then an unsecured command leaves a session without C-MAC (E.1.6). */
+    private boolean isImplicit() {
+        return (options & Protocols.I02_EXPLICIT) == 0;
     }
 
     /** Verifies and decrypts; returns the length of the plain data. */
@@ -147,15 +159,37 @@ final class Scp02Messaging extends Messaging {
     }
 
     /** Adds the command, as the host had it before securing it, to the R-MAC; in cases 1 and 2 Lc is 00. */
-    private void takeCommand(Session session, byte[] buffer, short offset, short dataLength) {
+    private void takeCommand(Session session, byte[] buffer, short offset, short data, short dataLength) {
         byte[] ram = session.ram;
         Util.arrayCopyNonAtomic(buffer, offset, ram, Session.SCRATCH, HEADER);
         ram[Session.SCRATCH] = (byte) (buffer[offset] & 0x80);
         ram[(short) (Session.SCRATCH + ISO7816.OFFSET_LC)] = (byte) dataLength;
         crypto.macBegin(ram, Session.LAST_R_MAC);
         crypto.macUpdate(ram, Session.S_RMAC, ram, Session.SCRATCH, HEADER);
-        crypto.macUpdate(ram, Session.S_RMAC, buffer, (short) (offset + HEADER), dataLength);
+        crypto.macUpdate(ram, Session.S_RMAC, buffer, data, dataLength);
         ram[Session.R_PARTIAL_LENGTH] = crypto.macSuspend(ram, Session.R_STATE);
+    }
+
+    /** Adds the response and makes the R-MAC the last, if the command was taken. */
+    private void takeResponse(Session session, byte[] response, short offset, short length, short status) {
+        byte[] ram = session.ram;
+        if (ram[Session.R_PARTIAL_LENGTH] < 0) {
+            return;
+        }
+        crypto.macResume(ram, Session.R_STATE, ram[Session.R_PARTIAL_LENGTH]);
+        crypto.macUpdate(ram, Session.S_RMAC, (byte) length);
+        crypto.macUpdate(ram, Session.S_RMAC, response, offset, length);
+        crypto.macUpdate(ram, Session.S_RMAC, (byte) (status >> 8));
+        crypto.macUpdate(ram, Session.S_RMAC, (byte) status);
+        crypto.macFinish(ram, Session.S_RMAC, ram, Session.LAST_R_MAC);
+        ram[Session.R_PARTIAL_LENGTH] = -1;
+    }
+
+    @Override
+    void failed(Session session, short status) {
+        if (session.ram[Session.R_MAC_MODE] != 0) {
+            takeResponse(session, session.ram, (short) 0, (short) 0, status);
+        }
     }
 
     @Override
@@ -164,16 +198,14 @@ final class Scp02Messaging extends Messaging {
         short dataLength = (short) (length - 2);
         short status = Util.getShort(buffer, (short) (offset + dataLength));
         if (!Apdus.isProtected(status)) {
+            failed(session, status);
             Util.setShort(buffer, offset, status);
             return 2;
         }
         if (ram[Session.R_MAC_MODE] == 0 || ram[Session.R_PARTIAL_LENGTH] < 0) {
             return length;
         }
-        crypto.macResume(ram, Session.R_STATE, ram[Session.R_PARTIAL_LENGTH]);
-        crypto.macUpdate(ram, Session.S_RMAC, (byte) dataLength);
-        crypto.macUpdate(ram, Session.S_RMAC, buffer, offset, length);
-        crypto.macFinish(ram, Session.S_RMAC, ram, Session.LAST_R_MAC);
+        takeResponse(session, buffer, offset, dataLength, status);
         if (ram[Session.R_MAC_MODE] == Session.R_MACS_SENT) {
             Util.arrayCopyNonAtomic(ram, Session.LAST_R_MAC, buffer, (short) (offset + dataLength), MAC_SIZE);
             dataLength += MAC_SIZE;
@@ -182,13 +214,17 @@ final class Scp02Messaging extends Messaging {
         return (short) (dataLength + 2);
     }
 
-    /** {@inheritDoc} Triple DES in ECB mode with the session's data encryption key. */
+    /** {@inheritDoc} Triple DES with the session's data encryption key: ECB in explicit, CBC in implicit sessions. */
     @Override
     short sensitive(Session session, byte mode, byte[] buffer, short offset, short length) {
         if (length == 0 || (short) (length & 7) != 0) {
             ISOException.throwIt(Gp.SW_WRONG_DATA);
         }
-        crypto.ecb(mode, session.ram, Session.DEK, buffer, offset, length);
+        if (isImplicit()) {
+            crypto.cbc(mode, session.ram, Session.DEK, buffer, offset, length);
+        } else {
+            crypto.ecb(mode, session.ram, Session.DEK, buffer, offset, length);
+        }
         return length;
     }
 }

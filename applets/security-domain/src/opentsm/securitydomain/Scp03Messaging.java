@@ -150,15 +150,16 @@ final class Scp03Messaging extends Messaging {
     }
 
     @Override
-    void beginResponses(Session session, byte level) {
+    void beginResponses(Session session, byte level, byte[] buffer, short data, short end) {
         session.ram[Session.NEXT_LEVEL] = (byte) (session.level() | level);
     }
 
     @Override
-    void endResponses(Session session, boolean end) {
+    short endResponses(Session session, boolean end, byte[] response) {
         if (end) {
             session.ram[Session.NEXT_LEVEL] = session.ram[Session.FIRST_LEVEL];
         }
+        return 0;
     }
 
     /** Computes the C-MAC of a command up to a length, compares, and on success makes it the chaining value. */

@@ -92,10 +92,25 @@ final class SecureChannelService implements SecureChannel {
         return established() != null;
     }
 
-    /** Tells whether the current session protects responses to unprotected commands: none may pass it by then. */
-    boolean isForResponsesAlone() {
+    /**
+     * Tells whether unprotected commands concern the current session, so that none may pass it by: it protects their
+     * responses, or it is an implicit one, which they change.
+     */
+    boolean isConcernedByPlain() {
         Session session = established();
-        return session != null && session.isForResponsesAlone();
+        return session != null && (session.isForResponsesAlone() || isImplicit(session));
+    }
+
+    private boolean isImplicit(Session session) {
+        return session.protocol() == Protocols.SCP02 && protocols.isScp02Implicit();
+    }
+
+    /** Takes notice of an unwrapped command's error. */
+    void failed(short status) {
+        Session session = established();
+        if (session != null) {
+            messaging(session).failed(session, status);
+        }
     }
 
     private Session established() {
@@ -242,7 +257,7 @@ final class SecureChannelService implements SecureChannel {
                 || (short) (end - data) > (short) (1 + MOST_CHALLENGE))) {
             ISOException.throwIt(Gp.SW_WRONG_DATA);
         }
-        messaging(session).beginResponses(session, p1);
+        messaging(session).beginResponses(session, p1, buffer, data, end);
         return 0;
     }
 
@@ -257,17 +272,22 @@ final class SecureChannelService implements SecureChannel {
         }
     }
 
-    /** Runs END R-MAC SESSION: its response is protected, and with P2 03 it is the last. Spec: clause E.5.4. */
-    short endResponses(byte p1, byte p2) {
+    /**
+     * Runs END R-MAC SESSION, with P2 03 or without an end: in SCP02 it tells the last R-MAC, in SCP03 its own response
+     * has one.
+     *
+     * <p>Spec: GP Card 2.3.1 clauses E.4.5, E.5.4; GP Amendment D clause 7.1.4.
+     */
+    short endResponses(byte p1, byte p2, byte[] response) {
         Session session = established();
         if (session == null || !session.isResponseSession()) {
             ISOException.throwIt(Gp.SW_CONDITIONS);
         }
+        session.ram[Session.R_MAC_MODE] = 0; // whatever becomes of it, it is no part of the R-MAC
         if (p1 != 0 || p2 != RETURN && p2 != END) {
             ISOException.throwIt(Gp.SW_INCORRECT_P1P2);
         }
-        messaging(session).endResponses(session, p2 == END);
-        return 0;
+        return messaging(session).endResponses(session, p2 == END, response);
     }
 
     /** Returns the secure channel that has a session for the current selection when this one has none, or null. */
@@ -291,14 +311,17 @@ final class SecureChannelService implements SecureChannel {
     @Override
     public short unwrap(byte[] buffer, short offset, short length) {
         Session session = established();
-        if (session != null) {
+        boolean secured = Apdus.isSecured(buffer[offset]);
+        // Behind an unsecured command, a secured one begins the next implicit session.
+        boolean anew = session != null && secured && isImplicit(session) && !session.isForCommands();
+        if (session != null && !anew) {
             return messaging(session).unwrap(session, buffer, offset, length);
         }
-        SecureChannel other = other();
+        SecureChannel other = anew ? null : other();
         if (other != null) {
             return other.unwrap(buffer, offset, length);
         }
-        if (!Apdus.isSecured(buffer[offset])) {
+        if (!secured) {
             return length;
         }
         if (!scp02Initiation.isImplicit()) {

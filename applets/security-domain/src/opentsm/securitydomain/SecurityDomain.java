@@ -225,15 +225,24 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         }
         boolean secured = Apdus.isSecured(buffer[ISO7816.OFFSET_CLA]);
         // What GET DATA tells is public: unsecured it is answered in and out of a session, and leaves one alone, unless
-        // that one protects responses to unsecured commands.
-        boolean isProtected = secured || channel.isForResponsesAlone();
+        // unsecured commands concern that one.
+        boolean isProtected = secured || channel.isConcernedByPlain();
         if (isProtected || ins != Gp.INS_GET_DATA) {
             length = channel.unwrap(buffer, (short) 0, length);
-            requireSession(ins, secured);
         }
-        requireCardState(ins, buffer[ISO7816.OFFSET_P1]);
-        requireOwnSession(ins);
-        length = dispatch(buffer, ins, data, (short) (length - data));
+        try {
+            if (isProtected || ins != Gp.INS_GET_DATA) {
+                requireSession(ins, secured);
+            }
+            requireCardState(ins, buffer[ISO7816.OFFSET_P1]);
+            requireOwnSession(ins);
+            length = dispatch(buffer, ins, data, (short) (length - data));
+        } catch (ISOException e) {
+            if (isProtected) {
+                channel.failed(e.getReason());
+            }
+            throw e;
+        }
         send(apdu, isProtected, length,
                 ins == Gp.INS_GET_STATUS && report.hasMore() ? Gp.SW_MORE_DATA : ISO7816.SW_NO_ERROR);
     }
@@ -313,7 +322,7 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
             case Gp.INS_BEGIN_R_MAC_SESSION:
                 return channel.beginResponses(buffer, p1, p2, data, end);
             case Gp.INS_END_R_MAC_SESSION:
-                return channel.endResponses(p1, p2);
+                return channel.endResponses(p1, p2, response);
             case Gp.INS_LOAD:
                 return content.load(buffer, p1, p2, data, end, response);
             default:

@@ -175,6 +175,17 @@ final class Session {
         ram[R_MAC_MODE] = ram[NEXT_R_MAC_MODE];
     }
 
+    /** Makes commands unprotected from this one on; R-MACs stay (clause E.1.6, implicit initiation). */
+    void leaveCommandsPlain() {
+        ram[LEVEL] &= ~C_MAC;
+        ram[NEXT_LEVEL] &= ~C_MAC;
+    }
+
+    /** Tells whether commands are to be protected. */
+    boolean isForCommands() {
+        return (ram[NEXT_LEVEL] & C_MAC) != 0;
+    }
+
     /** Tells whether responses are protected though commands are not: then nothing may pass the session by. */
     boolean isForResponsesAlone() {
         return (ram[NEXT_LEVEL] & C_MAC) == 0 && ((ram[NEXT_LEVEL] & R_MAC) != 0 || ram[NEXT_R_MAC_MODE] != 0);
