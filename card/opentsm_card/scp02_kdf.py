@@ -65,7 +65,7 @@ class Parameter(IntFlag):
         """
         explicit = i & 0x0C == 0x04
         implicit = i & 0x4C == 0x08
-        if not 0 <= i <= 0x7F or not explicit and not implicit:
+        if not 0 <= i <= 0x7F or not (explicit or implicit):
             raise ProtocolError(f"SCP02 has no parameter i = {i:02X}")
         return cls(i)
 

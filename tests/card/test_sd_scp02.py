@@ -193,7 +193,8 @@ def _mac(key: bytes, icv: bytes, message: bytes) -> bytes:
     for at in range(0, len(padded), 8):
         block = bytes(a ^ b for a, b in zip(icv, padded[at : at + 8], strict=True))
         last = at + 8 == len(padded)
-        icv = Cipher(TripleDES(key + key[:8] if last else key[:8] * 3), modes.ECB()).encryptor().update(block)
+        of_block = modes.CBC(bytes(8))  # one block
+        icv = Cipher(TripleDES(key + key[:8] if last else key[:8] * 3), of_block).encryptor().update(block)
     return icv
 
 
