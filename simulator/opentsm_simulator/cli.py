@@ -14,6 +14,7 @@ from opentsm_card.errors import ProtocolError, TransportError
 from opentsm_simulator.config import AUTO, SeConfig, load_config, parse_address
 from opentsm_simulator.control_cli import list_profiles, list_ses, reset, show
 from opentsm_simulator.fuzz.cli import fuzz
+from opentsm_simulator.uart_faults import Faults
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -36,6 +37,8 @@ def se() -> None:
         opentsm se run --profile uicc --count 3 --tcp 7001 --contactless-tcp 8001
     A card in every PC/SC program of this machine (as root, or where pcscd runs with its vpcd driver):
         opentsm se run --vpcd
+    A card on a serial port, for programs that drive a UART or a Phoenix reader:
+        opentsm se run --profile uicc --uart /tmp/sim
     From another shell: what runs, what is on it, and as it was delivered again:
         opentsm se list
         opentsm se show embedded
@@ -68,6 +71,25 @@ def profiles(*, as_json: bool) -> None:
     help="Be the card in pcscd's vpcd reader there; the next SE takes the next port. Without an address: in the pcscd "
     "that runs here, or else in one that is started, with a reader for each SE.",
 )
+@click.option(
+    "--uart",
+    is_flag=False,
+    flag_value=AUTO,
+    metavar="[PATH]",
+    help="Be the card on a serial port: a pseudo-terminal, reached at PATH, or at the path that is printed. Opening "
+    "the port, or flushing its input, resets the card.",
+)
+@click.option(
+    "--uart-echo/--no-uart-echo",
+    default=True,
+    show_default=True,
+    help="Whether what is sent there comes back, as from a one-wire (Phoenix) reader.",
+)
+@click.option(
+    "--uart-faults",
+    metavar="KIND@N,…",
+    help="Faults at the n-th character of that line: drop, corrupt, delay, stick, remove, reset, brownout.",
+)
 @click.option("--keys-file", type=click.Path(path_type=Path), help="TOML file of key sets in place of the profile's.")
 @click.option("--id", "se_id", help="The SE's identity; with --count, -1, -2, … is appended.  [default: the profile]")
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON line when ready.")
@@ -79,27 +101,32 @@ def run(  # noqa: PLR0913 - one argument an option
     tcp: int | None,
     contactless_tcp: int | None,
     vpcd: str | None,
+    uart: str | None,
+    uart_echo: bool,
+    uart_faults: str | None,
     keys_file: Path | None,
     se_id: str | None,
     as_json: bool,
 ) -> None:
     """Run virtual SEs until SIGTERM or SIGINT.
 
-    With --config, or with --profile and options (--vpcd alone: --profile embedded). Each interface is a TCP server for
-    one client at a time; a new connection finds it reset. What the SEs hold lives as long as this process. The first SE
-    of a process's first run ever compiles the card runtime (some seconds).
+    With --config, or with --profile and options (--vpcd or --uart alone: --profile embedded). Each interface is a TCP
+    server for one client at a time; a new connection finds it reset. What the SEs hold lives as long as this process.
+    The first SE of a process's first run ever compiles the card runtime (some seconds).
     """
-    if config_path is None and profile is None and vpcd == AUTO:
+    if config_path is None and profile is None and (vpcd == AUTO or uart is not None):
         profile = "embedded"
     if (config_path is None) == (profile is None):
         raise click.UsageError("give either --config or --profile")
     if se_id == "":
         raise click.UsageError("--id is empty")
+    if uart_faults is not None:
+        Faults.parse(uart_faults)
     if config_path is not None:
         configs = load_config(config_path)
     else:
         assert profile is not None
-        reachable = any(option is not None for option in (tcp, contactless_tcp, vpcd))
+        reachable = any(option is not None for option in (tcp, contactless_tcp, vpcd, uart))
         configs = tuple(
             SeConfig(
                 (se_id or Path(profile).stem) + (f"-{index + 1}" if count > 1 else ""),
@@ -109,6 +136,9 @@ def run(  # noqa: PLR0913 - one argument an option
                 None if vpcd == AUTO else _next_reader(vpcd, index),
                 keys_file,
                 reader=vpcd == AUTO,
+                uart=uart if uart in {None, AUTO} or count == 1 else f"{uart}-{index + 1}",
+                uart_echo=uart_echo,
+                uart_faults=uart_faults,
             )
             for index in range(count)
         )

@@ -9,6 +9,7 @@ import msgspec
 
 from opentsm_card.documents import parse_toml
 from opentsm_card.errors import ProtocolError
+from opentsm_simulator.uart_faults import Faults
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,9 @@ class _SeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vpcd: str | None = None
     keys_file: str | None = None
     effects: str | None = None
+    uart: str | None = None
+    uart_echo: bool = True
+    uart_faults: str | None = None
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,6 +52,9 @@ class SeConfig:
         reader: whether to be a reader of a pcscd that the host starts: `vpcd = "auto"` in a file.
         keys_file: key sets in place of the profile's.
         effects: file to which what commands left behind is appended.
+        uart: path at which the contact interface appears as a serial port, or `AUTO` for a pseudo-terminal's own.
+        uart_echo: whether what is sent to that port comes back, as from a one-wire reader.
+        uart_faults: faults of that line (`opentsm_simulator.uart_faults`).
     """
 
     id: str
@@ -58,6 +65,9 @@ class SeConfig:
     keys_file: Path | None = None
     effects: Path | None = None
     reader: bool = False
+    uart: str | None = None
+    uart_echo: bool = True
+    uart_faults: str | None = None
 
 
 def parse_address(text: str) -> Address:
@@ -91,8 +101,16 @@ def load_config(path: Path) -> tuple[SeConfig, ...]:
         raise ProtocolError(f"{path}: more than one SE is named {', '.join(sorted(twice))}")
     for config in configs:
         if config.tcp is None and config.contactless is None and config.vpcd is None and not config.reader:
-            raise ProtocolError(f"{path}: se {config.id!r}: nothing reaches it; give tcp, contactless or vpcd")
+            if config.uart is not None:
+                continue
+            raise ProtocolError(f"{path}: se {config.id!r}: nothing reaches it; give tcp, contactless, vpcd or uart")
     return configs
+
+
+def _checked(faults: str | None) -> str | None:
+    if faults is not None:
+        Faults.parse(faults)
+    return faults
 
 
 def _config(table: _SeTable, folder: Path) -> SeConfig:
@@ -106,6 +124,9 @@ def _config(table: _SeTable, folder: Path) -> SeConfig:
             folder / table.keys_file if table.keys_file else None,
             folder / table.effects if table.effects else None,
             table.vpcd == AUTO,
+            str(folder / table.uart) if table.uart and table.uart != AUTO else table.uart,
+            table.uart_echo,
+            _checked(table.uart_faults),
         )
     except ProtocolError as error:
         raise ProtocolError(f"se {table.id!r}: {error}") from error

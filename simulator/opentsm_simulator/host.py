@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from opentsm_card.errors import ProtocolError, TransportError
+from opentsm_simulator.config import AUTO
 from opentsm_simulator.control import ControlServer
 from opentsm_simulator.front import TcpFront, VpcdFront
 from opentsm_simulator.inspection import inspect
 from opentsm_simulator.pcscd import Pcscd, Reader, running_vpcd
 from opentsm_simulator.profile import load_keys
+from opentsm_simulator.uart import UartFront
+from opentsm_simulator.uart_faults import Faults
 from opentsm_simulator.virtual_se import VirtualSe
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ class HostedSe:
         contactless: its contactless interface's server, if it has one.
         vpcd: its connection to pcscd, if it has one.
         reader: its reader of the host's own pcscd, if it has one.
+        uart: its serial port, if it has one.
         started: when it was made, by the monotonic clock.
     """
 
@@ -45,6 +49,7 @@ class HostedSe:
     contactless: TcpFront | None = None
     vpcd: VpcdFront | None = None
     reader: Reader | None = None
+    uart: UartFront | None = None
     started: float = field(default_factory=time.monotonic)
 
     def describe(self) -> dict[str, str | None]:
@@ -57,7 +62,14 @@ class HostedSe:
             "vpcd": self.vpcd.address if self.vpcd else None,
             "reader": self.reader.slot_name(0) if self.reader else None,
             "contactless_reader": self.reader.slot_name(1) if self.reader else None,
+            "uart": self.uart.address if self.uart else None,
         }
+
+
+def _uart(se: VirtualSe, config: SeConfig) -> UartFront:
+    path = None if config.uart == AUTO else config.uart
+    faults = Faults.parse(config.uart_faults) if config.uart_faults else None
+    return UartFront(se, path, echo=config.uart_echo, faults=faults)
 
 
 class Host:
@@ -75,7 +87,7 @@ class Host:
 
     def __init__(self, configs: Iterable[SeConfig], *, controlled: bool = False) -> None:
         self.ses: list[HostedSe] = []
-        self._started: list[TcpFront | VpcdFront] = []
+        self._started: list[TcpFront | VpcdFront | UartFront] = []
         self._pcscd: Pcscd | None = None
         self._control: ControlServer | None = None
         self.uncontrolled: str | None = None
@@ -101,11 +113,12 @@ class Host:
         tcp = TcpFront(se, "contact", *config.tcp) if config.tcp else None
         contactless = TcpFront(se, "contactless", *config.contactless) if config.contactless else None
         vpcd = VpcdFront(se, *dialled) if dialled else None
-        for front in (tcp, contactless, vpcd):
+        uart = _uart(se, config) if config.uart else None
+        for front in (tcp, contactless, vpcd, uart):
             if front is not None:
                 self._start(front)
         reader = self._open_reader(se) if config.reader and dialled is None else None
-        return HostedSe(se, tcp, contactless, vpcd, reader)
+        return HostedSe(se, tcp, contactless, vpcd, reader, uart)
 
     def _open_control(self) -> None:
         try:
@@ -113,7 +126,7 @@ class Host:
         except TransportError as error:
             self.uncontrolled = str(error)
 
-    def _start(self, front: TcpFront | VpcdFront) -> None:
+    def _start(self, front: TcpFront | VpcdFront | UartFront) -> None:
         self._started.append(front)
         front.start()
 

@@ -26,10 +26,13 @@ class T0Card:
 
     Args:
         transmit: runs a C-APDU and returns its R-APDU.
+        exact: whether Le=00 is 256 bytes and nothing else, as on a line, where the reader waits for so many; a driver
+            that passes whole TPDUs takes fewer.
     """
 
-    def __init__(self, transmit: Callable[[bytes], bytes]) -> None:
+    def __init__(self, transmit: Callable[[bytes], bytes], *, exact: bool = False) -> None:
         self._transmit = transmit
+        self._exact = exact
         # What GET RESPONSE fetches; and what waits, by its command's header, for the right Le.
         self._fetched: bytes | None = None
         self._waiting: tuple[bytes, bytes] | None = None
@@ -57,7 +60,10 @@ class T0Card:
 
     def _case_2(self, tpdu: bytes, response: bytes) -> bytes:
         available = len(response) - 2
-        if not available or tpdu[4] in {0, available % _MOST}:
+        if self._exact and available > _MOST and not tpdu[4]:
+            return self._fetch(response, 0)
+        fits = tpdu[4] == available % _MOST or not (tpdu[4] or self._exact)
+        if not available or fits:
             return response
         self._waiting = tpdu[:_HEADER_BYTES], response
         return bytes((0x6C, available % _MOST))
@@ -68,7 +74,7 @@ class T0Card:
         if wanted < available:
             self._fetched = response[wanted:]
             return response[:wanted] + bytes((0x61, (available - wanted) % _MOST))
-        if le and wanted > available:
+        if (le or self._exact) and wanted > available:
             self._fetched = response
             return bytes((0x6C, available % _MOST))
         return response

@@ -1,4 +1,4 @@
-"""Links to secure elements, named by URI: `tcp:HOST:PORT`, `pcsc:READER`, `replay:TRACE`.
+"""Links to secure elements, named by URI: `tcp:HOST:PORT`, `pcsc:READER`, `uart:DEVICE`, `replay:TRACE`.
 
 A scheme's module is imported when a link of that scheme is opened, so an agent pays only for what it uses.
 Other rooms add schemes with `register` (`tools` adds `virtual:`); the agent itself never imports them.
@@ -26,8 +26,11 @@ LinkOpener = Callable[[str, float], "Link"]
 _BUILT_IN: Final = {
     "tcp": "opentsm_agent.links.tcp:open_tcp",
     "pcsc": "opentsm_agent.links.pcsc:open_pcsc",
+    "uart": "opentsm_agent.links.uart:open_uart",
     "replay": "opentsm_agent.links.replay:open_replay",
 }
+# The extra that a scheme needs, where it has another name.
+_EXTRAS: Final = {"uart": "serial"}
 _registered: dict[str, LinkOpener] = {}
 
 
@@ -56,6 +59,10 @@ def check_uri(uri: str) -> tuple[str, str]:
         from opentsm_agent.links.tcp import parse_host_port  # noqa: PLC0415 - as every scheme's module
 
         parse_host_port(rest)
+    if scheme == "uart" and scheme not in _registered:
+        from opentsm_agent.links.uart_settings import UartSettings  # noqa: PLC0415 - as above
+
+        UartSettings.parse(rest)
     return scheme, rest
 
 
@@ -64,7 +71,8 @@ def open_link(uri: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> Link:
 
     Args:
         uri: `tcp:HOST:PORT` (vpcd framing), `pcsc:READER` (the name of a reader, or a part that fits exactly one),
-            `replay:TRACE` (a recorded trace), or a registered scheme.
+            `uart:DEVICE?…` (a card on a serial port, see `UartSettings`), `replay:TRACE` (a recorded trace), or a
+            registered scheme.
         timeout_s: how long to wait for one answer, in seconds.
 
     Raises:
@@ -88,5 +96,5 @@ def load_scheme(scheme: str) -> LinkOpener:
     try:
         return cast("LinkOpener", getattr(importlib.import_module(module), attribute))
     except ModuleNotFoundError as error:
-        hint = f"pip install 'opentsm[{scheme}]'"
+        hint = f"pip install 'opentsm[{_EXTRAS.get(scheme, scheme)}]'"
         raise ProtocolError(f"links of scheme {scheme}: need {error.name}; install it with: {hint}") from error
