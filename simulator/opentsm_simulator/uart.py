@@ -24,7 +24,6 @@ from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from opentsm_card.atr import Atr
 from opentsm_card.errors import CardRemovedError, TransportError
 from opentsm_card.transmission import CardSide
 from opentsm_card.transmission.events import INVERSE, Discard, Execute, Receive, Send, SetInverse
@@ -199,11 +198,8 @@ class UartFront:
     # The conversation.
 
     def _converse(self, link: VirtualLink) -> Never:
-        atr = self._se.atr
-        card = CardSide(atr, _CLOCK_HZ)
-        is_t0 = Atr.parse(atr).protocols[0] == 0
-        transmit = T0Card(link.transmit, exact=True).transmit if is_t0 else link.transmit
-        conversation: Conversation[Never] = card.serve()
+        t0 = T0Card(link.transmit, exact=True)
+        conversation: Conversation[Never] = CardSide(self._se.atr, _CLOCK_HZ).serve()
         outcome: bytes | None = None
         while True:
             event = conversation.send(outcome)
@@ -214,7 +210,7 @@ class UartFront:
                 case Send():
                     self._send(event.data)
                 case Execute():
-                    outcome = self._execute(transmit, event)
+                    outcome = self._execute(t0.transmit if event.is_tpdu else link.transmit, event)
                 case SetInverse():
                     self._inverse = True
                 case Discard():

@@ -101,10 +101,12 @@ class VirtualPort:
             received = bytes(byte for _, byte, _ in arrived)
             return received.translate(INVERSE) if self._inverse[False] else received
 
-    def discard(self) -> None:
+    def discard(self) -> bytes:
         self._step_all(self._now)
+        discarded = b""
         while self._from_card and self._from_card[0][0] <= self._now:
-            self._from_card.popleft()
+            discarded += bytes((self._from_card.popleft()[1],))
+        return discarded.translate(INVERSE) if self._inverse[False] else discarded
 
     def pause(self, seconds: float) -> None:
         self._now += seconds
@@ -232,8 +234,7 @@ class VirtualPort:
 
     def _execute(self, event: Execute, begin: float) -> bytes | None:
         if event.command is not None:
-            is_t0 = 0 in self._side.parameters.protocols
-            self._response = (self._t0.transmit if is_t0 else self.card.transmit)(event.command)
+            self._response = (self._t0.transmit if event.is_tpdu else self.card.transmit)(event.command)
             self._done_at = begin + self.card.seconds(event.command)
         if self._done_at > begin + event.within_s:
             self._card_now = begin + event.within_s

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["ResettablePort", "UartLink", "open_uart"]
 
 _ATTEMPTS: Final = 3
+# Of an answer to reset; no protocol has such bytes at the start of anything.
+_ATR_BEGINS: Final = 3
 
 
 class ResettablePort(Port, Protocol):
@@ -100,6 +102,7 @@ class UartLink:
         try:
             if active.t1 is None:
                 return transmit_t0(self._exchange_t0, command)
+            self._listen()
             response = perform(active.t1.exchange(command), self._port, self._timeout_s)
         except TransportError as error:
             self._active = None
@@ -161,8 +164,14 @@ class UartLink:
 
     def _exchange_t0(self, tpdu: bytes) -> bytes:
         assert self._active is not None
+        self._listen()
         conversation = exchange_t0(tpdu, self._active.wait_s, self._active.extra_guard_s)
         return perform(conversation, self._port, self._timeout_s)
+
+    def _listen(self) -> None:
+        """Hear what the card said unasked."""
+        if self.atr[:_ATR_BEGINS] in self._port.discard():
+            raise TransportError("the card has reset itself since it was last asked: what was selected is gone")
 
     def _named(self, error: TransportError) -> TransportError:
         text = str(error)

@@ -83,8 +83,8 @@ class SerialPort:
                 self.close()
                 self._open(held=held)
             else:
-                self._serial.baudrate = settings.baud
-                self._set_parity(serial.PARITY_EVEN)
+                self._adjust("baudrate", settings.baud)
+                self._adjust("parity", serial.PARITY_EVEN)
             if settings.reset not in {"open", "none"}:
                 self._pull(held=held)
         except (OSError, termios.error) as error:
@@ -117,11 +117,17 @@ class SerialPort:
         self._received.clear()
         self._mark_parity()
 
-    def _set_parity(self, parity: str) -> None:
+    def _adjust(self, name: str, value: int | str) -> None:
+        """Change the rate or the parity of the open port; a pseudo-terminal has no parity, and may say so (EINVAL)."""
         port = self._serial
-        # A pseudo-terminal has none.
-        if port is not None and port.parity != serial.PARITY_NONE:
-            port.parity = parity
+        if port is None or (name == "parity" and port.parity == serial.PARITY_NONE):
+            return
+        try:
+            setattr(port, name, value)
+        except termios.error as error:
+            if error.args[:1] != (errno.EINVAL,):
+                raise
+            port.parity = serial.PARITY_NONE
         self._mark_parity()
 
     def _mark_parity(self) -> None:
@@ -228,8 +234,9 @@ class SerialPort:
                 raise TransportError(f"{self._name}: a character came with a wrong parity")
         return received.translate(INVERSE) if self._inverse else received
 
-    def discard(self) -> None:
-        """Forget what has come."""
+    def discard(self) -> bytes:
+        """Forget what has come, and return it."""
+        discarded = b""
         # Not by flushing the port: to a virtual card behind a pseudo-terminal, that is a reset.
         for _ in range(_MOST_DISCARDS):
             if not self._fill(0.0):
@@ -237,6 +244,7 @@ class SerialPort:
         self._received.clear()
         self._marked = b""
         self._garbled = False
+        return discarded.translate(INVERSE) if self._inverse else discarded
 
     def pause(self, seconds: float) -> None:
         """Wait."""
@@ -253,8 +261,7 @@ class SerialPort:
             if self._serial is not None:
                 # What was sent at the old rate leaves the port first.
                 termios.tcdrain(self._descriptor)
-                self._serial.baudrate = baud
-                self._mark_parity()
+                self._adjust("baudrate", baud)
         except (OSError, ValueError, termios.error) as error:
             raise TransportError(f"{self._name}: the port can't go at {baud} bits a second: {error}") from error
         self._character_s = _CHARACTER_BITS / baud
@@ -264,7 +271,7 @@ class SerialPort:
         self._inverse = True
         if self._serial is not None:
             try:
-                self._set_parity(serial.PARITY_ODD)
+                self._adjust("parity", serial.PARITY_ODD)
             except (OSError, termios.error) as error:
                 raise self._failed(error, "setting up") from error
         self._garbled = False

@@ -155,7 +155,7 @@ def activate(
         return Active(atr.raw, 0, said.wait_s(clock_hz), guard_s, None)
     etu_s = rate[0] / rate[1] / clock_hz
     times = T1Times(said.block_wait_s(etu_s, clock_hz), said.character_wait_s(etu_s), guard_s)
-    t1 = T1Reader(times, said.ifsc, crc=said.crc)
+    t1 = T1Reader(times, said.ifsc, crc=said.crc, atr=atr.raw)
     yield from t1.start()
     return Active(atr.raw, 1, said.wait_s(clock_hz), guard_s, t1)
 

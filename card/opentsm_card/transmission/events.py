@@ -107,12 +107,14 @@ class Execute:
     """Run a command on the card.
 
     Args:
-        command: a C-APDU with T=1, a TPDU with T=0; None to go on waiting for the one that runs.
+        command: a C-APDU, or None to go on waiting for the one that runs.
         within_s: how long to wait for its response, in seconds.
+        is_tpdu: whether it is a TPDU, as T=0 has it, rather than a C-APDU.
     """
 
     command: bytes | None
     within_s: float
+    is_tpdu: bool = False
 
 
 Event = Send | Receive | Discard | Pause | SetRate | SetInverse | Execute
@@ -134,8 +136,8 @@ class Port(Protocol):
     def receive(self, count: int, first_s: float, next_s: float, *, until: float, checked: bool) -> bytes:
         """Receive characters, none after the time `until`; see `Receive`."""
 
-    def discard(self) -> None:
-        """Forget what has come."""
+    def discard(self) -> bytes:
+        """Forget what has come, and return it."""
 
     def pause(self, seconds: float) -> None:
         """Wait."""

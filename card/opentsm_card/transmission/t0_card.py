@@ -66,30 +66,40 @@ class T0CardSide:
     _corrected: bytes = b""
 
     def serve(self, first: bytes = b"") -> Conversation[Never]:
-        """Answer commands; a command that is cut short is not answered.
+        """Answer commands.
+
+        A command that is cut short is not answered, nor is anything behind it, whose beginning nobody knows any more,
+        until the card is reset.
 
         Args:
             first: what came already.
         """
-        while True:
+        whole = True
+        while whole:
             header = first + ((yield Receive(_HEADER_BYTES - len(first), FOREVER_S, self.wait_s)) or b"")
             first = b""
+            whole = len(header) == _HEADER_BYTES
             # A CLA of FF is none (10.3.2), nor is an INS of 6X or 9X.
-            if len(header) == _HEADER_BYTES and header[0] != 0xFF and header[1] >> 4 not in {6, 9}:
-                yield from self._command(header)
+            if whole and header[0] != 0xFF and header[1] >> 4 not in {6, 9}:
+                whole = yield from self._command(header)
+        while True:
+            yield Receive(1, FOREVER_S, FOREVER_S)
 
-    def _command(self, header: bytes) -> Conversation[None]:
+    def _command(self, header: bytes) -> Conversation[bool]:
+        """Answer one command; tell whether it came whole."""
         count = header[4]
         to_card = count > 0 and header != self._corrected and _to_card(header)
         self._corrected = b""
         if to_card is False:
             yield from self._answer(header, acknowledged=False, execute=header)
-            return
+            return True
         data = yield from self._take(header[1], count)
         if len(data) == count:
             yield from self._answer(header, acknowledged=True, execute=header + data)
-        elif to_card is None and not data:
-            yield from self._answer(header, acknowledged=True, execute=header)
+            return True
+        if to_card is None and not data:
+            return (yield from self._answer(header, acknowledged=True, execute=header))
+        return False
 
     def _take(self, ins: int, count: int) -> Conversation[bytes]:
         if not self.one_by_one:
@@ -104,9 +114,9 @@ class T0CardSide:
             data += part
         return data
 
-    def _answer(self, header: bytes, *, acknowledged: bool, execute: bytes) -> Conversation[None]:
+    def _answer(self, header: bytes, *, acknowledged: bool, execute: bytes) -> Conversation[bool]:
         patience_s = self.wait_s * _PATIENCE
-        response = yield Execute(execute, patience_s)
+        response = yield Execute(execute, patience_s, is_tpdu=True)
         while response is None:
             yield Send(_NULL)
             response = yield Execute(None, patience_s)
@@ -115,10 +125,13 @@ class T0CardSide:
             self._corrected = header[:4] + sw[1:]
         if len(execute) > _HEADER_BYTES or not acknowledged:
             yield Send(self._outgoing(header[1], data) + sw)
-        elif len(data) == header[4]:
-            # The data were acknowledged as if they were to come, so they follow at once; of any other number there is
-            # no way to speak any more, and the reader's time runs out.
-            yield Send(data + sw)
+            return True
+        # The data were acknowledged as if they were to come, so they follow at once; of any other number there is no
+        # way to speak any more, and the reader's time runs out.
+        if len(data) != header[4]:
+            return False
+        yield Send(data + sw)
+        return True
 
     def _outgoing(self, ins: int, data: bytes) -> bytes:
         if not data:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import LinkTimeoutError, ProtocolError, TransportError
 from opentsm_card.transmission.events import Discard, Send
-from opentsm_card.transmission.t1_block import MOST_INFORMATION_BYTES, Block, Kind, S, read_block, split
+from opentsm_card.transmission.t1_block import ALARM, MOST_INFORMATION_BYTES, Block, Kind, S, read_block, split
 
 if TYPE_CHECKING:
     from opentsm_card.transmission.events import Conversation
@@ -62,14 +62,17 @@ class T1Reader:
         times: waiting times.
         ifsc: the card's information field size, 1..254.
         crc: whether blocks end in a CRC.
+        atr: the card's answer to reset. Heard in place of a block it says that the card has reset itself, and has
+            forgotten which commands it ran: then nothing must be sent again.
 
     `retransmissions` counts the blocks that had to be asked for, or sent, again.
     """
 
-    def __init__(self, times: T1Times, ifsc: int, *, crc: bool) -> None:
+    def __init__(self, times: T1Times, ifsc: int, *, crc: bool, atr: bytes = b"") -> None:
         self._times = times
         self._initial_ifsc = ifsc
         self._crc = crc
+        self._atr = atr
         self.retransmissions = 0
         self._begin()
 
@@ -165,10 +168,11 @@ class T1Reader:
             _AbortedError: the card aborts.
         """
         times = self._times
-        sending, wait_s, failures, silent, aborted = block, times.block_wait_s, 0, True, False
+        sending, wait_s, failures, sent = block, times.block_wait_s, 0, 0
+        silent, aborted = True, False
         while True:
             yield Send(sending.encode(crc=self._crc), times.extra_guard_s, checked=False)
-            reply = yield from read_block(wait_s, times.character_wait_s, crc=self._crc)
+            reply = yield from self._read(wait_s)
             wait_s = times.block_wait_s
             silent = silent and reply is None
             if isinstance(reply, Block):
@@ -188,15 +192,23 @@ class T1Reader:
                 elif reply.kind is Kind.R and block.kind is Kind.I and reply.number == block.number:
                     # Rule 6 (11.6.3.2): the card asks for the I-block again.
                     reply = block
-            failures += 1
             self.retransmissions += 1
-            if failures >= _ATTEMPTS:
-                raise _LostError(silent=silent)
             if reply is block:
-                sending = block
-            elif sending.kind is not Kind.R:
-                # Rule 7.1; an R-block is sent again as it is, by rule 7.2.
-                sending = Block.r(self._receiving, reply if isinstance(reply, int) else 2)
+                # What asks for the I-block again can be read; three times is enough all the same.
+                sent, failures, sending = sent + 1, 0, block
+            else:
+                failures += 1
+                if sending.kind is not Kind.R:
+                    # Rule 7.1; an R-block is sent again as it is, by rule 7.2.
+                    sending = Block.r(self._receiving, reply if isinstance(reply, int) else 2)
+            if max(failures, sent) > _ATTEMPTS - 1:
+                raise _LostError(silent=silent)
+
+    def _read(self, wait_s: float) -> Conversation[Block | int | None]:
+        reply = yield from read_block(wait_s, self._times.character_wait_s, crc=self._crc, alarm=self._atr[:3])
+        if reply == ALARM:
+            raise TransportError("T=1: the card has reset itself; it may or may not have run the command")
+        return reply
 
     def _moves_on(self, block: Block, reply: Block) -> bool:
         if reply.kind is Kind.I:
@@ -227,7 +239,7 @@ class T1Reader:
         for attempt in range(_ATTEMPTS):
             self.retransmissions += attempt > 0
             yield Send(request.encode(crc=self._crc), times.extra_guard_s, checked=False)
-            reply = yield from read_block(times.block_wait_s, times.character_wait_s, crc=self._crc)
+            reply = yield from self._read(times.block_wait_s)
             silent = silent and reply is None
             if isinstance(reply, Block) and reply == Block(request.pcb | 0x20, request.information):
                 return

@@ -17,9 +17,10 @@ from opentsm_card.transmission.events import Receive
 if TYPE_CHECKING:
     from opentsm_card.transmission.events import Conversation
 
-__all__ = ["MOST_INFORMATION_BYTES", "Block", "Kind", "S", "checksum", "drain", "read_block", "split"]
+__all__ = ["ALARM", "MOST_INFORMATION_BYTES", "Block", "Kind", "S", "checksum", "drain", "read_block", "split"]
 
 MOST_INFORMATION_BYTES: Final = 254
+ALARM: Final = -1
 _PROLOGUE_BYTES: Final = 3
 _DRAINED_AT_ONCE: Final = 260
 _MOST_DRAINS: Final = 8
@@ -163,7 +164,9 @@ class Block:
             raise ProtocolError(f"T=1 block: PCB {pcb:02X} with {length} bytes of information is no block")
 
 
-def read_block(first_s: float, next_s: float, *, crc: bool, first: bytes = b"") -> Conversation[Block | int | None]:
+def read_block(
+    first_s: float, next_s: float, *, crc: bool, first: bytes = b"", alarm: bytes = b""
+) -> Conversation[Block | int | None]:
     """Receive a block.
 
     Args:
@@ -171,26 +174,32 @@ def read_block(first_s: float, next_s: float, *, crc: bool, first: bytes = b"") 
         next_s: CWT, in seconds.
         crc: whether its epilogue is a CRC.
         first: what came already.
+        alarm: characters that tell something else where they are among what is no block.
 
     Returns:
-        The block; 1 when its check is wrong and 2 for any other error, as an R-block says it; None for silence.
+        The block; 1 when its check is wrong and 2 for any other error, as an R-block says it; None for silence;
+        `ALARM` for that.
     """
-    prologue = first + ((yield Receive(_PROLOGUE_BYTES - len(first), first_s, next_s, checked=False)) or b"")
-    if len(prologue) < _PROLOGUE_BYTES:
-        return 2 if prologue else None
-    length = prologue[2]
-    if length > MOST_INFORMATION_BYTES:
-        yield from drain(next_s)
-        return 2
-    rest = length + (2 if crc else 1)
-    data = prologue + ((yield Receive(rest, next_s, next_s, checked=False)) or b"")
-    if len(data) < _PROLOGUE_BYTES + rest:
-        return 2
-    end = _PROLOGUE_BYTES + length
-    if checksum(data[:end], crc=crc) != data[end:]:
-        # LEN itself may be what is wrong: the block ends where the line falls silent.
-        yield from drain(next_s)
-        return 1
+    data = first + ((yield Receive(_PROLOGUE_BYTES - len(first), first_s, next_s, checked=False)) or b"")
+    if not data:
+        return None
+    error = 2
+    if len(data) == _PROLOGUE_BYTES:
+        end = _PROLOGUE_BYTES + data[2]
+        whole = end + (2 if crc else 1)
+        if data[2] <= MOST_INFORMATION_BYTES:
+            data += (yield Receive(whole - _PROLOGUE_BYTES, next_s, next_s, checked=False)) or b""
+            if len(data) == whole:
+                if checksum(data[:end], crc=crc) == data[end:]:
+                    return _block(data, end)
+                error = 1
+        if len(data) == whole or data[2] > MOST_INFORMATION_BYTES:
+            # LEN itself may be what is wrong: the block ends where the line falls silent.
+            data += yield from drain(next_s)
+    return ALARM if alarm and alarm in data else error
+
+
+def _block(data: bytes, end: int) -> Block | int:
     block = Block(data[1], data[_PROLOGUE_BYTES:end], data[0])
     try:
         block._check()  # noqa: SLF001 - the same as `parse` does, without computing the check twice
@@ -199,11 +208,15 @@ def read_block(first_s: float, next_s: float, *, crc: bool, first: bytes = b"") 
     return block
 
 
-def drain(next_s: float) -> Conversation[None]:
-    """Receive until the line is silent for a CWT, or for so long that it never will be."""
+def drain(next_s: float) -> Conversation[bytes]:
+    """Receive until the line is silent for a CWT, or for so long that it never will be; return what came."""
+    drained = b""
     for _ in range(_MOST_DRAINS):
-        if not (yield Receive(_DRAINED_AT_ONCE, next_s, next_s, checked=False)):
-            return
+        part = (yield Receive(_DRAINED_AT_ONCE, next_s, next_s, checked=False)) or b""
+        if not part:
+            break
+        drained += part
+    return drained
 
 
 def split(data: bytes, size: int) -> list[bytes]:

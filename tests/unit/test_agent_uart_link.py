@@ -1,0 +1,367 @@
+"""The `uart:` link: its URI, its port on a pseudo-terminal, and what it does when an exchange fails."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pty
+import subprocess
+import sys
+import termios
+import threading
+import time
+import tty
+from typing import TYPE_CHECKING
+
+import pytest
+import serial
+
+from atr_maker import make_atr
+from opentsm_agent.links import check_uri, open_link
+from opentsm_agent.links.uart import UartLink
+from opentsm_agent.links.uart_port import SerialPort
+from opentsm_agent.links.uart_settings import UartSettings
+from opentsm_card.errors import CardRemovedError, LinkTimeoutError, ProtocolError, TransportError
+from opentsm_card.link import Link
+from opentsm_simulator.uart_faults import Faults
+from virtual_uart import ScriptCard, VirtualPort
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+COMMAND = bytes.fromhex("80E2000003AABBCC")
+ANSWER = bytes.fromhex("AABBCC9000")
+
+
+class TestUri:
+    def test_what_is_not_said_is_found_out(self) -> None:
+        assert UartSettings.parse("/dev/ttyS0") == UartSettings("/dev/ttyS0", "auto", 9600, "auto", "auto", "phoenix")
+
+    def test_all_that_can_be_said(self) -> None:
+        said = "/dev/ttyUSB0?protocol=t1&baud=10753&reset=dtr&echo=no&wiring=season&rate=card"
+        parsed = UartSettings.parse(said)
+        assert parsed == UartSettings("/dev/ttyUSB0", "t1", 10753, "dtr", "no", "season", "card")
+        assert (parsed.protocol_number, parsed.clock_hz) == (1, 372 * 10753)
+
+    @pytest.mark.parametrize(
+        ("address", "told"),
+        [
+            ("?baud=9600", "want a device"),
+            ("/dev/x?protocol=t2", "protocol=t2: want auto, t0, t1"),
+            ("/dev/x?baud=fast", "baud=fast: want 300 to 4000000"),
+            ("/dev/x?baud=299", "baud=299"),
+            ("/dev/x?reset=cts", "reset=cts: want auto, rts, dtr, open, none"),
+            ("/dev/x?speed=1", "no parameter 'speed'; there are protocol, baud, reset, echo, wiring, rate"),
+            ("/dev/x?echo=no&echo=no", "echo is given twice"),
+            ("/dev/x?echo", "echo=: want"),
+            ("/dev/x?&", "no parameter ''"),
+        ],
+    )
+    def test_what_makes_no_sense_is_refused_before_anything_is_opened(self, address: str, told: str) -> None:
+        with pytest.raises(ProtocolError) as caught:
+            check_uri(f"uart:{address}")
+        assert told in str(caught.value)
+
+
+def link(atr: bytes, card: ScriptCard, faults: str = "drop@999999", **settings: str) -> tuple[UartLink, VirtualPort]:
+    port = VirtualPort(atr, card, Faults.parse(faults))
+    return UartLink(port, UartSettings("/virtual", **settings), 30), port  # type: ignore[arg-type]
+
+
+class TestLink:
+    def test_it_is_one(self) -> None:
+        for groups, protocol in (((), 0), (("D1",), 1)):
+            card = ScriptCard()
+            opened, _ = link(make_atr(*groups), card)
+            with opened:
+                assert isinstance(opened, Link)
+                assert opened.protocol == protocol
+                assert opened.transmit(COMMAND) == ANSWER
+                assert opened.reset() == make_atr(*groups)
+                assert opened.transmit(COMMAND) == ANSWER
+            assert card.run == [COMMAND, COMMAND]
+            with pytest.raises(CardRemovedError, match="uart:/virtual: the link is closed"):
+                opened.transmit(COMMAND)
+            with pytest.raises(CardRemovedError, match="closed"):
+                opened.reset()
+
+    def test_long_commands_and_answers(self) -> None:
+        data = bytes(range(256)) * 4
+        opened, _ = link(make_atr("D1", "D1", "AFE"), ScriptCard(lambda command: command[7:] + b"\x90\x00"))
+        assert opened.transmit(b"\x80\xe2\0\0\0\x04\0" + data) == data + b"\x90\x00"
+        opened, _ = link(make_atr(), ScriptCard(lambda command: command[5:] + data + b"\x90\x00"))
+        assert opened.transmit(COMMAND) == COMMAND[5:] + data + b"\x90\x00"
+        with pytest.raises(ProtocolError, match="short C-APDUs only"):
+            opened.transmit(b"\x80\xe2\0\0\0\x04\0" + data)
+
+    def test_after_a_failure_it_wants_a_reset(self) -> None:
+        card = ScriptCard()
+        opened, _ = link(make_atr(), card, "stick@9")
+        with pytest.raises(LinkTimeoutError, match="uart:/virtual: T=0: the card does not answer within 1 s"):
+            opened.transmit(COMMAND)
+        assert opened.protocol is None
+        with pytest.raises(TransportError, match="takes commands again once it is reset"):
+            opened.transmit(COMMAND)
+        opened.reset()
+        assert opened.transmit(COMMAND) == ANSWER
+        assert card.run == [COMMAND]
+
+    def test_a_block_that_is_lost_is_sent_again_and_counted(self) -> None:
+        card = ScriptCard()
+        opened, _ = link(make_atr("D1"), card, "corrupt@20")
+        assert opened.transmit(COMMAND) == ANSWER
+        assert opened.retransmissions == 1
+        assert card.run == [COMMAND]
+
+    def test_a_spoilt_answer_to_reset_is_asked_for_again(self) -> None:
+        opened, port = link(make_atr("D1"), ScriptCard(), "corrupt@2=0F")
+        assert opened.transmit(COMMAND) == ANSWER
+        assert port.now() > 1
+
+    def test_no_card(self) -> None:
+        with pytest.raises(CardRemovedError, match="no answer to reset"):
+            link(make_atr(), ScriptCard(), "remove@1")
+
+    def test_a_card_that_resets_itself_is_noticed(self) -> None:
+        for groups in ((), ("D1",)):
+            opened, _ = link(make_atr(*groups), ScriptCard(), "reset@20")
+            for _ in range(10):
+                try:
+                    assert opened.transmit(COMMAND) == ANSWER
+                except TransportError:
+                    break
+            else:
+                raise AssertionError(groups)
+
+    def test_reset_by_somebody_else(self) -> None:
+        opened, _ = link(make_atr("D1"), ScriptCard(), reset="none")
+        assert opened.transmit(COMMAND) == ANSWER
+        with pytest.raises(TransportError, match="reset=none"):
+            opened.reset()
+
+
+class Terminal:
+    """The far end of a pseudo-terminal, run by a function in a thread; what it raises is raised at the end."""
+
+    def __init__(self, behave: Callable[[int], None]) -> None:
+        self.master, slave = pty.openpty()
+        tty.setraw(slave)
+        self.path = os.ttyname(slave)
+        self._slave = slave
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(behave,), daemon=True)
+        self._thread.start()
+
+    def _run(self, behave: Callable[[int], None]) -> None:
+        try:
+            behave(self.master)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                self._failure = error
+        except BaseException as error:  # noqa: BLE001 - raised in `close`
+            self._failure = error
+
+    def close(self) -> None:
+        os.close(self._slave)
+        self._thread.join(5)
+        with contextlib.suppress(OSError):
+            os.close(self.master)
+        if self._failure is not None:
+            raise self._failure
+
+
+@pytest.fixture
+def terminals() -> Iterator[list[Terminal]]:
+    made: list[Terminal] = []
+    yield made
+    for terminal in made:
+        terminal.close()
+
+
+def opened_port(terminals: list[Terminal], behave: Callable[[int], None], **settings: str) -> SerialPort:
+    terminal = Terminal(behave)
+    terminals.append(terminal)
+    port = SerialPort(UartSettings(terminal.path, reset="open", **settings))  # type: ignore[arg-type]
+    port.power_up()
+    return port
+
+
+def echo(master: int) -> None:
+    while data := os.read(master, 100):
+        os.write(master, data)
+
+
+def take(port: SerialPort, count: int, first_s: float = 0.5) -> bytes:
+    return port.receive(count, first_s, 0.02, until=time.monotonic() + 5, checked=True)
+
+
+class TestPort:
+    """The port on a pseudo-terminal."""
+
+    def test_an_echo_is_found_out_and_taken_off(self, terminals: list[Terminal]) -> None:
+        def behave(master: int) -> None:
+            for answer in (b"\xa4", b"\x90\x00"):
+                data = os.read(master, 100)
+                os.write(master, data + answer)
+
+        port = opened_port(terminals, behave)
+        port.send(bytes.fromhex("00A4000002"), 0.0, checked=True)
+        assert take(port, 1) == b"\xa4"
+        port.send(b"\x3f\x00", 0.0, checked=True)
+        assert take(port, 2) == b"\x90\x00"
+        port.close()
+
+    def test_where_there_is_none_nothing_is_lost(self, terminals: list[Terminal]) -> None:
+        def behave(master: int) -> None:
+            assert os.read(master, 100) == bytes.fromhex("00A4000002")
+            os.write(master, b"\x6a\x82")
+
+        port = opened_port(terminals, behave)
+        port.send(bytes.fromhex("00A4000002"), 0.0, checked=True)
+        assert take(port, 2) == b"\x6a\x82"
+        port.close()
+
+    @pytest.mark.parametrize("echoes", [False, True])
+    def test_an_answer_to_pps_is_no_echo(self, terminals: list[Terminal], *, echoes: bool) -> None:
+        request = bytes.fromhex("FF01FE")
+
+        def behave(master: int) -> None:
+            assert os.read(master, 100) == request
+            os.write(master, request * (2 if echoes else 1))
+
+        port = opened_port(terminals, behave)
+        port.send(request, 0.0, checked=True)
+        assert take(port, 3) == request
+        port.close()
+
+    def test_an_echo_that_differs_or_stays_away(self, terminals: list[Terminal]) -> None:
+        def behave(master: int) -> None:
+            os.read(master, 100)
+            os.write(master, b"\x01\x03")
+            os.read(master, 100)
+            os.write(master, b"\x01\x03\x99")
+
+        port = opened_port(terminals, behave, echo="yes")
+        with pytest.raises(TransportError, match="comes back changed"):
+            port.send(b"\x01\x02", 0.0, checked=True)
+        # With a check of its own, a protocol finds out.
+        port.send(b"\x01\x02", 0.0, checked=False)
+        assert take(port, 1) == b"\x99"
+        with pytest.raises(TransportError, match="does not come back; give echo=no"):
+            port.send(b"\x01\x02", 0.0, checked=True)
+        port.close()
+
+    def test_all_characters_come_through_and_the_wait_ends_in_time(self, terminals: list[Terminal]) -> None:
+        every = bytes(range(256)) * 8
+
+        def behave(master: int) -> None:
+            assert os.read(master, 1) + os.read(master, 1) == b"\x01\x02"
+            os.write(master, every)
+
+        port = opened_port(terminals, behave, echo="no")
+        port.send(b"\x01\x02", 0.001, checked=True)
+        assert take(port, len(every)) == every
+        begin = time.monotonic()
+        assert take(port, 1, 0.05) == b""
+        assert time.monotonic() - begin < 5
+        port.close()
+
+    def test_marks_of_a_wrong_parity(self) -> None:
+        port = SerialPort(UartSettings("/dev/null"))
+        for chunks in ([b"a\xff\xffb\xff\x00c"], [b"a\xff", b"\xffb\xff", b"\x00", b"c"]):
+            assert b"".join(port._unmark(chunk) for chunk in chunks) == b"a\xffbc"
+            assert port._garbled
+            port._garbled = False
+
+    def test_in_inverse_convention(self, terminals: list[Terminal]) -> None:
+        def behave(master: int) -> None:
+            assert os.read(master, 100) == bytes.fromhex("FFDA")
+            os.write(master, bytes.fromhex("03"))
+
+        port = opened_port(terminals, behave, echo="no")
+        port.set_inverse()
+        port.send(bytes.fromhex("00A4"), 0.0, checked=True)
+        assert take(port, 1) == b"\x3f"
+        port.close()
+
+    def test_a_port_that_goes_away(self, terminals: list[Terminal]) -> None:
+        port = opened_port(terminals, lambda _master: None, echo="no")
+        terminals[0]._thread.join()
+        os.close(terminals[0].master)
+        with pytest.raises(CardRemovedError, match=r"receiving: there is no such port \(any more\)"):
+            take(port, 1)
+
+    @pytest.mark.parametrize("line", ["rts", "dtr"])
+    def test_a_port_without_the_reset_line(self, terminals: list[Terminal], line: str) -> None:
+        terminals.append(Terminal(echo))
+        with pytest.raises(TransportError, match=f"has no {line.upper()} to reset the card with; give reset=open"):
+            open_link(f"uart:{terminals[0].path}?reset={line}")
+
+    def test_the_rate_is_the_port_s(self, terminals: list[Terminal]) -> None:
+        port = opened_port(terminals, lambda _master: None)
+        port.set_rate(512, 32)
+        assert port._serial is not None
+        assert port._serial.baudrate == round(372 * 9600 * 32 / 512)
+        attributes = termios.tcgetattr(port._descriptor)
+        assert attributes[0] & termios.PARMRK
+        assert attributes[2] & termios.CSTOPB
+        port.close()
+
+    def test_no_such_port_no_permission_and_one_that_is_taken(self, terminals: list[Terminal]) -> None:
+        with pytest.raises(CardRemovedError, match="uart:/dev/none: opening: there is no such port"):
+            open_link("uart:/dev/none")
+        port = opened_port(terminals, lambda _master: None)
+        with pytest.raises(TransportError, match="another program has it"):
+            open_link(f"uart:{terminals[0].path}")
+        port.close()
+        mapped = SerialPort(UartSettings("/dev/x"))._failed(PermissionError(errno.EACCES, "no"), "opening")
+        assert "dialout" in str(mapped)
+        with pytest.raises(TransportError, match="uart:/dev/null: opening"):
+            open_link("uart:/dev/null")
+
+
+class Lines(serial.Serial):  # type: ignore[misc]
+    """A serial port that has modem lines, and remembers how they were pulled."""
+
+    pulled: list[tuple[str, bool]]
+
+    def _update_rts_state(self) -> None:
+        self.pulled.append(("rts", self._rts_state))
+
+    def _update_dtr_state(self) -> None:
+        self.pulled.append(("dtr", self._dtr_state))
+
+
+@pytest.mark.parametrize(
+    ("line", "wiring", "held"),
+    [("rts", "phoenix", True), ("rts", "smartmouse", False), ("dtr", "phoenix", True), ("dtr", "season", False)],
+)
+def test_the_reset_line_is_pulled_as_the_wiring_wants(
+    terminals: list[Terminal], monkeypatch: pytest.MonkeyPatch, line: str, wiring: str, *, held: bool
+) -> None:
+    monkeypatch.setattr(Lines, "pulled", [], raising=False)
+    monkeypatch.setattr("opentsm_agent.links.uart_port.serial.Serial", Lines)
+    terminals.append(Terminal(lambda _master: None))
+    port = SerialPort(UartSettings(terminals[0].path, reset=line, wiring=wiring))
+    port.power_up()
+    ours = [value for name, value in Lines.pulled if name == line]
+    assert ours[0] is held
+    assert ours[-2:] == [held, not held]
+    # The other line feeds the reader, and is never let go.
+    assert {value for name, value in Lines.pulled if name != line} == {True}
+    port.power_up()
+    assert [value for name, value in Lines.pulled if name == line][-2:] == [held, not held]
+    port.close()
+    port.close()
+
+
+def test_without_pyserial_one_is_told_what_to_install() -> None:
+    code = """
+import sys
+sys.modules["serial"] = None
+from opentsm_agent.links import open_link
+open_link("uart:/dev/ttyS0")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "links of scheme uart: need serial; install it with: pip install 'opentsm[serial]'" in done.stderr
