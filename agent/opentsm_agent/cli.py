@@ -51,7 +51,7 @@ def agent() -> None:
       [[se]]                         # one table for each secure element
       id = "ese-1"
       type = "eSE"                   # eSE, iSE, uicc, euicc, ieuicc, undefined
-      link = "tcp:127.0.0.1:35963"   # or pcsc:READER, replay:TRACE
+      link = "tcp:127.0.0.1:35963"   # or pcsc:READER, uart:DEVICE, replay:TRACE
     """  # noqa: D301 - click's mark for text that is not to be wrapped
 
 

@@ -74,7 +74,7 @@ def test_an_application_is_installed_and_read_back_under_response_mac(
 def test_a_card_that_falls_silent_leaves_a_command_in_doubt_and_the_next_order_goes_on(
     make_rig: Callable[..., tuple[AgentRig, VirtualSe]],
 ) -> None:
-    rig, se = make_rig("uicc", "?protocol=t0", "stick@420")
+    rig, se = make_rig("uicc", "?protocol=t0", "stick@240")
     install, _ = order(1, 1, InstallForInstall(PAYMENT, MODULE, INSTANCE))
     again, _ = order(2, 2, GetStatus.everything(Scope.APPLICATIONS))
     stuck, listed = rig.run(install, again)
