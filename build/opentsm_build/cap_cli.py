@@ -198,6 +198,6 @@ def _verdict(result: dict[str, Any]) -> str:
     if not result["whole"]:
         return f"{result['path']}: structure verified; without a Descriptor component code can't be"
     return (
-        f"{result['path']}: verified, {result['classes']} classes, {result['methods']} methods, "
-        f"{result['instructions']} instructions"
+        f"{result['path']}: verified, {info.counted(result['classes'], 'class')}, "
+        f"{info.counted(result['methods'], 'method')}, {info.counted(result['instructions'], 'instruction')}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -255,6 +256,14 @@ class TestReplay:
         assert link.transmit(SELECT) == b"\x90\x00"
         with pytest.raises(ProtocolError, match="ends at event 1"):
             link.transmit(SELECT)
+
+    def test_a_trace_that_is_none_names_its_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "trace"
+        with pytest.raises(ProtocolError, match=f"^trace {re.escape(str(path))}: No such file"):
+            open_link(f"replay:{path}")
+        path.write_text("card = 1\n", encoding="ascii")
+        with pytest.raises(ProtocolError, match=f"^{re.escape(str(path))}: trace line 1"):
+            open_link(f"replay:{path}")
 
     def test_resets_are_part_of_a_trace(self) -> None:
         other = bytes.fromhex("3B00")

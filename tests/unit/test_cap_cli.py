@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -20,9 +21,6 @@ from opentsm_build.cap_view.memory import of_instance
 from opentsm_build.cap_view.package import resolve
 from opentsm_card.errors import CapError
 from verify_tables import RIGHT, WRONG
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def run(*arguments: object) -> Result:
@@ -69,6 +67,14 @@ def test_list_and_dump(path: Path) -> None:
     text = run("dump", path).output
     assert "javacard/framework/APDU.getBuffer() byte[]" in text
     assert "catch all" in text
+
+
+def test_methods_that_have_no_token_are_told_apart() -> None:
+    shipped = Path(__file__).parents[2] / "simulator" / "opentsm_simulator" / "caps" / "ppse.cap"
+    lines = run("dump", shipped).output.splitlines()
+    methods = [line.partition("  ")[0] for line in lines if line.startswith("class")]
+    assert any(".method at 0x" in line for line in methods)
+    assert len(set(methods)) == len(methods)
 
 
 def test_diff(path: Path, tmp_path: Path) -> None:

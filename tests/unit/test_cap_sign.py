@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -116,6 +117,13 @@ def test_load_commands_of_any_size(cap: Path, tmp_path: Path, size: int) -> None
     assert [load.block_number for load in loads] == list(range(len(loads)))
     assert [load.last for load in loads] == [False] * (len(loads) - 1) + [True]
     assert parse_load_file(b"".join(load.data for load in loads)) == (BLOCK, ())
+
+
+def test_what_is_no_cap_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "none.cap"
+    path.write_bytes(b"PK nothing")
+    with pytest.raises(CapError, match=f"^{re.escape(str(path))}: not a readable ZIP"):
+        sign(path)
 
 
 def test_several_signatures_and_a_chosen_hash(cap: Path, tmp_path: Path) -> None:

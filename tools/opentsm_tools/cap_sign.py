@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from opentsm_build.cap import CapFile
 from opentsm_build.cap_cli import exports_option, read_exports
 from opentsm_build.verify import verify
 from opentsm_card.aid import Aid
@@ -21,6 +20,7 @@ from opentsm_card.dap import load_file_hash, sign_dap
 from opentsm_card.errors import CapError, ProtocolError, StorageError
 from opentsm_card.load import DapBlock, load_blocks, load_file
 from opentsm_card.signatures import MacKey
+from opentsm_tools.card.loading import read_cap
 from opentsm_tools.card.signing_keys import read_signing_key
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def cap_sign(path: Path, **options: Any) -> None:  # noqa: ANN401 - click's opti
     What is signed is the hash of the load file data block: the components in load order. The file is verified before:
     a signature says that it may be loaded.
     """
-    cap = CapFile.read(path)
+    cap = read_cap(path)
     if not options["no_verify"]:
         try:
             verify(cap, read_exports(options["exports"]))

@@ -106,9 +106,12 @@ def open_replay(path: str, timeout_s: float) -> ScriptedLink:
     del timeout_s
     try:
         text = Path(path).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"trace {path}: {error}") from error
-    return ScriptedLink(parse_trace(text))
+        events = parse_trace(text)
+    except OSError as error:
+        raise ProtocolError(f"trace {path}: {error.strerror or error}") from error
+    except (ProtocolError, UnicodeDecodeError) as error:
+        raise ProtocolError(f"{path}: {error}") from error
+    return ScriptedLink(events)
 
 
 class ScriptedLink:

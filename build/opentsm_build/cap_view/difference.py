@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["compare"]
 
 _INDEX: Final = re.compile(r" #\d+")
+_METHOD_PLACE: Final = re.compile(r"\bmethod at 0x[0-9a-f]{4,}")
 _CLASS: Final = re.compile(r"(class|interface) 0x[0-9a-f]{4}")
 # Facts of the summary that are compared one by one.
 _FACTS: Final = (
@@ -60,7 +61,7 @@ def _summary(resolved: Resolved) -> dict[str, Any]:
 
 
 def _text(resolved: Resolved) -> list[str]:
-    """Return all members and code, with classes numbered instead of placed."""
+    """Return all members and code, with classes numbered instead of placed, and methods without their places."""
     numbers = {each.node.offset: number for number, each in enumerate(sorted(resolved.world.classes, key=_offset), 1)}
 
     def number(match: re.Match[str]) -> str:
@@ -74,7 +75,7 @@ def _text(resolved: Resolved) -> list[str]:
             body = resolved.bodies.get(method.offset or 0)
             if body is not None:
                 lines += [f"  {line}" for line in code_lines(resolved, body, positions=False)]
-    return [_CLASS.sub(number, _INDEX.sub("", line)) for line in lines]
+    return [_CLASS.sub(number, _METHOD_PLACE.sub("method", _INDEX.sub("", line))) for line in lines]
 
 
 def _offset(each: Any) -> int:  # noqa: ANN401 - a declared class

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from opentsm_build.api.model import ApiPackage
     from opentsm_build.cap.file import CapFile
 
-__all__ = ["describe", "info_lines"]
+__all__ = ["counted", "describe", "info_lines"]
 
 _HEAD_BYTES = 3
 
@@ -87,14 +87,22 @@ def _dotted(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with what it counts: `1 class`, `2 classes`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
 def info_lines(summary: dict[str, Any]) -> list[str]:
     """Return the summary as lines for people."""
     package = summary["package"]
     lines = [
         f"package     {package['name'] or '(name unknown)'} {package['version']}, AID {package['aid']}",
         f"format      CAP {summary['format']}, {'with' if summary['int'] else 'without'} int",
-        f"Java Card   {summary['java_card'] or 'newer than 3.2.0'} or newer",
-        f"contains    {summary['classes']} classes, {summary['interfaces']} interfaces, {summary['exports']} exported",
+        f"Java Card   {summary['java_card'] + ' or newer' if summary['java_card'] else 'newer than 3.2.0'}",
+        (
+            f"contains    {counted(summary['classes'], 'class')}, {counted(summary['interfaces'], 'interface')}, "
+            f"{summary['exports']} exported"
+        ),
     ]
     for applet in summary["applets"]:
         lines.append(f"applet      {applet['aid']}  {applet.get('class') or ''}".rstrip())
@@ -102,8 +110,8 @@ def info_lines(summary: dict[str, Any]) -> list[str]:
             unknown = instance["arrays_of_unknown_length"]
             lines.append(
                 f"            an instance takes some {instance['persistent_bytes']} bytes, "
-                f"{instance['transient_bytes']} transient, in {instance['objects']} objects"
-                + (f"; {unknown} arrays are of unknown length" if unknown else "")
+                f"{instance['transient_bytes']} transient, in {counted(instance['objects'], 'object')}"
+                + (f"; {counted(unknown, 'array')} of unknown length" if unknown else "")
             )
     lines += [
         f"import      {entry['name'] or '(unknown)'} {entry['version']}, AID {entry['aid']}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from opentsm_build.cap.descriptor import AccessFlag
+from opentsm_build.cap.descriptor import NO_TOKEN, AccessFlag
 from opentsm_build.cap.types import TypeNibble
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ class Method:
 
     def __str__(self) -> str:
         """Say which it is."""
-        name = self.name or ("constructor" if self.is_constructor else f"method {self.token}")
+        nameless = f"method {self.token}" if self.token != NO_TOKEN else f"method at {self.offset or 0:#06x}"
+        name = self.name or ("constructor" if self.is_constructor else nameless)
         return f"{self.owner.name}.{name}{self.signature}"
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import click
 
 from opentsm_card.aid import Aid
-from opentsm_card.errors import ProtocolError
+from opentsm_card.errors import CapError, ProtocolError
 from opentsm_card.install import InstallForLoad
 from opentsm_card.load import DapBlock, load_blocks, load_file
 from opentsm_tools.card.delegation import Authority, receipt_words, token_options
@@ -51,11 +51,15 @@ def read_cap(path: Path) -> CapFile:
     """Return the CAP file at a path.
 
     Raises:
-        CapError: it can't be read, or is none.
+        StorageError: it can't be read.
+        CapError: it is no CAP file.
     """
     from opentsm_build.cap import CapFile  # noqa: PLC0415 - not needed to install from what is on the card
 
-    return CapFile.read(path)
+    try:
+        return CapFile.read(path)
+    except CapError as error:
+        raise CapError(f"{path}: {error}") from error
 
 
 def _daps(given: Iterable[str]) -> tuple[DapBlock, ...]:
