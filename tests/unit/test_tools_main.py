@@ -59,6 +59,11 @@ def test_every_command_teaches(name: str) -> None:
     assert len(result.output) > 200
 
 
+def test_lists_of_subcommands_are_not_cut_off() -> None:
+    for name in ("agent", "cap", "mno", "new", "se", "sp", "tsm"):
+        assert "..." not in CliRunner().invoke(cli, [name, "--help"]).output.partition("Commands:")[2], name
+
+
 def test_an_unknown_command_is_a_usage_error() -> None:
     assert CliRunner().invoke(cli, ["frobnicate"]).exit_code == 2
 

@@ -59,6 +59,14 @@ EXIT_REFUSED, EXIT_USAGE, EXIT_LINK, EXIT_INPUT = 1, 2, 3, 4
 _EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
 
 
+def _list_whole_sentences(group: click.Group) -> None:
+    """Have a group list each subcommand with the first sentence of its help: click would cut it at one line."""
+    for command in group.commands.values():
+        if command.help and not command.short_help:
+            sentence = " ".join(command.help.split("\n\n")[0].split()).partition(". ")[0]
+            command.short_help = sentence.removesuffix(".")
+
+
 class LazyGroup(click.Group):
     """A group whose subcommands are imported when they are used: an agent must not pay for the simulator."""
 
@@ -73,7 +81,10 @@ class LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
-        return cast("click.Command", getattr(importlib.import_module(module), attribute))
+        command = cast("click.Command", getattr(importlib.import_module(module), attribute))
+        if isinstance(command, click.Group):
+            _list_whole_sentences(command)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the subcommands with their one-line help, without importing them."""
