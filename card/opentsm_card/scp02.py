@@ -114,11 +114,11 @@ class Scp02Session:
         if len(host_challenge) != _CHALLENGE_BYTES:
             raise ProtocolError("a host challenge of 8 bytes goes with SCP02")
         if keys.version not in {0, answer.key_version}:
-            raise SecureChannelError(f"the card used key version {answer.key_version}, not {keys.version}")
+            raise SecureChannelError(f"the card used key version {answer.key_version:#04x}, not {keys.version:#04x}")
         session_keys = SessionKeys.derive(keys, answer.sequence_counter, i)
         parts = (host_challenge, answer.sequence_counter, answer.card_challenge)
         if not hmac.compare_digest(card_cryptogram(session_keys, *parts), answer.card_cryptogram):
-            raise SecureChannelError(f"card cryptogram does not verify under key version {answer.key_version}")
+            raise SecureChannelError(f"card cryptogram does not verify under key version {answer.key_version:#04x}")
         self._answer: Scp02Answer | None = answer
         self._host_challenge = host_challenge
         self._host_cryptogram = host_cryptogram(session_keys, *parts)
@@ -135,7 +135,7 @@ class Scp02Session:
     def __repr__(self) -> str:
         """Show key version and level."""
         level = "not authenticated" if self._level is None else f"level {int(self._level):02X}"
-        version = "implicit" if self._answer is None else f"key version {self._answer.key_version}"
+        version = "implicit" if self._answer is None else f"key version {self._answer.key_version:#04x}"
         return f"Scp02Session({version}, {level}, alive={self._alive})"
 
     def __reduce__(self) -> str | tuple[object, ...]:

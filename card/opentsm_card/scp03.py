@@ -106,11 +106,11 @@ class Scp03Session(AesSession):
         if keys.des:
             raise ProtocolError("SCP03 needs AES keys")
         if keys.version not in {0, answer.key_version}:
-            raise SecureChannelError(f"the card used key version {answer.key_version}, not {keys.version}")
+            raise SecureChannelError(f"the card used key version {answer.key_version:#04x}, not {keys.version:#04x}")
         session_keys = SessionKeys.derive(keys, host_challenge, answer.card_challenge)
         expected = card_cryptogram(session_keys, host_challenge, answer.card_challenge)
         if not hmac.compare_digest(expected, answer.card_cryptogram):
-            raise SecureChannelError(f"card cryptogram does not verify under key version {answer.key_version}")
+            raise SecureChannelError(f"card cryptogram does not verify under key version {answer.key_version:#04x}")
         self._answer = answer
         self._host_challenge = host_challenge
         self._host_cryptogram = host_cryptogram(session_keys, host_challenge, answer.card_challenge)
@@ -120,7 +120,7 @@ class Scp03Session(AesSession):
     def __repr__(self) -> str:
         """Show key version and level."""
         level = "not authenticated" if self._level is None else f"level {int(self._level):02X}"
-        return f"Scp03Session(key version {self._answer.key_version}, {level}, alive={self._alive})"
+        return f"Scp03Session(key version {self._answer.key_version:#04x}, {level}, alive={self._alive})"
 
     def __reduce__(self) -> str | tuple[object, ...]:
         """Refuse: a pickled session would carry session keys."""

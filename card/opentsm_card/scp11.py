@@ -140,7 +140,7 @@ class Scp11Agreement:
 
     def __repr__(self) -> str:
         """Show variant and key version."""
-        return f"Scp11Agreement(SCP11{self._variant.name.lower()}, key version {self._key_version})"
+        return f"Scp11Agreement(SCP11{self._variant.name.lower()}, key version {self._key_version:#04x})"
 
     @staticmethod
     def certificate_commands(

@@ -41,7 +41,9 @@ def _find(se_id: str, pid: int | None) -> Path:
     found = [(path, se) for path, se in running if se["id"] == se_id and pid in {None, se["pid"]}]
     if not found:
         names = ", ".join(sorted({se["id"] for _, se in running}))
-        raise ProtocolError(f"no SE named {se_id!r} runs here; there {f'are: {names}' if names else 'is none'}")
+        raise ProtocolError(
+            f"no SE named {se_id!r} runs here; " + (f"there are: {names}" if names else "none does: opentsm se run")
+        )
     if len(found) > 1:
         pids = ", ".join(str(se["pid"]) for _, se in found)
         raise ProtocolError(f"several SEs named {se_id!r} run here; choose with --pid: {pids}")

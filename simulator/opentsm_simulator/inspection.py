@@ -177,11 +177,11 @@ def render(se: dict[str, Any]) -> Iterator[str]:
         yield _line(domain, "issuer" if domain["issuer"] else f"under {domain['domain']}")
         keys = domain["keys"]
         versions = sorted({key["version"] for key in keys or ()})
-        shown = ", ".join(f"{version:02X} ({_of_version(keys, version)})" for version in versions)
+        shown = ", ".join(f"{version:#04x} ({_of_version(keys, version)})" for version in versions)
         yield f"    keys: {shown or ('not told now' if keys is None else 'none')}"
     yield "applications"
     for application in se["applications"]:
-        yield _line(application, f"under {application['domain']}, {application['contactless'].lower()}")
+        yield _line(application, f"under {application['domain']}, contactless {_words(application['contactless'])}")
         for name, value in application.get("contactless_parameters", {}).items():
             yield f"    {name.replace('_', ' ')}: {_plain(value)}"
     yield "load files"
@@ -198,8 +198,12 @@ def _plain(value: object) -> str:
     return " ".join(value) if isinstance(value, list) else str(value)
 
 
+def _words(name: str) -> str:
+    return name.lower().replace("_", " ")
+
+
 def _line(entry: dict[str, Any], more: str) -> str:
-    privileges = ", ".join(name.lower().replace("_", " ") for name in entry["privileges"]) or "no privileges"
+    privileges = ", ".join(map(_words, entry["privileges"])) or "no privileges"
     selected = f", selected on {' '.join(entry['selected_on'])}" if entry["selected_on"] else ""
     return f"  {entry['aid']} {entry['state']}, {more}: {privileges}{selected}"
 

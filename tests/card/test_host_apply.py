@@ -257,7 +257,7 @@ def test_keys_rotate_and_the_old_ones_go_when_the_new_have_proved_themselves(
     give_token_keys(Host(card.se.link()).into(ISD, ISD_KEYS))
     assert card("apply", document).code == 0
     told = card.refused(1, "apply", change)
-    assert "delete key version 30 of the issuer security domain" in told
+    assert "delete key version 0x30 of the issuer security domain" in told
     assert "--yes-card=" in told
     identifier = card.json("list")["card"]
     answer = card("apply", change, f"--yes-card={identifier}")

@@ -20,7 +20,7 @@ def test_everything_a_virtual_se_says(card: CardDoor) -> None:
     for line in (
         "direct convention; protocols T=1",
         "SCP03 i=70: challenges and MACs of 8 bytes, pseudo-random card challenge, R-MAC, R-ENC",
-        "version 30 id 01: AES, 16 bytes (SCP03 ENC)",
+        "version 0x30 id 0x01: AES, 16 bytes (SCP03 ENC)",
         "card data (66): GlobalPlatform 2.3.1",
     ):
         assert line in answer.out
@@ -36,7 +36,7 @@ def test_everything_a_virtual_se_says(card: CardDoor) -> None:
 
 def test_info_authenticates_only_when_asked(card: CardDoor) -> None:
     assert "asks for" not in card("info").err
-    assert "asks for key version 30" in card("info", "--authenticate").err
+    assert "asks for key version 0x30" in card("info", "--authenticate").err
 
 
 def test_a_card_that_says_nothing(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_put_and_delete(card: CardDoor, se: VirtualSe, tmp_path: Path) -> None:
     file = key_file(tmp_path / "33.toml", new)
     done = card.json(*access, "keys", "put", "--new-version", "0x33", "--new-key-file", file, keys=None)
     assert done["check_values"] == [value.hex().upper() for value in new.check_values]
-    assert card(*access, "keys", "delete", "--version", "0x33", keys=None).out == "keys of version 33 are gone\n"
+    assert card(*access, "keys", "delete", "--version", "0x33", keys=None).out == "keys of version 0x33 are gone\n"
     assert {key["version"] for key in card.json("--sd", str(BANK), "keys", "list", keys=None)["keys"]} == {0x31}
     told = card.refused(1, *access, "keys", "delete", "--version", "0x31", keys=None)
     assert "the last keys of the security domain" in told

@@ -53,7 +53,7 @@ def test_a_euicc_s_sessions_at_every_level(session: dict[str, Any], tmp_path: Pa
     assert answer.code == 0, answer
     first = json.loads(answer.out)["exchanges"][0]
     assert first["data"] == session["exchanges"][0]["plain_response_data"].upper()
-    assert f"key version {keys['key_version']:02X}, SCP03 i=70" in answer.err
+    assert f"key version {keys['key_version']:#04x}, SCP03 i=70" in answer.err
     # Nothing under the secure channel was other than recorded.
     assert [command for command in card.missing if command[0] == SECURED] == []
 
@@ -72,7 +72,7 @@ def test_a_card_s_cryptogram_proves_keys_and_diversification(session: dict[str, 
     declared = ("--key", session["master"], *(("--test-card",) if session["test_key"] else ()))
     right = ("--diversification", session["diversification"])
     answer, card = run(exchanges_of(session), *declared, *right, "keys", "check")
-    assert f"asks for key version {session['key_version']}, {session['scp']}" in answer.err
+    assert f"asks for key version 0x{session['key_version']}, {session['scp']}" in answer.err
     assert "EXTERNAL AUTHENTICATE answered 6A88" in answer.err
     assert [command[1] for command in card.missing if command[0] == SECURED] == [0x82]
     wrong = "none" if session["diversification"] != "none" else "emv"

@@ -59,7 +59,7 @@ def test_what_the_card_asks_for_is_said_before_it_is_authenticated(card: CardDoo
     answer = card("list")
     assert answer.code == 0
     (announced,) = [line for line in answer.err.splitlines() if "asks for" in line]
-    assert "key version 30, SCP03 i=70" in announced
+    assert "key version 0x30, SCP03 i=70" in announced
     assert "level 33" in announced
     assert TEST_KEY not in answer.err
 

@@ -88,7 +88,7 @@ def test_content_is_managed(desk: Desk, variant: str) -> None:
     entry = desk.entry(variant, key_bytes=32)
     done = desk.card("--scp11", entry, *INSTALL, keys=None)
     assert done.code == 0, done
-    assert f"key version 03, SCP11{variant} i=" in done.err
+    assert f"key version 0x03, SCP11{variant} i=" in done.err
     assert "at level 33" in done.err
     document = desk.card.json("--scp11", entry, "--security", "11", "list", keys=None)
     assert str(CARD_1) in {one["aid"] for one in document["applications"]}
@@ -154,7 +154,7 @@ def test_the_card_s_key_from_its_certificates(
 def test_a_card_that_shows_no_certificates(desk: Desk) -> None:
     public_pem(desk.folder / "cards.pem", desk.host.authority)
     told = desk.refused(1, "list", changes={"domain_key": None, "domain_authority": "cards.pem"})
-    assert "shows no certificates of its key 11, version 03" in told
+    assert "shows no certificates of its key 0x11, version 0x03" in told
     assert desk.card.json("forget-failure", keys=None) == {"failures": []}
 
 

@@ -122,7 +122,7 @@ class TestShow:
         assert shown["effects"] == []
         text = run("show", "sim")
         assert host.ses[1].se.profile.keys["isd"].enc.lower() not in (text + json.dumps(shown)).lower()
-        for name in ("F06F70656E74736D0001 PERSONALIZED", "keys: 30 (01/88:16", bytes(CRS).hex().upper()):
+        for name in ("F06F70656E74736D0001 PERSONALIZED", "keys: 0x30 (01/88:16", bytes(CRS).hex().upper()):
             assert name in text
 
     def test_what_was_done_is_seen_and_nothing_is_disturbed(self, host: Host) -> None:

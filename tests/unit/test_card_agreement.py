@@ -75,7 +75,7 @@ def test_a_chain_that_does_not_lead_to_the_authority() -> None:
         read(middle(), domain(p384))
     with pytest.raises(ProtocolError, match="certificate 1 of the card is malformed"):
         read(bytes.fromhex("3003020100"))
-    with pytest.raises(SecureChannelError, match="shows no certificates of its key 13, version 03"):
+    with pytest.raises(SecureChannelError, match="shows no certificates of its key 0x13, version 0x03"):
         read(middle(), domain(), sw=0x6A88)
 
 

@@ -82,7 +82,7 @@ def test_the_command_shows_facts_and_sources() -> None:
     listed = json.loads(door("card", "profiles", "--json").out)["profiles"]
     assert {"name": "jcop-4", "title": "NXP JCOP 4 on P71 (J3R110, J3R150, J3R180)"} in listed
     text = door("card", "profiles", "sysmoisim-sja2").out
-    assert "SCP02 i=15, key version 70 [coims-8]" in text
+    assert "SCP02 i=15, key version 0x70 [coims-8]" in text
     assert "[coims-8] https://github.com/" in text
     answer = door("card", "profiles", "nokia")
     assert answer.code == 4

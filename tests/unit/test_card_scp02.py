@@ -123,7 +123,7 @@ def test_a_session_goes_on_from_its_state() -> None:
 
 def test_nothing_of_a_session_shows_or_is_pickled() -> None:
     host, _ = _opened(0x15, 0x01)
-    assert repr(host) == "Scp02Session(key version 32, level 01, alive=True)"
+    assert repr(host) == "Scp02Session(key version 0x20, level 01, alive=True)"
     assert repr(SessionKeys.derive(KEYS, 1, 0x15)) == "SessionKeys(…)"
     with pytest.raises(TypeError):
         pickle.dumps(host)

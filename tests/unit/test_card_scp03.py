@@ -279,14 +279,14 @@ def test_wrong_keys_are_found_before_anything_is_sent() -> None:
     card = Scp03Card(_keys(), aid=AID, diversification_data=DATA)
     answer = card.initialize_update(Scp03Session.initialize_update(0x30, bytes(8)))
     wrong = KeySet(0x30, bytes(16), bytes(16), bytes(16))
-    with pytest.raises(SecureChannelError, match="key version 48"):
+    with pytest.raises(SecureChannelError, match="key version 0x30"):
         Scp03Session.open(wrong, bytes(8), answer.encode())
 
 
 def test_another_key_version_than_asked_for_is_refused() -> None:
     card = Scp03Card(_keys(version=0x31), aid=AID, diversification_data=DATA)
     answer = card.initialize_update(Scp03Session.initialize_update(0, bytes(8)))
-    with pytest.raises(SecureChannelError, match="49, not 48"):
+    with pytest.raises(SecureChannelError, match="0x31, not 0x30"):
         Scp03Session.open(_keys(), bytes(8), answer.encode())
     assert Scp03Session.open(_keys(version=0), bytes(8), answer.encode()).answer.key_version == 0x31
 
@@ -407,7 +407,7 @@ def test_a_state_needs_the_same_keys() -> None:
 
 def test_a_session_shows_no_secret() -> None:
     host, _ = _pair(0x33)
-    assert repr(host) == "Scp03Session(key version 48, level 33, alive=True)"
+    assert repr(host) == "Scp03Session(key version 0x30, level 33, alive=True)"
     assert repr(SessionKeys.derive(_keys(), bytes(8), bytes(8))) == "SessionKeys(…)"
     with pytest.raises(TypeError):
         pickle.dumps(host)

@@ -134,7 +134,7 @@ def test_secrets_do_not_show() -> None:
     wanted = agreement(Variant.A)
     session = wanted.open(answer_of_a_card(Variant.A, wanted.authenticate(), HOST))
     assert repr(session) == "Scp11Session(SCP11a, level 33, alive=True)"
-    assert repr(wanted) == "Scp11Agreement(SCP11a, key version 3)"
+    assert repr(wanted) == "Scp11Agreement(SCP11a, key version 0x03)"
     assert repr(AgreedKeys.derive(bytes(32), bytes(32), KeyUsage.ALL, 16)) == "AgreedKeys(…)"
 
 

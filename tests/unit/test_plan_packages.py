@@ -193,7 +193,7 @@ def test_keys_rotate_by_putting_proving_and_then_deleting() -> None:
     assert plan(ELEMENT, registry(), wanted, {ISD: {0x31}}) == ()
     assert diff(ELEMENT, registry(), wanted, {ISD: {0x31}}) == ()
     (found,) = diff(ELEMENT, registry(), wanted, {ISD: {0x30, 0x32}})
-    assert str(found) == f"{ISD}: key sets is 30, 32, wanted 31"
+    assert str(found) == f"{ISD}: key sets is 0x30, 0x32, wanted 0x31"
 
 
 def test_keys_beside_others_leave_those_alone() -> None:

@@ -271,7 +271,7 @@ def _verified(se: SeRecord, keys: KeySet, context: dict[str, Any], data: bytes) 
         i=se.scp03_i,
     )
     if not hmac.compare_digest(expected.encode(), data):
-        raise SecureChannelError(f"the card's cryptogram is not that of key version {keys.version}")
+        raise SecureChannelError(f"the card's cryptogram is not that of key version {keys.version:#04x}")
     return answer.sequence_counter
 
 

@@ -115,8 +115,8 @@ def _kind(item: WantedItem) -> Kind:
 def _key_sets(item: KeySetsPresent, found: AbstractSet[int]) -> Iterator[Difference]:
     missing, extra = set(item.versions) - found, found - set(item.versions)
     if missing or (item.only and extra):
-        there = ", ".join(f"{version:02X}" for version in sorted(found)) or "none"
-        wanted = ", ".join(f"{version:02X}" for version in item.versions)
+        there = ", ".join(f"{version:#04x}" for version in sorted(found)) or "none"
+        wanted = ", ".join(f"{version:#04x}" for version in item.versions)
         yield Difference(item.aid, "key sets", there, wanted if item.only else f"{wanted} among them")
 
 

@@ -76,7 +76,7 @@ def domain_key(entry: Scp11Entry, plain: Callable[[CommandApdu], ResponseApdu]) 
     answer = plain(CommandApdu(0x80, 0xCA, 0xBF, 0x21, request, 256))
     if answer.sw != StatusWord.DONE:
         raise SecureChannelError(
-            f"the card shows no certificates of its key {entry.variant.key_id:02X}, version {entry.version:02X} "
+            f"the card shows no certificates of its key {entry.variant.key_id:#04x}, version {entry.version:#04x} "
             f"({answer.sw:04X}, {meaning(answer.sw)}): declare domain_key, or another key version"
         )
     certificates = parse_certificates(answer.data)

@@ -234,7 +234,7 @@ class Looker:
         else:
             source = None if version is None else self.declared(block.via).get(version)
         if source is None:
-            raise SecureChannelError(f"security domain {block.via}: no keys of version {version} are declared")
+            raise SecureChannelError(f"security domain {block.via}: no keys of version {version:#04x} are declared")
         self._authenticate(source)
         self._opened = where
 

@@ -122,7 +122,7 @@ class Applier:
             registry = apply_block(registry, block)
             for command in block.commands:
                 if isinstance(command, DeleteKey) and block.target == self._looker.issuer:
-                    version = f"{command.key_version or 0:02X}"
+                    version = f"{command.key_version or 0:#04x}"
                     self._desk.confirm(self._card, f"delete key version {version} of the issuer security domain")
                 elif isinstance(command, SetStatus) and command.status_type is StatusType.CARD:
                     state = CardState(command.state)
@@ -154,7 +154,7 @@ class Applier:
     def _put_keys(self, domain: Aid, version: int) -> None:
         material = self._looker.declared(domain).get(version)
         if material is None:
-            raise SecureChannelError(f"security domain {domain}: no keys of version {version:02X} are declared")
+            raise SecureChannelError(f"security domain {domain}: no keys of version {version:#04x} are declared")
         send_keys(self._card, material, 0)
 
 

@@ -52,9 +52,9 @@ def describe_command(command: PlannedCommand, target: Aid) -> tuple[str, Aid | N
             names = ", ".join(privilege_names(command.privileges or Privilege.NONE))
             return "set privileges", command.application, names or "none"
         case PutTemporaryKeys() | PutKeySet():
-            said = "put keys", target, f"version {command.version:02X}"
+            said = "put keys", target, f"version {command.version:#04x}"
         case DeleteKey():
-            said = "delete keys", target, f"version {command.key_version or 0:02X}"
+            said = "delete keys", target, f"version {command.key_version or 0:#04x}"
         case SetStatus():
             return _describe_status(command)
     return said
@@ -81,15 +81,15 @@ def describe_block(block: Block) -> dict[str, Any]:
         if position in block.tokens:
             entry["token"] = True
         commands.append(entry)
-    version = None if block.key_version is None else f"{block.key_version:02X}"
-    return {"security_domain": str(block.target), "keys_of": str(block.via), "key_version": version, "do": commands}
+    domains = {"security_domain": str(block.target), "keys_of": str(block.via)}
+    return {**domains, "key_version": block.key_version, "do": commands}
 
 
 def plan_lines(blocks: Sequence[Block]) -> list[str]:
     """Return a plan as lines, a block of commands under each security domain."""
     lines = []
     for block in blocks:
-        keys = "" if block.key_version is None else f", opened with key version {block.key_version:02X}"
+        keys = "" if block.key_version is None else f", opened with key version {block.key_version:#04x}"
         via = "" if block.via == block.target else f", opened with the keys of {block.via}"
         lines.append(f"in security domain {block.target}{via}{keys}:")
         for position, command in enumerate(block.commands):

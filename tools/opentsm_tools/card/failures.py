@@ -40,7 +40,7 @@ class Failure:
         """Say it to people."""
         at = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.when))
         times = "" if self.count == 1 else f", {self.count} times in all"
-        return f"key version {self.key_version:02X}, {self.scp}, {at}{times}: {self.reason}"
+        return f"key version {self.key_version:#04x}, {self.scp}, {at}{times}: {self.reason}"
 
 
 def _folder() -> Path:

@@ -206,7 +206,7 @@ def _capabilities(card: CardManager) -> _Section:
         options = " ".join(f"i={i:02X}" for i in item.options)
         sizes = f" with {', '.join(item.key_sizes)}" if item.key_sizes else ""
         lines.append(f"  SCP{item.scp:02X} {options}{sizes}")
-    lines += [f"  {name.replace('_', ' ')}: {', '.join(values)}" for name, values in lists.items() if values]
+    lines += [f"  {name.replace('_', ' ')}: {'; '.join(values)}" for name, values in lists.items() if values]
     return {"capabilities": {"protocols": protocols} | lists}, lines
 
 
@@ -235,7 +235,7 @@ def _keys(card: CardManager) -> _Section:
     for key in keys:
         parts = " + ".join(f"{part.name}, {part.length_bytes} bytes" for part in key.components)
         words = key_words(key)
-        lines.append(f"  version {key.version:02X} id {key.key_id:02X}: {parts}" + (f" ({words})" if words else ""))
+        lines.append(f"  version {key.version:#04x} id {key.key_id:#04x}: {parts}" + (f" ({words})" if words else ""))
     return {"keys": document}, lines
 
 

@@ -76,7 +76,7 @@ def list_keys(ctx: click.Context) -> None:
         for key in known
     ]
     lines = [
-        f"version {key.version:02X} id {key.key_id:02X}: "
+        f"version {key.version:#04x} id {key.key_id:#04x}: "
         + " + ".join(f"{part.name}, {part.length_bytes} bytes" for part in key.components)
         + (f" ({words})" if (words := key_words(key)) else "")
         for key in known
@@ -110,7 +110,7 @@ def check(ctx: click.Context) -> None:
         }
         desk.emit(
             document,
-            f"the card holds them: version {card.offer.key_version:02X}, {card.offer.name}, {card.keys.algorithm}, "
+            f"the card holds them: version {card.offer.key_version:#04x}, {card.offer.name}, {card.keys.algorithm}, "
             f"check values ENC {values[0]}, MAC {values[1]}, DEK {values[2]} (DEK is not proved by a session)",
         )
 
@@ -205,12 +205,12 @@ def send_keys(card: CardManager, material: Material, replaces: int) -> KeySet:
     derived = material.key_set(card.offer)
     new = KeySet(material.version, derived.enc, derived.mac, derived.dek, derived.des)
     command = _put_command(card, new, replaces)
-    answer = PutKeyAnswer.parse(card.require(command, f"PUT KEY, version {new.version:02X}"))
+    answer = PutKeyAnswer.parse(card.require(command, f"PUT KEY, version {new.version:#04x}"))
     wanted = b"".join(new.check_values)
     if answer.check_values and not hmac.compare_digest(b"".join(answer.check_values), wanted):
         raise SecureChannelError(
             f"PUT KEY: the card answers check values {hexed(b''.join(answer.check_values))}, the new keys have "
-            f"{hexed(wanted)}: don't count on version {new.version:02X} before `opentsm card keys check` says so"
+            f"{hexed(wanted)}: don't count on version {new.version:#04x} before `opentsm card keys check` says so"
         )
     return new
 
@@ -287,7 +287,7 @@ def put(
     values = [hexed(value) for value in new.check_values]
     desk.emit(
         {"key_version": new.version, "replaces": replaces, "algorithm": new.algorithm, "check_values": values},
-        f"key version {new.version:02X} is on the card: {new.algorithm}, check values {' '.join(values)}",
+        f"key version {new.version:#04x} is on the card: {new.algorithm}, check values {' '.join(values)}",
     )
 
 
@@ -313,7 +313,7 @@ def _put_one(desk: Desk, name: str, path: Path, command: PutKey) -> None:
         else:
             make = single_keys.private_key if name == "--private-key" else single_keys.symmetric_key
             key, words = make(path, card)
-        what = f"PUT KEY, version {command.key_version:02X}, identifier {command.key_id:02X}"
+        what = f"PUT KEY, version {command.key_version:#04x}, identifier {command.key_id:#04x}"
         answer = PutKeyAnswer.parse(card.require(with_changes(command, keys=(key,)), what))
     value = key.check_value
     if value and answer.check_values and not hmac.compare_digest(answer.check_values[0], value):
@@ -328,7 +328,9 @@ def _put_one(desk: Desk, name: str, path: Path, command: PutKey) -> None:
         "check_values": [hexed(value)] if value else [],
     }
     told = f", check value {hexed(value)}" if value else ""
-    desk.emit(document, f"key {command.key_id:02X} of version {command.key_version:02X} is on the card: {words}{told}")
+    desk.emit(
+        document, f"key {command.key_id:#04x} of version {command.key_version:#04x} is on the card: {words}{told}"
+    )
 
 
 @click.command(cls=CardCommand)
@@ -349,7 +351,7 @@ def rotate(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - see
             raise click.UsageError("rotate replaces the static keys in use, and SCP11 uses none: see keys put")
         old = card.offer.key_version
         if number(options["new_version"], "--new-version") == old:
-            raise click.BadParameter(f"--new-version: {old} is the version in use; rotate to another")
+            raise click.BadParameter(f"--new-version: {old:#04x} is the version in use; rotate to another")
         if _is_issuer(card):
             desk.confirm(card, "change the keys of the issuer security domain")
         material = _new_material(**options)
@@ -360,10 +362,10 @@ def rotate(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - see
         if old == 0xFF:
             desk.note("the initial keys (FF) went away with the first PUT KEY")
         else:
-            card.require(DeleteKey(old), f"DELETE keys of version {old:02X}")
+            card.require(DeleteKey(old), f"DELETE keys of version {old:#04x}")
     desk.emit(
         {"old_version": old, "new_version": new.version, "check_values": [hexed(v) for v in new.check_values]},
-        f"version {new.version:02X} is proved, version {old:02X} is gone",
+        f"version {new.version:#04x} is proved, version {old:#04x} is gone",
     )
 
 
@@ -412,5 +414,5 @@ def delete_keys(ctx: click.Context, version_text: str, id_text: str | None) -> N
             desk.confirm(card, "delete the last keys of the security domain: nobody can open it afterwards")
         elif known is None or _is_issuer(card):
             desk.confirm(card, "delete keys of the issuer security domain")
-        card.require(DeleteKey(version, key_id), f"DELETE keys of version {version:02X}")
-    desk.emit({"deleted_version": version, "id": key_id}, f"keys of version {version:02X} are gone")
+        card.require(DeleteKey(version, key_id), f"DELETE keys of version {version:#04x}")
+    desk.emit({"deleted_version": version, "id": key_id}, f"keys of version {version:#04x} are gone")

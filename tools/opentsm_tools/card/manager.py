@@ -358,7 +358,7 @@ class CardManager:
         self.identity = replace(self.identity, diversification_data=offer.diversification_data)
         level = strongest_level(offer) if level is None else level
         self._note(
-            f"card {self.identity.identifier} asks for key version {offer.key_version:02X}, {offer.name}; "
+            f"card {self.identity.identifier} asks for key version {offer.key_version:#04x}, {offer.name}; "
             f"trying {source.origin} at level {int(level):02X}"
         )
         self.caution.before_authentication(self.identity, offer, source)
@@ -392,7 +392,7 @@ class CardManager:
         usage = usage_of(level)
         i = self.recognized().get(SCP11)
         offer = Offer(b"", entry.version, SCP11, i, variant=entry.variant.name.lower())
-        version = f"key version {entry.version:02X}" if entry.version else "the card's own choice of key version"
+        version = f"key version {entry.version:#04x}" if entry.version else "the card's own choice of key version"
         self._note(
             f"card {self.identity.identifier}: trying {entry.origin}, {version}, {offer.name} at level "
             f"{int(usage.level):02X}"

@@ -52,7 +52,7 @@ def _lines(profile: CardProfile) -> list[str]:
         lines.append(f"security domains from {domain.package}{module} [{domain.source}]")
     for channel in profile.secure_channel:
         i = "" if channel.i is None else f" i={channel.i:02X}"
-        version = "" if channel.key_version is None else f", key version {channel.key_version:02X}"
+        version = "" if channel.key_version is None else f", key version {channel.key_version:#04x}"
         lines.append(f"SCP{channel.scp:02X}{i}{version} [{channel.source}]")
     if profile.diversification is not None:
         lines.append(f"keys as delivered: {profile.diversification.method} [{profile.diversification.source}]")

@@ -97,7 +97,7 @@ class Caution:
             )
         if keys.public and not self.test_card:
             raise SafetyError(
-                f"card {card} asks for key version {offer.key_version:02X}, and the keys of {keys.origin} are "
+                f"card {card} asks for key version {offer.key_version:#04x}, and the keys of {keys.origin} are "
                 "published test keys: if this is a test card, say so with --test-card"
             )
 

@@ -187,8 +187,8 @@ def _element(run: Run, sd: bytes, version: int, send: Callable[[tuple[ScriptEntr
 def _initialize_update(answer: bytes, version: int) -> bytes:
     response = ResponseApdu.parse(answer)
     if response.sw == StatusWord.REFERENCED_DATA_NOT_FOUND:
-        raise KeysAbsentError(response.sw, f"INITIALIZE UPDATE with key version {version}")
-    return response.require(f"INITIALIZE UPDATE with key version {version}")
+        raise KeysAbsentError(response.sw, f"INITIALIZE UPDATE with key version {version:#04x}")
+    return response.require(f"INITIALIZE UPDATE with key version {version:#04x}")
 
 
 def _compute(run: Run, sd: bytes, parts: tuple[Part, ...], target: bytes, element: Element) -> tuple[SessionAhead, ...]:
