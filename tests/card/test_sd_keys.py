@@ -220,7 +220,7 @@ def test_public_keys_of_two_components_are_listed(isd: Host) -> None:
     assert isd.sw(put(0x71, 1, exponent + b"\xa1\x80" + RSA_MODULUS + b"\0")) == 0x9000  # length 80 is 128 too
     assert isd.sw(put(0x73, 1, b"\xb0\x41" + POINT + b"\xf0\x01\x00\x00")) == 0x9000
     listed = key_information(isd)
-    for version, entry in ((0x70, "A180A003"), (0x71, "A180A003"), (0x73, "B041F001")):
+    for version, entry in ((0x70, "A180A003"), (0x71, "A180A003"), (0x73, "B040F000")):
         assert bytes((0xC0, 6, 1, version)) + bytes.fromhex(entry) in listed
 
 
@@ -231,7 +231,7 @@ def test_format_2_brings_usage_and_access(isd: Host) -> None:
     assert bytes.fromhex("C00A 05 40 FF880010 0118 0101".replace(" ", "")) in key_information(isd)
     point = b"\xff\xb0\x41" + POINT + b"\xff\xf0\x01\x00\x00\x02\x00\x80\x00"
     assert isd.sw(put(0x41, 5, point)) == 0x9000
-    assert bytes.fromhex("C00E 05 41 FFB00041 FFF00001 020080 00".replace(" ", "")) in key_information(isd)
+    assert bytes.fromhex("C00E 05 41 FFB00040 FFF00000 020080 00".replace(" ", "")) in key_information(isd)
 
 
 BASE_Y = "4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5"
@@ -263,7 +263,7 @@ def test_a_curve_may_come_number_by_number(isd: Host, changed: int | None) -> No
     assert isd.plain(CommandApdu(wrapped.cla, 0xD8, 0x80, 5, wrapped.data[:250])).sw == 0x9000
     answer = isd.plain(CommandApdu(wrapped.cla, 0xD8, 0x00, 5, wrapped.data[250:], 256))
     assert answer == (ResponseApdu(b"\x42") if changed is None else ResponseApdu(b"", 0x9484))
-    assert (bytes.fromhex("C004 05 42 B041".replace(" ", "")) in key_information(isd)) == (changed is None)
+    assert (bytes.fromhex("C004 05 42 B040".replace(" ", "")) in key_information(isd)) == (changed is None)
 
 
 def test_keys_that_are_for_applications_alone_open_no_channel(isd: Host) -> None:

@@ -95,7 +95,7 @@ def test_scp11a_and_c_manage(connection: Connection, ref: KeyRef, intermediates:
     own = provisioned(connection, ref, oce)
     session = opened(connection, params(ref, own, oce))
     for _ in range(3):
-        assert session.get_key_information()[ref] == {0xB1: 32, 0xF0: 1}
+        assert session.get_key_information()[ref] == {0xB1: 32, 0xF0: 0}
     session.store_data(bytes.fromhex("42080102030405060708"))
     assert session.get_data(0x42) == bytes.fromhex("0102030405060708")
     session.put_key(KeyRef(1, 0x31), StaticKeys(bytes(16), bytes(16), bytes(16)))  # under the session's DEK
@@ -120,8 +120,8 @@ def test_keys_are_listed_replaced_and_deleted(connection: Connection) -> None:
     session = scp03(connection)
     assert session.get_key_information() == {
         **{KeyRef(number, 0x30): {0x88: 16} for number in (1, 2, 3)},
-        A: {0xB1: 32, 0xF0: 1},
-        OCE: {0xB0: 65, 0xF0: 1},
+        A: {0xB1: 32, 0xF0: 0},
+        OCE: {0xB0: 64, 0xF0: 0},
     }
     own = ec.generate_private_key(ec.SECP256R1())
     session.put_key(KeyRef(A.kid, 0x04), own, replace_kvn=0x03)

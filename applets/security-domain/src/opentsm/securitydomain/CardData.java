@@ -143,7 +143,7 @@ final class CardData {
         short at = Tlv.putHeader(response, (short) 0, Gp.TAG_KEY_INFORMATION, (short) 0);
         for (short i = 0; i < keys.size(); i++) {
             if (!keys.slot(i).isFree()) {
-                at = keys.slot(i).describe(response, at);
+                at = keys.slot(i).describe(keys.values(), response, at);
             }
         }
         return Tlv.closeLength(response, (short) 1, at);

@@ -79,18 +79,25 @@ final class KeySlot {
 
     /**
      * Writes the C0 structure of the key information template: identifier, version, type and length of each component;
-     * in the extended format with types and lengths of two bytes, usage and access.
+     * in the extended format with types and lengths of two bytes, usage and access. A point's length is without its 04,
+     * and in place of a parameter reference's length stands the reference.
+     *
+     * <p>Spec: clause 11.3.3.1.1.
+     *
+     * @param values the store's array
      */
-    short describe(byte[] buffer, short at) {
+    short describe(byte[] values, byte[] buffer, short at) {
         short start = at;
         buffer[at++] = TAG_INFORMATION;
         at++;
         buffer[at++] = identifier;
         buffer[at++] = version;
         boolean wide = extended || length > 255;
-        at = describe(buffer, at, wide, type, length);
+        at = describe(buffer, at, wide, type, type == Gp.KEY_TYPE_ECC_PUBLIC ? (short) (length - 1) : length);
         if (secondLength != 0) {
-            at = describe(buffer, at, wide, secondType, secondLength);
+            boolean reference = secondType == Gp.KEY_TYPE_ECC_PARAMETERS;
+            short last = (short) (secondOffset() + secondLength - 1);
+            at = describe(buffer, at, wide, secondType, reference ? (short) (values[last] & 0xFF) : secondLength);
         }
         if (wide) {
             buffer[at++] = usageLength;
