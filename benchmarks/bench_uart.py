@@ -72,8 +72,8 @@ class _Line:
     def now(self) -> float:
         return time.monotonic()
 
-    def send(self, data: bytes, extra_guard_s: float, *, checked: bool) -> None:
-        del extra_guard_s, checked
+    def send(self, data: bytes, extra_guard_s: float, *, after_s: float, checked: bool) -> None:
+        del extra_guard_s, after_s, checked
         self._to_card += data
         if self._waiting is not None and len(self._to_card) >= self._waiting.count:
             self._run(self._taken(self._waiting.count))
@@ -105,7 +105,7 @@ class _Again(_Line):
         self._said = characters
         self._at = 0
 
-    def send(self, data: bytes, extra_guard_s: float, *, checked: bool) -> None:
+    def send(self, data: bytes, extra_guard_s: float, *, after_s: float, checked: bool) -> None:
         pass
 
     def receive(self, count: int, first_s: float, next_s: float, *, until: float, checked: bool) -> bytes:

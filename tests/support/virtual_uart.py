@@ -62,6 +62,9 @@ class VirtualPort:
         self._side = CardSide(atr, CLOCK_HZ, one_by_one=one_by_one)
         self._t0 = T0Card(card.transmit, exact=True)
         self._now = 0.0
+        self._heard_at = 0.0
+        # For each time the reader sent: how long ago the card's last character had come.
+        self.turns_etu: list[float] = []
         self._etu_s = {False: 1 / BAUD, True: 1 / BAUD}
         self._inverse = {False: False, True: False}
         # Characters under way, with the time of their arrival and whether their parity is right: to the card, from it.
@@ -83,8 +86,10 @@ class VirtualPort:
         self._from_card.clear()
         self._restart_card(self._now)
 
-    def send(self, data: bytes, extra_guard_s: float, *, checked: bool) -> None:
+    def send(self, data: bytes, extra_guard_s: float, *, after_s: float, checked: bool) -> None:
         del checked
+        self._now = max(self._now, self._heard_at + after_s)
+        self.turns_etu.append((self._now - self._heard_at) / self._etu_s[False])
         self._now = self._put(data, self._now, to_card=True, extra_guard_s=extra_guard_s)
 
     def receive(self, count: int, first_s: float, next_s: float, *, until: float, checked: bool) -> bytes:
@@ -99,6 +104,7 @@ class VirtualPort:
             if checked and not all(right for _, _, right in arrived):
                 raise TransportError("a character with a wrong parity came")
             received = bytes(byte for _, byte, _ in arrived)
+            self._heard_at = arrived[-1][0] if arrived else self._heard_at
             return received.translate(INVERSE) if self._inverse[False] else received
 
     def discard(self) -> bytes:
@@ -221,7 +227,7 @@ class VirtualPort:
     def _act(self, event: Event, begin: float) -> bytes | None:
         match event:
             case Send():
-                self._card_now = self._put(event.data, begin, to_card=False)
+                self._card_now = self._put(event.data, begin + event.after_s, to_card=False)
             case Pause():
                 self._card_now = begin + event.seconds
             case SetRate():

@@ -206,9 +206,9 @@ class TestPort:
                 os.write(master, data + answer)
 
         port = opened_port(terminals, behave)
-        port.send(bytes.fromhex("00A4000002"), 0.0, checked=True)
+        port.send(bytes.fromhex("00A4000002"), 0.0, after_s=0.0, checked=True)
         assert take(port, 1) == b"\xa4"
-        port.send(b"\x3f\x00", 0.0, checked=True)
+        port.send(b"\x3f\x00", 0.0, after_s=0.0, checked=True)
         assert take(port, 2) == b"\x90\x00"
         port.close()
 
@@ -218,7 +218,7 @@ class TestPort:
             os.write(master, b"\x6a\x82")
 
         port = opened_port(terminals, behave)
-        port.send(bytes.fromhex("00A4000002"), 0.0, checked=True)
+        port.send(bytes.fromhex("00A4000002"), 0.0, after_s=0.0, checked=True)
         assert take(port, 2) == b"\x6a\x82"
         port.close()
 
@@ -231,7 +231,7 @@ class TestPort:
             os.write(master, request * (2 if echoes else 1))
 
         port = opened_port(terminals, behave)
-        port.send(request, 0.0, checked=True)
+        port.send(request, 0.0, after_s=0.0, checked=True)
         assert take(port, 3) == request
         port.close()
 
@@ -244,12 +244,12 @@ class TestPort:
 
         port = opened_port(terminals, behave, echo="yes")
         with pytest.raises(TransportError, match="comes back changed"):
-            port.send(b"\x01\x02", 0.0, checked=True)
+            port.send(b"\x01\x02", 0.0, after_s=0.0, checked=True)
         # With a check of its own, a protocol finds out.
-        port.send(b"\x01\x02", 0.0, checked=False)
+        port.send(b"\x01\x02", 0.0, after_s=0.0, checked=False)
         assert take(port, 1) == b"\x99"
         with pytest.raises(TransportError, match="does not come back; give echo=no"):
-            port.send(b"\x01\x02", 0.0, checked=True)
+            port.send(b"\x01\x02", 0.0, after_s=0.0, checked=True)
         port.close()
 
     def test_all_characters_come_through_and_the_wait_ends_in_time(self, terminals: list[Terminal]) -> None:
@@ -260,7 +260,7 @@ class TestPort:
             os.write(master, every)
 
         port = opened_port(terminals, behave, echo="no")
-        port.send(b"\x01\x02", 0.001, checked=True)
+        port.send(b"\x01\x02", 0.001, after_s=0.01, checked=True)
         assert take(port, len(every)) == every
         begin = time.monotonic()
         assert take(port, 1, 0.05) == b""
@@ -281,7 +281,7 @@ class TestPort:
 
         port = opened_port(terminals, behave, echo="no")
         port.set_inverse()
-        port.send(bytes.fromhex("00A4"), 0.0, checked=True)
+        port.send(bytes.fromhex("00A4"), 0.0, after_s=0.0, checked=True)
         assert take(port, 1) == b"\x3f"
         port.close()
 

@@ -154,7 +154,7 @@ def activated(atr: bytes, **how: bool | int | None) -> tuple[VirtualPort, bytes]
     assert active.atr == atr
     if active.t1 is not None:
         return port, perform(active.t1.exchange(SELECT), port, 30)
-    return port, perform(exchange_t0(SELECT, active.wait_s, active.extra_guard_s), port, 30)
+    return port, perform(exchange_t0(SELECT, active.wait_s, active.extra_guard_s, active.turn_s), port, 30)
 
 
 class TestActivation:
@@ -232,3 +232,9 @@ class TestActivation:
         port = VirtualPort(make_atr("A95 D0", "D1"), ScriptCard(), Faults.parse("corrupt@9"))
         with pytest.raises(TransportError, match="does not answer PPS"):
             perform(activate(CLOCK_HZ, protocol=1), port, 30)
+
+    @pytest.mark.parametrize(("groups", "etu"), [((), 6), (("D1",), 12), (("A95 D1", "A01"), 12)])
+    def test_the_line_is_silent_before_it_changes_direction(self, groups: tuple[str, ...], etu: int) -> None:
+        port, _ = activated(make_atr(*groups))
+        assert len(port.turns_etu) >= 2
+        assert min(port.turns_etu) >= etu - 1e-6

@@ -165,7 +165,7 @@ class UartLink:
     def _exchange_t0(self, tpdu: bytes) -> bytes:
         assert self._active is not None
         self._listen()
-        conversation = exchange_t0(tpdu, self._active.wait_s, self._active.extra_guard_s)
+        conversation = exchange_t0(tpdu, self._active.wait_s, self._active.extra_guard_s, self._active.turn_s)
         return perform(conversation, self._port, self._timeout_s)
 
     def _listen(self) -> None:

@@ -64,6 +64,9 @@ class SerialPort:
         self._echo: bool | None = None
         self._character_s = 0.0
         self._busy_until = 0.0
+        self._heard_at = 0.0
+        # A pseudo-terminal has no bit times, and nobody at its end needs time to turn.
+        self._instant = os.path.realpath(settings.device).startswith("/dev/pts/")
 
     # Opening and resetting.
 
@@ -172,7 +175,7 @@ class SerialPort:
         """Return the monotonic time in seconds."""
         return time.monotonic()
 
-    def send(self, data: bytes, extra_guard_s: float, *, checked: bool) -> None:
+    def send(self, data: bytes, extra_guard_s: float, *, after_s: float, checked: bool) -> None:
         """Send characters, and take their echo off the line.
 
         Raises:
@@ -181,6 +184,8 @@ class SerialPort:
         """
         if self._inverse:
             data = data.translate(INVERSE)
+        if after_s and not self._instant and (early_s := self._heard_at + after_s - time.monotonic()) > 0:
+            time.sleep(early_s)
         if extra_guard_s:
             for byte in data:
                 self._send(bytes((byte,)), checked=checked)
@@ -316,6 +321,7 @@ class SerialPort:
                 chunk = os.read(self._descriptor, _READ_BYTES)
             except OSError as error:
                 raise self._failed(error, "receiving") from error
+            self._heard_at = time.monotonic()
             if not chunk:
                 raise self._failed(OSError(errno.EIO, "the port hung up"), "receiving")
             self._received += chunk if b"\xff" not in chunk and not self._marked else self._unmark(chunk)

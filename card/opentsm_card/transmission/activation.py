@@ -35,7 +35,11 @@ _INVERSE: Final = 0x3F
 _INVERSE_AS_DIRECT: Final = INVERSE[_INVERSE]
 _GLITCH: Final = 0x00
 _MOST_GLITCHES: Final = 3
+# Between the leading edges of characters of opposite directions: BGT of T=1 (11.4.2), and what EMV Book 1, 9.2.2.1
+# wants of T=0. A character that has come is 10 of them old at least.
 _BGT_ETU: Final = 22
+_TURN_ETU: Final = 16
+_CHARACTER_ETU: Final = 10
 # 400 to 40,000 clock cycles go by before the card answers a reset (6.2.2); with some, the operating system's delay.
 _ANSWER_CYCLES: Final = 400
 _FIRST_WAIT_S: Final = 1.0
@@ -50,6 +54,7 @@ class Active:
         protocol: 0 or 1.
         wait_s: WT of T=0, in seconds.
         extra_guard_s: silence behind each character to it, in seconds.
+        turn_s: silence between characters of opposite directions with T=0, in seconds.
         t1: the state of T=1, where that is the protocol.
     """
 
@@ -57,6 +62,7 @@ class Active:
     protocol: int
     wait_s: float
     extra_guard_s: float
+    turn_s: float
     t1: T1Reader | None
 
 
@@ -151,13 +157,15 @@ def activate(
     if rate != DEFAULT_RATE:
         yield SetRate(*rate)
     guard_s = said.extra_guard_s(clock_hz, rate=rate)
-    if usable[0] == 0:
-        return Active(atr.raw, 0, said.wait_s(clock_hz), guard_s, None)
     etu_s = rate[0] / rate[1] / clock_hz
-    times = T1Times(said.block_wait_s(etu_s, clock_hz), said.character_wait_s(etu_s), guard_s)
+    turn_s = (_TURN_ETU - _CHARACTER_ETU) * etu_s
+    if usable[0] == 0:
+        return Active(atr.raw, 0, said.wait_s(clock_hz), guard_s, turn_s, None)
+    block_guard_s = (_BGT_ETU - _CHARACTER_ETU) * etu_s
+    times = T1Times(said.block_wait_s(etu_s, clock_hz), said.character_wait_s(etu_s), guard_s, block_guard_s)
     t1 = T1Reader(times, said.ifsc, crc=said.crc, atr=atr.raw)
     yield from t1.start()
-    return Active(atr.raw, 1, said.wait_s(clock_hz), guard_s, t1)
+    return Active(atr.raw, 1, said.wait_s(clock_hz), guard_s, turn_s, t1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +216,7 @@ class CardSide:
         if protocol == 0:
             yield from T0CardSide(said.wait_s(self.clock_hz), one_by_one=self.one_by_one).serve(first)
         etu_s = rate[0] / rate[1] / self.clock_hz
-        times = T1Times(said.block_wait_s(etu_s, self.clock_hz), said.character_wait_s(etu_s))
-        yield from T1CardSide(times, said.ifsc, crc=said.crc, guard_s=_BGT_ETU * etu_s).serve(first)
+        guard_s = (_BGT_ETU - _CHARACTER_ETU) * etu_s
+        times = T1Times(said.block_wait_s(etu_s, self.clock_hz), said.character_wait_s(etu_s), 0.0, guard_s)
+        yield from T1CardSide(times, said.ifsc, crc=said.crc).serve(first)
         raise AssertionError("a card never stops serving")

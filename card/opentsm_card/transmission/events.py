@@ -50,12 +50,14 @@ class Send:
     Args:
         data: the characters.
         extra_guard_s: silence behind each character, beyond the line's two stop bits, in seconds.
+        after_s: silence before the first, since the last character that was received, in seconds.
         checked: whether it is an error when something else than what is sent is heard on the line, where that is heard;
             otherwise a protocol that has a check of its own finds out.
     """
 
     data: bytes
     extra_guard_s: float = 0.0
+    after_s: float = 0.0
     checked: bool = True
 
 
@@ -130,7 +132,7 @@ class Port(Protocol):
     def now(self) -> float:
         """Return the time in seconds, from any origin."""
 
-    def send(self, data: bytes, extra_guard_s: float, *, checked: bool) -> None:
+    def send(self, data: bytes, extra_guard_s: float, *, after_s: float, checked: bool) -> None:
         """Send characters; see `Send`."""
 
     def receive(self, count: int, first_s: float, next_s: float, *, until: float, checked: bool) -> bytes:
@@ -172,7 +174,7 @@ def perform(conversation: Conversation[_Result], port: Port, limit_s: float) -> 
                 if len(outcome) < event.count and port.now() >= until:
                     raise LinkTimeoutError(f"no complete answer within {limit_s:g} s")
             elif type(event) is Send:
-                port.send(event.data, event.extra_guard_s, checked=event.checked)
+                port.send(event.data, event.extra_guard_s, after_s=event.after_s, checked=event.checked)
             else:
                 _configure(event, port)
     except StopIteration as done:

@@ -23,13 +23,14 @@ _NULL: Final = 0x60
 _DISCARD: Final = Discard()
 
 
-def exchange_t0(tpdu: bytes, wait_s: float, extra_guard_s: float = 0.0) -> Conversation[bytes]:
+def exchange_t0(tpdu: bytes, wait_s: float, extra_guard_s: float = 0.0, turn_s: float = 0.0) -> Conversation[bytes]:
     """Exchange one TPDU and return data, if any, and SW1 SW2.
 
     Args:
         tpdu: CLA INS P1 P2 P3, and P3 bytes of data where they go to the card; without them P3 is Le, 0 for 256.
         wait_s: WT, in seconds.
         extra_guard_s: silence behind each character, beyond 12 etu, in seconds.
+        turn_s: silence between characters of opposite directions, in seconds.
 
     Raises:
         ProtocolError: that is no TPDU; nothing was sent.
@@ -45,7 +46,7 @@ def exchange_t0(tpdu: bytes, wait_s: float, extra_guard_s: float = 0.0) -> Conve
     received = b""
     one = Receive(1, wait_s, wait_s)
     yield _DISCARD
-    yield Send(tpdu[:_HEADER_BYTES], extra_guard_s)
+    yield Send(tpdu[:_HEADER_BYTES], extra_guard_s, turn_s)
     while True:
         procedure = (yield one) or b""
         if not procedure:
@@ -62,7 +63,7 @@ def exchange_t0(tpdu: bytes, wait_s: float, extra_guard_s: float = 0.0) -> Conve
             raise TransportError(f"T=0: procedure byte {byte:02X} with {left} bytes to go, instruction {ins:02X}")
         count = left if byte == ins else 1
         if sending:
-            yield Send(tpdu[len(tpdu) - left : len(tpdu) - left + count], extra_guard_s)
+            yield Send(tpdu[len(tpdu) - left : len(tpdu) - left + count], extra_guard_s, turn_s)
         else:
             part = (yield Receive(count, wait_s, wait_s)) or b""
             if len(part) < count:

@@ -36,11 +36,13 @@ class T1Times:
         block_wait_s: BWT.
         character_wait_s: CWT.
         extra_guard_s: silence behind each character to the card, beyond 12 etu.
+        block_guard_s: silence between blocks of opposite directions: what of BGT is left once a character has come.
     """
 
     block_wait_s: float
     character_wait_s: float
     extra_guard_s: float = 0.0
+    block_guard_s: float = 0.0
 
 
 class _LostError(Exception):
@@ -171,7 +173,7 @@ class T1Reader:
         sending, wait_s, failures, sent = block, times.block_wait_s, 0, 0
         silent, aborted = True, False
         while True:
-            yield Send(sending.encode(crc=self._crc), times.extra_guard_s, checked=False)
+            yield self._block(sending)
             reply = yield from self._read(wait_s)
             wait_s = times.block_wait_s
             silent = silent and reply is None
@@ -203,6 +205,10 @@ class T1Reader:
                     sending = Block.r(self._receiving, reply if isinstance(reply, int) else 2)
             if max(failures, sent) > _ATTEMPTS - 1:
                 raise _LostError(silent=silent)
+
+    def _block(self, block: Block) -> Send:
+        times = self._times
+        return Send(block.encode(crc=self._crc), times.extra_guard_s, times.block_guard_s, checked=False)
 
     def _read(self, wait_s: float) -> Conversation[Block | int | None]:
         reply = yield from read_block(wait_s, self._times.character_wait_s, crc=self._crc, alarm=self._atr[:3])
@@ -238,7 +244,7 @@ class T1Reader:
         times, silent = self._times, True
         for attempt in range(_ATTEMPTS):
             self.retransmissions += attempt > 0
-            yield Send(request.encode(crc=self._crc), times.extra_guard_s, checked=False)
+            yield self._block(request)
             reply = yield from self._read(times.block_wait_s)
             silent = silent and reply is None
             if isinstance(reply, Block) and reply == Block(request.pcb | 0x20, request.information):

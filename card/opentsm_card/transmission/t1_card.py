@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Never
 
-from opentsm_card.transmission.events import FOREVER_S, Execute, Pause, Send
+from opentsm_card.transmission.events import FOREVER_S, Execute, Send
 from opentsm_card.transmission.t1_block import Block, Kind, S, read_block, split
 
 if TYPE_CHECKING:
@@ -33,14 +33,12 @@ class T1CardSide:
         times: waiting times.
         ifsc: what its ATR says, 1..254.
         crc: whether blocks end in a CRC.
-        guard_s: BGT, the silence before each of its blocks, in seconds.
     """
 
-    def __init__(self, times: T1Times, ifsc: int, *, crc: bool, guard_s: float = 0.0) -> None:
+    def __init__(self, times: T1Times, ifsc: int, *, crc: bool) -> None:
         self._times = times
         self._ifsc = ifsc
         self._crc = crc
-        self._guard = Pause(guard_s) if guard_s else None
         self._begin()
 
     def _begin(self) -> None:
@@ -72,9 +70,7 @@ class T1CardSide:
 
     def _send(self, block: Block) -> Conversation[None]:
         self._last = block
-        if self._guard is not None:
-            yield self._guard
-        yield Send(block.encode(crc=self._crc))
+        yield Send(block.encode(crc=self._crc), after_s=self._times.block_guard_s)
 
     def _react(self, received: Block | int | None) -> Block | None:
         """Return the answer to what came; None when a command is complete and is to be run."""
