@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from opentsm_build.api import ApiPackage
     from opentsm_build.classfile import ClassFile
+    from opentsm_build.classfile.bytecode import Insn
     from opentsm_build.convert.ops import Op
     from opentsm_build.convert.package import Package
     from opentsm_build.convert.select import Handlers
@@ -76,8 +77,9 @@ def convert(
             raise problem
     _check_lines(own, universe)
     _check_applets(package, universe)
+    decoded: dict[tuple[str, str], list[Insn]] = {}
     if options.prune:
-        own = prune(package, universe)
+        own, decoded = prune(package, universe)
         universe = Universe(own, imports)
     order = _order(own)
     tokens = Tokens(universe, order, exports=not package.applets)
@@ -88,7 +90,7 @@ def convert(
     for cls in order:
         for method in cls.methods:
             if method.code is not None and method.name != "<clinit>":
-                flow = MethodFlow(cls, method)
+                flow = MethodFlow(cls, method, decoded.get((cls.name, method.key)))
                 ops, handlers = select(flow, Forms(flow, allow_int=options.allow_int), references)
                 ops = optimize(ops, handlers)
                 max_locals = number_locals(ops, argument_words(method))

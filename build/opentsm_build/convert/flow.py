@@ -56,6 +56,11 @@ class Sets:
 class MethodFlow:
     """The data flow of one method.
 
+    Args:
+        cls: its class.
+        method: the method, with code.
+        insns: its instructions, where they are decoded already.
+
     Attributes:
         insns: its instructions.
         leaders: where basic blocks begin.
@@ -71,10 +76,10 @@ class MethodFlow:
         web_slot: the JVM's slot of a web, by any member.
     """
 
-    def __init__(self, cls: ClassFile, method: Method) -> None:
+    def __init__(self, cls: ClassFile, method: Method, insns: list[Insn] | None = None) -> None:
         assert method.code is not None
         self.cls, self.method, self.code = cls, method, method.code
-        self.insns: list[Insn] = decode(method.code.code, cls.pool, cls.place(method))
+        self.insns = insns or decode(method.code.code, cls.pool, cls.place(method))
         self.index = {insn.pc: position for position, insn in enumerate(self.insns)}
         self.before: list[list[Value] | None] = [None] * len(self.insns)
         self.read_web: dict[int, int] = {}
@@ -205,6 +210,8 @@ class MethodFlow:
             else:
                 local.append(("i", *span, web, -1))
                 self.web_range[web] = span
+        if len(local) > self.code.max_locals:
+            raise self.fail(f"{len(local)} slots of arguments, but {self.code.max_locals} of locals", 0)
         local += [None] * (self.code.max_locals - len(local))
         self.enter(0, (local, []))
         while self._queue:

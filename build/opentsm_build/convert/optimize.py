@@ -42,7 +42,7 @@ def optimize(ops: list[Op], handlers: Handlers) -> list[Op]:
         ops: a method's code; its operations are changed in place.
         handlers: its handlers, whose labels stay.
     """
-    ops = _spare(_single_cases(ops))
+    ops = _sweep(_spare(_single_cases(ops)), handlers)
     while True:
         before = [op.name for op in ops]
         ops = _peephole(ops)

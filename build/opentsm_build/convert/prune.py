@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from opentsm_build.classfile import ClassFile, Method
+    from opentsm_build.classfile.bytecode import Insn
     from opentsm_build.convert.package import Package
     from opentsm_build.convert.universe import Universe
 
@@ -33,9 +34,10 @@ _CLASS_NAMES: Final = re.compile(r"L([^;]+);")
 _TYPED: Final = frozenset({"new", "anewarray", "checkcast", "instanceof"})
 
 
-def prune(package: Package, universe: Universe) -> dict[str, ClassFile]:
-    """Return the classes that can be reached, with the methods that can be."""
-    return _Reach(package, universe).pruned()
+def prune(package: Package, universe: Universe) -> tuple[dict[str, ClassFile], dict[tuple[str, str], list[Insn]]]:
+    """Return the classes that can be reached, with the methods that can be, and these methods' instructions."""
+    reach = _Reach(package, universe)
+    return reach.pruned(), reach.decoded
 
 
 class _Reach:
@@ -44,6 +46,7 @@ class _Reach:
         self.classes: set[str] = set()
         self.methods: set[tuple[str, str]] = set()
         self.called: set[str] = set()
+        self.decoded: dict[tuple[str, str], list[Insn]] = {}
         self.todo: list[tuple[ClassFile, Method]] = []
         self.waiting: dict[str, list[tuple[ClassFile, Method]]] = {}
         if package.applets:
@@ -121,7 +124,8 @@ class _Reach:
             return
         for handler in method.code.handlers:
             self.use_class(handler.catch_type or "")
-        for insn in decode(method.code.code, cls.pool, cls.place(method)):
+        insns = self.decoded[cls.name, method.key] = decode(method.code.code, cls.pool, cls.place(method))
+        for insn in insns:
             if insn.name in _TYPED and isinstance(insn.arg, str):
                 self.use_class(insn.arg.lstrip("[").removeprefix("L").removesuffix(";"))
             elif isinstance(insn.arg, tuple) and len(insn.arg) == 3:
