@@ -54,6 +54,22 @@ def test_a_security_domain_shows_its_own_with_its_own_keys(card: CardDoor, tmp_p
     assert {entry["aid"] for entry in document["applications"]} == {str(BANK), str(CARD_1)}
 
 
+def test_a_trace_leaves_out_what_could_be_secret(card: CardDoor, tmp_path: Path) -> None:
+    trace, pin = tmp_path / "trace", "31323334"
+    trace.write_text("old\n")
+    trace.chmod(0o644)
+    card("send", f"0020008104{pin}", f"80E2900004{pin}", f"00DA010004{pin}", f"0025008104{pin}", "--trace", trace)
+    assert trace.stat().st_mode & 0o777 == 0o600
+    assert pin not in trace.read_text()
+    assert trace.read_text().count("data not written") == 4
+    # in the clear beside a session that encrypts: what counts is how the command itself is sent
+    lines = f"list\nsend 0020008104{pin}\nsend 80CA004200\n"
+    shell = card("shell", "--keep-going", "--trace", trace, stdin=lines.encode())
+    assert shell.code == 0
+    assert pin not in trace.read_text()
+    assert "> 80CA004200" in trace.read_text()
+
+
 def test_a_trace_of_a_list_is_listed_again(card: CardDoor, tmp_path: Path) -> None:
     """The trace gives the host challenge too, so that the recorded cryptograms and MACs fit."""
     trace = tmp_path / "trace"

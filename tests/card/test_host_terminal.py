@@ -99,6 +99,8 @@ def test_a_shell_completes_and_remembers(link: str, tmp_path: Path) -> None:
         assert "A000000151000000, issuer security domain" in terminal.wait_for("(?s)issuer security domain.*card> ")
         terminal.type("delete --key AA F0F0F0F0F0\n")
         assert "belongs to the shell" in terminal.wait_for("(?s)belongs.*card> ")
+        terminal.type("send 002000810431323334\n")
+        terminal.wait_for("(?s)< 6.*card> ")
         terminal.type("lock 3250\t\n")  # an AID that the list has shown
         assert "325041592E5359532E4444463031 is locked" in terminal.wait_for("(?s)is locked.*card> ")
         terminal.type("exit\n")
@@ -107,7 +109,7 @@ def test_a_shell_completes_and_remembers(link: str, tmp_path: Path) -> None:
     assert history.stat().st_mode & 0o777 == 0o600
     lines = [line.strip() for line in history.read_text().splitlines()]
     assert "list" in lines
-    assert not [line for line in lines if "--key" in line]
+    assert not [line for line in lines if "--key" in line or "31323334" in line]
 
 
 def test_what_cannot_be_undone_is_confirmed_by_typing(link: str, tmp_path: Path) -> None:

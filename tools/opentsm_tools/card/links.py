@@ -6,6 +6,7 @@ A virtual SE lives as long as the command; in `opentsm card shell` that is long 
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, Final, Self, TextIO
 
 from opentsm_agent.links import check_uri, open_link, register
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
     from opentsm_card.keys import KeySet
     from opentsm_card.link import Link
 
-__all__ = ["SELF_DECLARED", "TracedLink", "challenges", "open_card_link", "start_trace", "virtual_keys"]
+__all__ = ["SELF_DECLARED", "TracedLink", "challenges", "open_card_link", "start_trace", "tells_secret", "virtual_keys"]
 
 SELF_DECLARED: Final = frozenset({"virtual", "replay"})
 """Schemes behind which there is no real card that could be bricked."""
 
-# Their data can be a secret even though no key protects it: STORE DATA, VERIFY, CHANGE REFERENCE DATA and the like.
-_SECRET_DATA: Final = frozenset({0xE2, 0x20, 0x24, 0x2C})
+# Their data can be a secret even though no key protects it: STORE DATA, PUT DATA, VERIFY, CHANGE REFERENCE DATA, RESET
+# RETRY COUNTER, each with its odd form.
+_SECRET_DATA: Final = frozenset({0xE2, 0xDA, 0xDB, 0x20, 0x21, 0x24, 0x25, 0x2C, 0x2D})
 
 
 def _open_virtual(profile: str, timeout_s: float) -> Link:
@@ -81,14 +83,24 @@ def challenges(link: Link) -> Callable[[int], bytes]:
     return recorded
 
 
+def tells_secret(command: bytes) -> bool:
+    """Tell whether a C-APDU's data could be a secret that anyone reads: of such a command, without secure messaging."""
+    if len(command) <= 5 or command[1] not in _SECRET_DATA:
+        return False
+    secured = 0x20 if command[0] & 0x40 else 0x0C
+    return not command[0] & secured
+
+
 def start_trace(path: Path) -> TextIO:
-    """Begin a trace file, readable by its owner only.
+    """Begin a trace file, readable by its owner only, also where there was one that others could read.
 
     Raises:
         StorageError: it can't be written.
     """
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            os.fchmod(handle, 0o600)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
     return os.fdopen(handle, "w", encoding="ascii")
@@ -113,7 +125,8 @@ class TracedLink:
 
     def transmit(self, command: bytes) -> bytes:
         """Send one C-APDU, and write it and its answer down."""
-        hidden = len(command) > 5 and command[1] in _SECRET_DATA and not self.encrypted()
+        # With secure messaging it depends on the session: a MAC alone hides nothing.
+        hidden = tells_secret(command) or (tells_secret(bytes((0x80, *command[1:]))) and not self.encrypted())
         if hidden:
             self._write(f"# > {command[:4].hex().upper()}: data not written, it is not encrypted")
         else:

@@ -19,6 +19,7 @@ import click
 from opentsm_card.aid import Aid
 from opentsm_card.errors import OpenTsmError, TransportError
 from opentsm_tools.card.desk import Desk
+from opentsm_tools.card.links import tells_secret
 from opentsm_tools.card.options import CardCommand
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = ["candidates", "shell"]
 
 _LEAVE: Final = frozenset({"exit", "quit"})
 _SECRET: Final = ("--key", "--new-key", "--pin")
+_APDU: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){6,}")
 _AID: Final = re.compile(r"\b[0-9A-F]{10,32}\b")
 _HISTORY_LINES: Final = 1000
 
@@ -141,7 +143,7 @@ def _lines(group: click.Group, seen: set[str], *, interactive: bool) -> Iterator
             except KeyboardInterrupt:
                 click.echo()
                 continue
-            if any(secret in line for secret in _SECRET):
+            if _is_secret(line):
                 readline.remove_history_item(readline.get_current_history_length() - 1)
             if line.strip() in _LEAVE:
                 return
@@ -150,6 +152,13 @@ def _lines(group: click.Group, seen: set[str], *, interactive: bool) -> Iterator
         history.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         readline.write_history_file(history)
         history.chmod(0o600)
+
+
+def _is_secret(line: str) -> bool:
+    """Tell whether a line could hold a key, or an APDU with a PIN: it is not kept in the history."""
+    if any(option in line for option in _SECRET):
+        return True
+    return any(tells_secret(bytes.fromhex(word)) for word in line.split() if _APDU.fullmatch(word))
 
 
 def _history_path() -> Path:
