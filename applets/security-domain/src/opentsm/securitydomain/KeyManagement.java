@@ -137,8 +137,8 @@ final class KeyManagement {
             return written;
         }
         keys.checkValue(field.type(), buffer, field.value(), field.length(), response, written);
-        if (field.checkLength() != 0 && Util.arrayCompare(
-                buffer, field.checkValue(), response, written, KeyStore.CHECK_VALUE_SIZE) != 0) {
+        if (field.checkLength() != 0 && !Messaging.equal(
+                buffer, field.checkValue(), response, written, KeyStore.CHECK_VALUE_SIZE)) {
             Util.arrayFillNonAtomic(buffer, field.value(), field.blocks(), (byte) 0);
             ISOException.throwIt(Gp.SW_INVALID_KEY_CHECK_VALUE);
         }

@@ -140,7 +140,8 @@ final class Signatures {
             byte[] signature, short signatureOffset, short signatureLength) {
         if (isMacKey(key)) {
             short size = sign(key, first, firstLength, data, offset, length, mac, (short) 0);
-            return size == signatureLength && equal(mac, signature, signatureOffset, size);
+            return size == signatureLength
+                    && Messaging.equal(mac, (short) 0, signature, signatureOffset, size);
         }
         boolean isRsa = key.type == Gp.KEY_TYPE_RSA_MODULUS;
         short component = (short) ((short) (key.length - 1) >> 1);
@@ -273,14 +274,5 @@ final class Signatures {
             aesCbc.doFinal(data, offset, length, data, offset);
         }
         Util.arrayCopyNonAtomic(mac, (short) 0, vector, (short) 0, size);
-    }
-
-    /** Compares without stopping at the first difference. */
-    private static boolean equal(byte[] a, byte[] b, short bOffset, short length) {
-        byte difference = 0;
-        for (short i = 0; i < length; i++) {
-            difference |= (byte) (a[i] ^ b[(short) (bOffset + i)]);
-        }
-        return difference == 0;
     }
 }

@@ -66,12 +66,21 @@ public class OwnerPIN implements PIN {
         }
         // Counted first: whatever happens in the comparison, and to a transaction in progress, this was a try.
         CardRuntime.current().setUnconditionally(triesLeft, (byte) (triesLeft[0] - 1));
-        if (length != pinSize || Util.arrayCompare(candidate, offset, pin, (short) 0, length) != 0) {
+        if (length != pinSize || !equal(candidate, offset, length)) {
             return false;
         }
         setValidatedFlag(true);
         CardRuntime.current().setUnconditionally(triesLeft, tryLimit);
         return true;
+    }
+
+    /** Compares without stopping at the first difference. */
+    private boolean equal(byte[] candidate, short offset, byte length) {
+        byte difference = 0;
+        for (short i = 0; i < length; i++) {
+            difference |= (byte) (candidate[(short) (offset + i)] ^ pin[i]);
+        }
+        return difference == 0;
     }
 
     @Override
