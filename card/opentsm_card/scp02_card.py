@@ -13,9 +13,10 @@ import secrets
 from typing import TYPE_CHECKING
 
 from opentsm_card.apdu import CommandApdu, ResponseApdu
+from opentsm_card.channel_card import CardChannel, CardSession
 from opentsm_card.errors import CardError, ProtocolError, SecureChannelError
 from opentsm_card.external_authenticate import ExternalAuthenticate, SecurityLevel
-from opentsm_card.initialize_update import InitializeUpdate, Scp02Answer
+from opentsm_card.initialize_update import Scp02Answer
 from opentsm_card.scp02_kdf import (
     MAX_SEQUENCE_COUNTER,
     Parameter,
@@ -38,19 +39,16 @@ __all__ = ["Scp02Card"]
 _CHALLENGE_BYTES = 8
 
 
-class _Session:
-    """A session that INITIALIZE UPDATE began."""
-
-    __slots__ = ("command", "host_cryptogram", "level", "messaging")
+class _Session(CardSession):
+    __slots__ = ("command", "messaging")
 
     def __init__(self, messaging: Messaging, cryptogram: bytes) -> None:
+        super().__init__(cryptogram)
         self.messaging = messaging
-        self.host_cryptogram = cryptogram
-        self.level: SecurityLevel | None = None
         self.command: CommandApdu | None = None
 
 
-class Scp02Card:
+class Scp02Card(CardChannel[_Session]):
     """The card's end of SCP02 for one key set.
 
     Args:
@@ -72,24 +70,16 @@ class Scp02Card:
         sequence_counter: int = 0,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
+        super().__init__(
+            keys,
+            aid=aid,
+            diversification_data=diversification_data,
+            sequence_counter=sequence_counter,
+            random_bytes=random_bytes,
+        )
         self._i = Parameter.parse(i)
-        if not keys.des or not keys.version or len(diversification_data) != 10 or not self._i & Parameter.EXPLICIT:
-            raise ProtocolError("SCP02 needs DES keys with a version, 10 bytes of diversification data, an explicit i")
-        self._keys = keys
-        self._diversification_data = diversification_data
-        self._random_bytes = random_bytes
-        self._session: _Session | None = None
-        self.aid = aid
-        self.sequence_counter = sequence_counter
-
-    @property
-    def level(self) -> SecurityLevel | None:
-        """Security level of the session, None when there is none or the host is not authenticated."""
-        return None if self._session is None else self._session.level
-
-    def reset(self) -> None:
-        """End the session: another application was selected, the channel closed, or the card reset."""
-        self._session = None
+        if not keys.des or not self._i & Parameter.EXPLICIT:
+            raise ProtocolError("SCP02 needs DES keys, and an explicit i")
 
     def initialize_update(self, apdu: CommandApdu) -> Scp02Answer:
         """Begin a session, ending one that may be open.
@@ -98,12 +88,7 @@ class Scp02Card:
             CardError: 6A80 (a challenge of another length), 6A88 (key version), 6985 (counter used up).
             ProtocolError: not INITIALIZE UPDATE.
         """
-        self.reset()
-        command = InitializeUpdate.parse(apdu)
-        if len(command.host_challenge) != _CHALLENGE_BYTES:
-            raise CardError(StatusWord.INCORRECT_DATA, command.NAME)
-        if command.key_version not in {0, self._keys.version}:
-            raise CardError(StatusWord.REFERENCED_DATA_NOT_FOUND, command.NAME)
+        command = self._begin(apdu, _CHALLENGE_BYTES)
         if self.sequence_counter >= MAX_SEQUENCE_COUNTER:
             raise CardError(StatusWord.CONDITIONS_NOT_SATISFIED, command.NAME)
         counter = self.sequence_counter
@@ -124,9 +109,7 @@ class Scp02Card:
         Raises:
             SecureChannelError: cryptogram or MAC wrong, no such level, or not the next step; the session is over.
         """
-        session, self._session = self._session, None
-        if session is None or session.level is not None:
-            raise SecureChannelError("EXTERNAL AUTHENTICATE without INITIALIZE UPDATE before")
+        session = self._take_unauthenticated()
         command = ExternalAuthenticate.parse(apdu)
         if not hmac.compare_digest(session.host_cryptogram, command.host_cryptogram):
             raise SecureChannelError("host cryptogram of EXTERNAL AUTHENTICATE does not verify")

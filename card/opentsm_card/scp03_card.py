@@ -13,9 +13,10 @@ import secrets
 from typing import TYPE_CHECKING
 
 from opentsm_card.apdu import CommandApdu, ResponseApdu
+from opentsm_card.channel_card import CardChannel, CardSession
 from opentsm_card.errors import CardError, ProtocolError, SecureChannelError
 from opentsm_card.external_authenticate import ExternalAuthenticate, SecurityLevel
-from opentsm_card.initialize_update import InitializeUpdate, InitializeUpdateAnswer
+from opentsm_card.initialize_update import InitializeUpdateAnswer
 from opentsm_card.scp03_kdf import (
     MAX_SEQUENCE_COUNTER,
     Parameter,
@@ -38,20 +39,17 @@ __all__ = ["Scp03Card"]
 _MAX_SHORT_DATA = 255
 
 
-class _Session:
-    """A session that INITIALIZE UPDATE began."""
-
-    __slots__ = ("chaining_value", "counter", "host_cryptogram", "level", "messaging")
+class _Session(CardSession):
+    __slots__ = ("chaining_value", "counter", "messaging")
 
     def __init__(self, keys: SessionKeys, cryptogram: bytes) -> None:
+        super().__init__(cryptogram)
         self.messaging = Messaging(keys)
-        self.host_cryptogram = cryptogram
-        self.level: SecurityLevel | None = None
         self.chaining_value = bytes(16)
         self.counter = 0
 
 
-class Scp03Card:
+class Scp03Card(CardChannel[_Session]):
     """The card's end of SCP03 for one key set.
 
     Args:
@@ -73,24 +71,16 @@ class Scp03Card:
         sequence_counter: int = 0,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        if keys.des or not keys.version or len(diversification_data) != 10:
-            raise ProtocolError("SCP03 needs AES keys with a version, and 10 bytes of diversification data")
-        self._keys = keys
+        super().__init__(
+            keys,
+            aid=aid,
+            diversification_data=diversification_data,
+            sequence_counter=sequence_counter,
+            random_bytes=random_bytes,
+        )
         self._i = Parameter.parse(i)
-        self._diversification_data = diversification_data
-        self._random_bytes = random_bytes
-        self._session: _Session | None = None
-        self.aid = aid
-        self.sequence_counter = sequence_counter
-
-    @property
-    def level(self) -> SecurityLevel | None:
-        """Security level of the session, None when there is none or the host is not authenticated."""
-        return None if self._session is None else self._session.level
-
-    def reset(self) -> None:
-        """End the session: another application was selected, the channel closed, or the card reset."""
-        self._session = None
+        if keys.des:
+            raise ProtocolError("SCP03 needs AES keys")
 
     def initialize_update(self, apdu: CommandApdu) -> InitializeUpdateAnswer:
         """Begin a session, ending one that may be open.
@@ -99,13 +89,8 @@ class Scp03Card:
             CardError: 6A80 (a challenge of another length), 6A88 (key version), 6985 (counter used up).
             ProtocolError: not INITIALIZE UPDATE.
         """
-        self.reset()
-        command = InitializeUpdate.parse(apdu)
         size = self._i.size_bytes
-        if len(command.host_challenge) != size:
-            raise CardError(StatusWord.INCORRECT_DATA, command.NAME)
-        if command.key_version not in {0, self._keys.version}:
-            raise CardError(StatusWord.REFERENCED_DATA_NOT_FOUND, command.NAME)
+        command = self._begin(apdu, size)
         counter = None
         if self._i & Parameter.PSEUDO_RANDOM:
             if self.sequence_counter >= MAX_SEQUENCE_COUNTER:
@@ -131,10 +116,7 @@ class Scp03Card:
         Raises:
             SecureChannelError: cryptogram or MAC wrong, no such level, or not the next step; the session is over.
         """
-        session = self._session
-        self._session = None
-        if session is None or session.level is not None:
-            raise SecureChannelError("EXTERNAL AUTHENTICATE without INITIALIZE UPDATE before")
+        session = self._take_unauthenticated()
         command = ExternalAuthenticate.parse(apdu)
         SecurityLevel.parse(command.level)
         size = self._i.size_bytes
