@@ -20,15 +20,25 @@ _LOCKED = 0x80
 _UNLOCKED = 0x00
 
 
-def _type(*, tree: bool) -> StatusType:
-    return StatusType.SECURITY_DOMAIN_AND_APPLICATIONS if tree else StatusType.APPLICATION
+def _set_lock(ctx: click.Context, aid: Aid | None, *, lock: bool, whole_card: bool, tree: bool) -> None:
+    """Lock or unlock an application, a security domain with or without all under it, or the card.
 
-
-def _target(aid: Aid | None, *, whole_card: bool, tree: bool) -> None:
+    Spec: GP Card Specification 2.3.1, 11.10.
+    """
     if (aid is None) == (not whole_card):
         raise click.UsageError("give either an AID or --card")
     if whole_card and tree:
         raise click.UsageError("--with-applications goes with a security domain's AID")
+    if aid is None:
+        command = SetStatus(StatusType.CARD, CardState.CARD_LOCKED if lock else CardState.SECURED)
+    else:
+        kind = StatusType.SECURITY_DOMAIN_AND_APPLICATIONS if tree else StatusType.APPLICATION
+        command = SetStatus(kind, _LOCKED if lock else _UNLOCKED, aid)
+    what, verb = "the card" if aid is None else str(aid), "lock" if lock else "unlock"
+    desk = Desk.of(ctx)
+    with desk.card() as card:
+        card.require(command, f"{verb} {what}")
+    desk.emit({f"{verb}ed": what}, f"{what} is {verb}ed")
 
 
 @click.command(cls=CardCommand)
@@ -44,15 +54,7 @@ def lock(ctx: click.Context, aid: Aid | None, *, tree: bool, whole_card: bool) -
     opentsm card lock F06F70656E74736D0A0001 --with-applications
     opentsm card lock --card
     """  # noqa: D301 - click's mark for text that is not to be wrapped
-    _target(aid, whole_card=whole_card, tree=tree)
-    desk = Desk.of(ctx)
-    with desk.card() as card:
-        if aid is None:
-            card.require(SetStatus(StatusType.CARD, CardState.CARD_LOCKED), "lock the card")
-        else:
-            card.require(SetStatus(_type(tree=tree), _LOCKED, aid), f"lock {aid}")
-    what = "the card" if aid is None else str(aid)
-    desk.emit({"locked": what}, f"{what} is locked")
+    _set_lock(ctx, aid, lock=True, whole_card=whole_card, tree=tree)
 
 
 @click.command(cls=CardCommand)
@@ -67,15 +69,7 @@ def unlock(ctx: click.Context, aid: Aid | None, *, tree: bool, whole_card: bool)
     opentsm card unlock F06F70656E74736D0B000101
     opentsm card unlock --card
     """  # noqa: D301 - click's mark for text that is not to be wrapped
-    _target(aid, whole_card=whole_card, tree=tree)
-    desk = Desk.of(ctx)
-    with desk.card() as card:
-        if aid is None:
-            card.require(SetStatus(StatusType.CARD, CardState.SECURED), "unlock the card")
-        else:
-            card.require(SetStatus(_type(tree=tree), _UNLOCKED, aid), f"unlock {aid}")
-    what = "the card" if aid is None else str(aid)
-    desk.emit({"unlocked": what}, f"{what} is unlocked")
+    _set_lock(ctx, aid, lock=False, whole_card=whole_card, tree=tree)
 
 
 @click.command(cls=CardCommand)
