@@ -115,3 +115,11 @@ def test_the_oldest_release_that_has_the_imports() -> None:
     assert api.oldest_release([(FRAMEWORK, (1, 0)), (Aid.from_text("A0000000620003"), (1, 0))]) == "2.2.1"
     assert api.oldest_release([(FRAMEWORK, (1, 99))]) is None
     assert api.oldest_release([]) == "2.1.1"
+
+
+@pytest.mark.parametrize("descriptor", [b"()\0", b"(V)", b"()LV", b"([)", b"(L;V"])
+def test_descriptors_are_checked(descriptor: bytes) -> None:
+    changed = SMALL.replace(b"\1\0\3()V", b"\1" + len(descriptor).to_bytes(2, "big") + descriptor)
+    assert changed != SMALL
+    with pytest.raises(CapError, match="is no descriptor"):
+        ExportFile.parse(changed)

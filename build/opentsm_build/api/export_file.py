@@ -5,6 +5,7 @@ Spec: Java Card VM Specification 3.1, Classic Edition, 5.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
@@ -27,6 +28,8 @@ _LIBRARY: Final = 0x01
 _CONSTANT_VALUE: Final = "ConstantValue"
 _NAME: Final = "export file"
 _NO_INHERITABLE: Final = 0
+_FIELD_TYPE: Final = re.compile(r"\[?(?:[ZBSI]|L[^;\[()]+;)")
+_METHOD_TYPE: Final = re.compile(rf"\((?:{_FIELD_TYPE.pattern})*\)(?:V|{_FIELD_TYPE.pattern})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +147,11 @@ class ExportFile:
         name = self._class_name(each.name_index)
         methods, fields = {}, {}
         for member in each.methods:
-            method = ApiMethod(
-                member.token, member.access, self._text(member.name_index), self._text(member.descriptor_index)
-            )
+            text, descriptor = self._text(member.name_index), self._descriptor(member, _METHOD_TYPE)
+            method = ApiMethod(member.token, member.access, text, descriptor)
             methods[method.key] = method
         for member in each.fields:
-            text, descriptor = self._text(member.name_index), self._text(member.descriptor_index)
+            text, descriptor = self._text(member.name_index), self._descriptor(member, _FIELD_TYPE)
             fields[text + descriptor] = ApiField(member.token, member.access, text, descriptor, self._constant(member))
         supers = tuple(map(self._class_name, each.supers))
         interfaces = tuple(map(self._class_name, each.interfaces))
@@ -171,6 +173,12 @@ class ExportFile:
             return self._item(index, _UTF8).decode()
         except UnicodeDecodeError as error:
             raise CapError(f"constant pool entry {index} is not UTF-8", component=_NAME) from error
+
+    def _descriptor(self, member: _Member, wanted: re.Pattern[str]) -> str:
+        descriptor = self._text(member.descriptor_index)
+        if not wanted.fullmatch(descriptor):
+            raise CapError(f"{descriptor!r} is no descriptor", component=_NAME)
+        return descriptor
 
     def _class_name(self, index: int) -> str:
         return self._text(int.from_bytes(self._item(index, _CLASSREF), "big"))
