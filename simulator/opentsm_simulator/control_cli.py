@@ -72,7 +72,7 @@ def list_ses(*, profiles: bool, as_json: bool) -> None:
 
 
 def _row(se: dict[str, Any]) -> tuple[str, str, str, str, str]:
-    names = ("tcp", "contactless", "vpcd", "reader", "contactless_reader")
+    names = ("tcp", "contactless", "vpcd", "reader", "contactless_reader", "uart")
     where = [f"{name.replace('_', ' ')} {se[name]}" for name in names if se[name]]
     return se["id"], se["profile"], _duration(se["uptime_s"]), str(se["pid"]), ", ".join(where) or "-"
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from opentsm_card import tlv
 from opentsm_card.aid import Aid
 from opentsm_card.apdu import CommandApdu, ResponseApdu
+from opentsm_card.atr import Atr
 from opentsm_card.commands import parse_command
 from opentsm_card.errors import CardError, ProtocolError, SecureChannelError
 from opentsm_card.external_authenticate import SecurityLevel
@@ -30,6 +31,9 @@ from opentsm_card.scp11 import Scp11Agreement, Variant
 from opentsm_card.scp11_certificate import OwnCertificate
 from opentsm_card.scp11_store import parse_authorities, parse_certificates
 from opentsm_card.store_data import parse_dgis
+from opentsm_card.transmission.parameters import TransmissionParameters
+from opentsm_card.transmission.pps import Pps
+from opentsm_card.transmission.t1_block import Block, checksum
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +76,9 @@ PARSERS: list[Callable[[bytes], object]] = [
     OwnCertificate.parse,
     parse_certificates,
     parse_authorities,
+    Pps.parse,
+    lambda data: Block.parse(data + checksum(data, crc=False), crc=False),
+    lambda data: TransmissionParameters.from_atr(Atr.parse(b"\x3b" + data)),
 ]
 
 

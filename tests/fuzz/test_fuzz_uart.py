@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from atr_maker import make_atr
 from opentsm_agent.links.uart import UartLink
 from opentsm_agent.links.uart_settings import UartSettings
 from opentsm_card.errors import TransportError
+from opentsm_card.transmission import CardSide, activate, exchange_t0
+from opentsm_card.transmission.events import Execute, Receive, Send
+from opentsm_card.transmission.t1 import T1Reader, T1Times
+from opentsm_card.transmission.t1_block import checksum
 from opentsm_simulator.uart_faults import Fault, Faults
 from virtual_uart import ScriptCard, VirtualPort
+
+if TYPE_CHECKING:
+    from opentsm_card.transmission import Conversation
 
 TIMEOUT_S = 30.0
 # A link is opened in three attempts; an exchange in T=0 is several TPDUs, each with its own time.
@@ -129,3 +139,59 @@ def test_the_card_fails_at_any_character(atr: bytes, kind: str) -> None:
         # GET RESPONSE alone is no command that we gave.
         ran = [command for command in card.run if command[1] != 0xC0]
         assert ran in (commands[:given], commands[: max(0, given - 1)]), at
+
+
+def block(front: tuple[int, bytes]) -> bytes:
+    """Return a block whose length and check fit, whatever its PCB says."""
+    pcb, information = front
+    data = bytes((0, pcb, len(information))) + information
+    return data + checksum(data, crc=False)
+
+
+# Every PCB that there is, and some that there are not; a piece of line noise between.
+PCBS = st.sampled_from([0x00, 0x40, 0x20, 0x60, 0x80, 0x90, 0x81, 0x92, 0xC0, 0xC1, 0xC2, 0xC3, 0xE0, 0xE1, 0xE2, 0xE3])
+BLOCKS = st.tuples(PCBS | st.integers(0, 255), st.binary(max_size=3)).map(block)
+HEARD = st.lists(BLOCKS | st.binary(max_size=6), max_size=40)
+
+
+def talk(conversation: Conversation[object], heard: list[bytes], most_events: int) -> int:
+    """Have a conversation hear these pieces, one each time it begins to listen, then silence; count commands run."""
+    pieces = iter(heard)
+    rest, outcome, commands, idle = b"", None, 0, True
+    for _ in range(most_events):
+        try:
+            event = conversation.send(outcome)
+        except (StopIteration, TransportError):
+            return commands
+        outcome = None
+        if isinstance(event, Send):
+            rest, idle = b"", True
+        elif isinstance(event, Receive):
+            if idle or event.first_s == float("inf"):
+                rest = rest or next(pieces, b"")
+                if not rest and event.first_s == float("inf"):
+                    return commands
+                idle = False
+            outcome, rest = rest[: event.count], rest[event.count :]
+        elif isinstance(event, Execute):
+            commands += event.command is not None
+            outcome = b"\x90\x00" if commands % 3 else None
+            if event.command is None:
+                outcome = b"\x90\x00"
+    raise AssertionError("it does not come to an end")
+
+
+@settings(max_examples=600)
+@given(HEARD)
+def test_a_reader_bears_any_card(heard: list[bytes]) -> None:
+    for size in (4, 200):
+        talk(T1Reader(T1Times(1.0, 0.1), 32, crc=False).exchange(bytes(size)), heard, 2_000)
+    talk(exchange_t0(bytes.fromhex("80E2000002AABB"), 1.0), [*heard, b""], 2_000)
+    talk(activate(372 * 9600.0), [b"\x3b" + b"".join(heard)], 2_000)
+
+
+@settings(max_examples=600)
+@given(st.sampled_from([T0, LRC, CHAINS]), HEARD)
+def test_a_card_bears_any_reader(atr: bytes, heard: list[bytes]) -> None:
+    # It runs no more commands than it heard pieces.
+    assert talk(CardSide(atr, 372 * 9600.0).serve(), heard, 5_000) <= len(heard)

@@ -51,7 +51,7 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
         output.seek(0)
         said = output.read()
     assert code == 0, said
-    assert "325041592E5359532E4444463031 SELECTABLE, under A000000151000000, activated" in said
-    assert "325041592E5359532E4444463031 SELECTABLE, under A000000151000000, deactivated" in said
+    assert "325041592E5359532E4444463031 SELECTABLE, under A000000151000000, contactless activated" in said
+    assert "325041592E5359532E4444463031 SELECTABLE, under A000000151000000, contactless deactivated" in said
     assert "contactless 325041592E5359532E4444463031 00" in said
     assert "phone: as it was delivered" in said

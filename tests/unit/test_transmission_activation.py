@@ -13,6 +13,7 @@ from opentsm_card.transmission.activation import read_atr
 from opentsm_card.transmission.events import INVERSE, SetInverse
 from opentsm_card.transmission.parameters import TransmissionParameters, rate_of
 from opentsm_card.transmission.pps import Pps, answer, negotiate
+from opentsm_card.transmission.t1 import T1Reader, T1Times
 from opentsm_simulator.uart_faults import Faults
 from virtual_uart import CLOCK_HZ, ScriptCard, VirtualPort
 
@@ -210,14 +211,30 @@ class TestActivation:
             _ = CardSide(make_atr("D2"), CLOCK_HZ).parameters
 
     def test_no_conversation_lasts_longer_than_it_may(self) -> None:
-        card = ScriptCard(seconds=lambda _command: 1000.0)
-        port = VirtualPort(make_atr("D1"), card)
-        active = perform(activate(CLOCK_HZ), port, 30)
-        assert active.t1 is not None
-        begin = port.now()
-        with pytest.raises(LinkTimeoutError, match="within 30 s"):
-            perform(active.t1.exchange(SELECT), port, 30)
-        assert port.now() - begin == pytest.approx(30, abs=0.1)
+        for groups in ((), ("D1",)):
+            port = VirtualPort(make_atr(*groups), ScriptCard(seconds=lambda _command: 1000.0))
+            active = perform(activate(CLOCK_HZ), port, 30)
+            conversation = exchange_t0(SELECT, active.wait_s) if active.t1 is None else active.t1.exchange(SELECT)
+            begin = port.now()
+            with pytest.raises(LinkTimeoutError, match="within 30 s"):
+                perform(conversation, port, 30)
+            assert port.now() - begin == pytest.approx(30, abs=0.1)
+
+    @pytest.mark.parametrize("byte", [0x60, 0x00, 0xFF, 0xC3])
+    def test_nor_with_a_line_that_never_falls_silent(self, byte: int) -> None:
+        class Stuck(VirtualPort):
+            def receive(self, count: int, first_s: float, next_s: float, *, until: float, checked: bool) -> bytes:
+                del first_s, next_s, until, checked
+                self._now += count * 0.001
+                return bytes((byte,)) * count
+
+        port = Stuck(make_atr(), ScriptCard())
+        t1 = T1Reader(T1Times(1.0, 0.1), 32, crc=False)
+        for conversation in (activate(CLOCK_HZ), exchange_t0(SELECT, 1.0), t1.exchange(SELECT)):
+            begin = port.now()
+            with pytest.raises(TransportError):
+                perform(conversation, port, 30)
+            assert port.now() - begin < 31
 
     def test_a_slow_command_is_waited_for(self) -> None:
         for groups in ((), ("D1",)):
