@@ -23,12 +23,17 @@ HEIR = Aid.from_text("F000006F0201")
 COUNTER, READER = Aid.from_text("F000006F1901"), Aid.from_text("F000006F1902")
 
 
-def load(host: Host, name: str) -> tuple[Aid, Path]:
+@pytest.fixture(params=[False, True], ids=["without descriptor", "with descriptor"])
+def descriptor(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def load(host: Host, name: str, *, descriptor: bool) -> tuple[Aid, Path]:
     """Convert and load a package; return its AID and the folder of its classes."""
     conversion, classes = convert_project(Project.load(CORPUS / name))
     cap = conversion.cap
     host.done(InstallForLoad(cap.package_aid))
-    host.done(*load_blocks(load_file(cap.load_file_data_block(descriptor=True)), 200))
+    host.done(*load_blocks(load_file(cap.load_file_data_block(descriptor=descriptor)), 200))
     return cap.package_aid, classes
 
 
@@ -41,10 +46,13 @@ def original(folders: list[Path], which: int) -> int:
     return int(method.invoke(None, jpype.JClass("java.lang.Byte")(jpype.JByte(which))).shortValue())
 
 
-def test_a_package_inherits_from_another(isd: Host) -> None:
-    """Public methods are overridden across packages, package-visible ones are not; fields and statics are shared."""
-    _, library = load(isd, "library")
-    aid, classes = load(isd, "heir")
+def test_a_package_inherits_from_another(isd: Host, descriptor: bool) -> None:  # noqa: FBT001 - a fixture
+    """Public methods are overridden across packages, package-visible ones are not; fields and statics are shared.
+
+    Nothing in the library uses one of its interfaces: what that takes, its Descriptor alone tells.
+    """
+    _, library = load(isd, "library", descriptor=True)
+    aid, classes = load(isd, "heir", descriptor=descriptor)
     isd.done(InstallForInstall(aid, HEIR, HEIR))
     isd.select(HEIR)
     for which in (0, 1, 2, 3, 4, 5, 6, 8, 9):
@@ -56,8 +64,8 @@ def test_a_package_inherits_from_another(isd: Host) -> None:
 
 
 @pytest.fixture
-def several(isd: Host) -> Host:
-    aid, _ = load(isd, "several")
+def several(isd: Host, descriptor: bool) -> Host:  # noqa: FBT001 - a fixture
+    aid, _ = load(isd, "several", descriptor=descriptor)
     isd.done(InstallForInstall(aid, COUNTER, COUNTER), InstallForInstall(aid, READER, READER))
     return isd
 

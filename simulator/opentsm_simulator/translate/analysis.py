@@ -97,6 +97,10 @@ class Body:
         """True when it has no code."""
         return MethodFlag.ABSTRACT in self.info.flags
 
+    def stacks_in_order(self) -> list[Stack | None]:
+        """Return the stack before each instruction, in their order; None where no path came."""
+        return [self.stacks.get(pc) for pc in self.instructions]
+
     def fail(self, reason: str, pc: int | None = None) -> CapError:
         """Return the error that names this method."""
         where = f"method at {self.offset:#06x}"
@@ -261,10 +265,15 @@ class Analysis:
 
     # --- the stack before each instruction ---
 
-    def _run_guessing(self, body: Body) -> None:
-        """Follow a method's paths; where a call's result is not known, try each kind until the paths make sense."""
+    def _run_guessing(self, body: Body, *, guessed: bool = False) -> None:
+        """Follow a method's paths; where a call's result is not known, try each kind until the paths make sense.
+
+        A guess must leave nothing on the stack at a return: no compiler does, though a verifier would allow it.
+        """
         try:
             self._run(body)
+            if guessed and any(map(_leaves_something, body.instructions.values(), body.stacks_in_order())):
+                raise body.fail("leaves something on the stack when it returns")
         except _UnknownResultError as unknown:
             variables = [each.signature for each in self.bodies.values()] + list(self.slots.values())
             before = [variable.save() for variable in variables]
@@ -272,7 +281,7 @@ class Analysis:
                 body.stacks.clear()
                 try:
                     unknown.variable.returns(kind)
-                    self._run_guessing(body)
+                    self._run_guessing(body, guessed=True)
                 except CapError:
                     for variable, saved in zip(variables, before, strict=True):
                         variable.restore(saved)
@@ -411,6 +420,11 @@ def _kind(type_: JcType) -> str:
     if type_.nibble.is_reference:
         return "A"
     return "I" if type_.nibble is TypeNibble.INT else "S"
+
+
+def _leaves_something(instruction: Instruction, stack: Stack | None) -> bool:
+    returned = 0 if instruction.name == "return" else 1
+    return stack is not None and instruction.opcode.flow is Flow.RETURN and len(stack) > returned
 
 
 def local_of(instruction: Instruction) -> int:

@@ -41,8 +41,8 @@ def exported(package: PackageTranslator) -> KnownPackage:
 
 def _interface(package: PackageTranslator, interface: OwnInterface) -> KnownClass:
     methods = {}
-    for slot in package.analysis.slots:
-        if slot.interface and slot.root == interface.offset:
+    for slot, variable in package.analysis.slots.items():
+        if slot.interface and slot.root == interface.offset and variable.result is not None:
             name, descriptor, signature = package.family(interface, slot)
             methods[slot.token] = Member(interface.name, name, descriptor, signature)
     return KnownClass(interface.name, None, is_interface=True, virtual=methods, static={}, is_api=False)
@@ -54,7 +54,9 @@ def _view(package: PackageTranslator, cls: OwnClass) -> KnownClass:
     above = superclass if isinstance(superclass, KnownClass) else _view(package, superclass)
     virtual = dict(above.virtual)
     for token, _ in cls.declared():
-        if token < 0x80:
+        # What nothing here implements or calls is whatever a subclass elsewhere makes of it.
+        known = cls.member(token) is not None or package.analysis.slots[cls.slot(token)].result is not None
+        if token < 0x80 and known:
             name, descriptor, signature = package.family(cls, cls.slot(token))
             virtual[token] = Member(cls.name, name, descriptor, signature)
     return KnownClass(

@@ -234,8 +234,10 @@ class PackageTranslator:
             for number, token in enumerate(implemented.index):
                 if isinstance(interface, KnownClass):
                     member = interface.virtual.get(number)
-                    if member is None:
+                    if member is None and interface.is_api:
                         raise CapError(f"{interface.name} has no method {number}", component="Class")
+                    if member is None:
+                        continue  # nothing that the package with the interface has calls it
                     name, descriptor = member.name, member.descriptor
                 else:
                     assert isinstance(interface, OwnInterface)

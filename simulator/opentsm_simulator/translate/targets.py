@@ -181,7 +181,10 @@ class Targets:
     def _known(self, index: int, owner: KnownClass, token: int) -> Member:
         member = owner.virtual.get(token)
         if member is None:
-            raise CapError(f"entry {index}: {owner.name} has no method {token}", component="ConstantPool")
+            why = (
+                "" if owner.is_api else ", or nothing in its package tells what that takes: load it with its Descriptor"
+            )
+            raise CapError(f"entry {index}: {owner.name} has no method {token}{why}", component="ConstantPool")
         return member
 
     def interface_method(self, index: int, token: int) -> Target:
