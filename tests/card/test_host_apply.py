@@ -500,10 +500,11 @@ def test_a_third_party_with_management_of_its_own_needs_no_token(
         ),
         ('configuration = "embedded"', 'configuration = "phone"', "card, configuration: 'phone'; there are embedded"),
         ('configuration = "embedded"', 'configuration = "uicc"', "configuration uicc needs central_sd"),
-        ('state = "SECURED"', 'state = "LOCKED"', "card, state: Invalid enum value 'LOCKED'"),
+        ('state = "SECURED"', 'state = "LOCKED"', "card, state: 'LOCKED' is none of INITIALIZED, SECURED"),
         (f'module = "{PAYMENT_MODULE}"\nprivileges', "privileges", "application number 2: name its module, or its cap"),
         ("[card]\n", "[card\n", "card.toml: "),
         ('contactless = "activated"', "contactless = true", "application number 1, contactless"),
+        ('contactless = "activated"', 'contactless = "on"', "contactless: 'on' is none of activated, deactivated"),
         ('parameters = "5004', 'install_parameters = "C900"\nparameters = "5004', "number 1: either parameters"),
     ],
 )

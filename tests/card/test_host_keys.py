@@ -6,6 +6,7 @@ import tomllib
 from typing import TYPE_CHECKING
 
 from card_cli import TEST_KEY
+from door import door
 from sd_host import BANK, ISD, ISD_KEYS, Host, keys, service_provider
 
 if TYPE_CHECKING:
@@ -91,6 +92,33 @@ def test_the_issuer_s_keys_need_the_card_s_identifier(card: CardDoor, tmp_path: 
     assert card(*arguments, "--yes-card", identifier).code == 0
     Host(se.link()).into(ISD, keys(0x31, 5))
     assert card("keys", "rotate", "--new-version", "0x30", "--new-key", TEST_KEY).code == 2  # the version in use
+
+
+def test_generated_keys_are_kept_as_a_key_file_that_is_read_again(
+    card: CardDoor, se: VirtualSe, tmp_path: Path
+) -> None:
+    access = bank(se, tmp_path)
+    for version, name in ((0x35, "35.toml"), (0x36, "36.json")):
+        saved = tmp_path / name
+        arguments = ("keys", "put", "--new-version", hex(version), "--generate", "--save", saved)
+        assert card(*access, *arguments, keys=None).code == 0
+        assert saved.stat().st_mode & 0o777 == 0o600
+        proved = card("--sd", str(BANK), "--key-file", saved, "keys", "check", keys=None)
+        assert proved.code == 0, proved.err
+        assert f"asks for key version {version:#04x}, SCP03 i=70; trying {saved} at level 33" in proved.err
+
+
+def test_new_keys_that_make_no_sense_are_refused_before_a_card_is_asked(tmp_path: Path) -> None:
+    put = ("card", "--link", "tcp:127.0.0.1:1", "--key", TEST_KEY, "keys", "put", "--new-version")
+    for arguments, told in (
+        (("0x200", "--generate", "--save", tmp_path / "x"), "want 0 to 127"),
+        (("0", "--generate", "--save", tmp_path / "x"), "want 1 to 127"),
+        (("0x31", "--generate"), "needs --save"),
+        (("0x31",), "which new keys?"),
+    ):
+        answer = door(*put, *arguments)
+        assert answer.code == 2
+        assert told in answer.err
 
 
 def test_keys_show_nowhere(card: CardDoor, se: VirtualSe, tmp_path: Path) -> None:

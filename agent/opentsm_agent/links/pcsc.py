@@ -153,7 +153,7 @@ class PcscLink:
 def _establish_context() -> int:
     status, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_SYSTEM)
     if status != _OK:
-        raise _error(status, "pcsc: is pcscd running?")
+        raise _error(status, "pcsc: no smart card service: is pcscd running?")
     return int(context)
 
 

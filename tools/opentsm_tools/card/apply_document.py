@@ -6,7 +6,7 @@ Read strictly: what is not understood is refused, with the file, the entry and w
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_type_hints
 
 import msgspec
 
@@ -193,6 +193,15 @@ def read_document(path: Path) -> CardDocument:
 
 
 _PLACE: Final = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<place>[^`]*)`)?$", re.DOTALL)
+_CHOICES: Final = {
+    name: list(get_args(get_args(get_type_hints(kind)[name])[0]))
+    for kind, name in (
+        (KeyEntry, "diversification"),
+        (CardEntry, "state"),
+        (PackageEntry, "hash"),
+        (ApplicationEntry, "contactless"),
+    )
+}
 _UNKNOWN: Final = re.compile(r"^Object contains unknown field `(?P<name>.*)`$", re.DOTALL)
 
 
@@ -206,6 +215,8 @@ def _placed(message: str) -> str:
         what = f"there is no entry {unknown['name']!r} here; see the manual, `docs/apply.md`"
     if not place:
         return what
+    if what.startswith("Invalid enum value") and (choices := _CHOICES.get(place.rpartition(".")[2])):
+        what = f"{what.removeprefix('Invalid enum value ')} is none of {', '.join(choices)}"
     counted = re.sub(r"\[(\d+)\]", lambda number: f" number {int(number[1]) + 1}", place).replace(".", ", ")
     return f"{counted}: {what}"
 

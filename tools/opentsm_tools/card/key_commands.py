@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import os
-import secrets
 from dataclasses import replace as with_changes
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,20 +10,19 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from opentsm_card.delete import DeleteKey
-from opentsm_card.errors import ProtocolError, SecureChannelError, StorageError
+from opentsm_card.errors import ProtocolError, SecureChannelError
 from opentsm_card.keys import KeySet, key_check_value
 from opentsm_card.put_key import KeyData, KeyType, PutKey, PutKeyAnswer, put_key_set
 from opentsm_tools.card import single_keys
 from opentsm_tools.card.desk import Desk
 from opentsm_tools.card.info_words import key_words
-from opentsm_tools.card.key_sources import DIVERSIFICATIONS, Material, combine, material_of
+from opentsm_tools.card.new_keys import check_new, new_key_options, new_material
 from opentsm_tools.card.options import CardCommand, CardGroup, number
 from opentsm_tools.card.words import hexed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from opentsm_tools.card.channels import Offer
+    from opentsm_tools.card.key_sources import Material
     from opentsm_tools.card.manager import CardManager
 
 __all__ = ["check", "delete_keys", "keys", "list_keys", "put", "rotate", "send_keys"]
@@ -123,77 +120,6 @@ def _agreed(desk: Desk, offer: Offer) -> None:
     )
 
 
-def _new_key_options(command: Callable[..., None]) -> Callable[..., None]:
-    options = (
-        click.option("--new-version", metavar="N", required=True, help="Key version of the new keys, 1 to 127."),
-        click.option("--new-key", metavar="HEX", help="One new key for ENC, MAC and DEK; prefer --new-key-file."),
-        click.option("--new-key-file", type=click.Path(path_type=Path), help="TOML or JSON file with the new keys."),
-        click.option(
-            "--new-diversification", type=click.Choice(DIVERSIFICATIONS), help="How they derive.  [default: none]"
-        ),
-        click.option("--generate", is_flag=True, help="Make new random keys, with --save."),
-        click.option("--save", type=click.Path(path_type=Path), help="Where to keep generated keys; written first."),
-        click.option(
-            "--new-size", type=click.Choice(["16", "24", "32"]), default="16", help="Bytes of a generated key."
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def _new_material(
-    *,
-    new_version: str,
-    new_key: str | None,
-    new_key_file: Path | None,
-    new_diversification: str | None,
-    generate: bool,
-    save: Path | None,
-    new_size: str,
-) -> Material:
-    """Return the new keys; generated ones are on disk before the card hears of them.
-
-    Raises:
-        click.UsageError: none or several sources.
-        ProtocolError, StorageError: they can't be had or kept.
-    """
-    version = number(new_version, "--new-version")
-    if version == 0:
-        raise click.BadParameter("--new-version: want 1 to 127")
-    if [new_key is not None, new_key_file is not None, generate].count(True) != 1:
-        raise click.UsageError("which new keys? Give one of --new-key-file, --new-key and --generate")
-    if new_key_file is not None:
-        from opentsm_tools.card.key_files import from_file  # noqa: PLC0415 - needed for this source only
-
-        return from_file(new_key_file, version=version, diversification=new_diversification)
-    if new_key is not None:
-        given = combine({"key": new_key}, {"key": "--new-key"}, version=version, diversification=new_diversification)
-        assert given is not None
-        return given
-    if save is None:
-        raise click.UsageError("--generate needs --save FILE: keys that nobody keeps lock everybody out")
-    size = int(new_size)
-    made = secrets.token_bytes(3 * size)
-    _keep(save, version, made)
-    return material_of(made, str(save), version=version, diversification=None)
-
-
-def _keep(path: Path, version: int, made: bytes) -> None:
-    """Write generated keys to a new file, synced, readable by its owner only."""
-    size = len(made) // 3
-    parts = {name: made[index * size : (index + 1) * size].hex() for index, name in enumerate(("enc", "mac", "dek"))}
-    lines = [f"version = {version}", *(f'{name} = "{value}"' for name, value in parts.items())]
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write("\n".join(lines) + "\n")
-            file.flush()
-            os.fsync(handle)
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}") from error
-
-
 def send_keys(card: CardManager, material: Material, replaces: int) -> KeySet:
     """Send PUT KEY for a whole set and check what the card answers.
 
@@ -241,7 +167,7 @@ def _is_issuer(card: CardManager) -> bool:
 
 
 @click.command(cls=CardCommand)
-@_new_key_options
+@new_key_options
 @click.option("--public-key", type=click.Path(path_type=Path), help="One RSA or ECC public key: PEM or a certificate.")
 @click.option("--private-key", type=click.Path(path_type=Path), help="One private ECC key (PEM), for SCP11.")
 @click.option("--single-key", type=click.Path(path_type=Path), help="One AES or 3DES key: TOML with key and type.")
@@ -257,7 +183,7 @@ def put(
     single_key: Path | None,
     new_id: str | None,
     replace: str | None,
-    **options: Any,  # noqa: ANN401 - see _new_key_options
+    **options: Any,  # noqa: ANN401 - see new_key_options
 ) -> None:
     """Add a key set to the security domain, or one key of any kind, or replace one; check values are compared.
 
@@ -280,10 +206,11 @@ def put(
         return
     if new_id is not None:
         raise click.UsageError("--new-id goes with one key; a set has identifiers 1 to 3")
+    check_new(options)
     with desk.card() as card:
         if _is_issuer(card):
             desk.confirm(card, "change the keys of the issuer security domain")
-        new = send_keys(card, _new_material(**options), replaces)
+        new = send_keys(card, new_material(**options), replaces)
     values = [hexed(value) for value in new.check_values]
     desk.emit(
         {"key_version": new.version, "replaces": replaces, "algorithm": new.algorithm, "check_values": values},
@@ -334,9 +261,9 @@ def _put_one(desk: Desk, name: str, path: Path, command: PutKey) -> None:
 
 
 @click.command(cls=CardCommand)
-@_new_key_options
+@new_key_options
 @click.pass_context
-def rotate(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - see _new_key_options
+def rotate(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - see new_key_options
     """Replace the keys that are in use: add the new ones, prove them by a session, then delete the old ones.
 
     Should it break off, nothing is lost: both sets are on the card, and each can be tried.
@@ -344,6 +271,7 @@ def rotate(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - see
     \b
     opentsm card keys rotate --generate --save bank-31.toml --new-version 0x31 --sd F06F70656E74736D0A0001
     """  # noqa: D301 - click's mark for text that is not to be wrapped
+    check_new(options)
     desk = Desk.of(ctx)
     with desk.card() as card:
         assert card.offer is not None
@@ -354,7 +282,7 @@ def rotate(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - see
             raise click.BadParameter(f"--new-version: {old:#04x} is the version in use; rotate to another")
         if _is_issuer(card):
             desk.confirm(card, "change the keys of the issuer security domain")
-        material = _new_material(**options)
+        material = new_material(**options)
         new = send_keys(card, material, 0)
         if card.selected is not None:
             card.select(card.selected)

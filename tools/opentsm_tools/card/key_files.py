@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -103,7 +104,7 @@ def from_file(path: Path, *, version: int | None = None, diversification: str | 
     )
     if found is None:
         raise ProtocolError(f"{path}: no keys in it: want key, or enc, mac and dek")
-    return found
+    return replace(found, origin=str(path))
 
 
 def from_keystore(

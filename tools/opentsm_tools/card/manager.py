@@ -357,11 +357,11 @@ class CardManager:
         offer = Offer.parse(self._data(self.plain(command), command, "", (0x9000,)), recognized)
         self.identity = replace(self.identity, diversification_data=offer.diversification_data)
         level = strongest_level(offer) if level is None else level
+        self.caution.before_authentication(self.identity, offer, source)
         self._note(
             f"card {self.identity.identifier} asks for key version {offer.key_version:#04x}, {offer.name}; "
             f"trying {source.origin} at level {int(level):02X}"
         )
-        self.caution.before_authentication(self.identity, offer, source)
         keys = source.key_set(offer)
         try:
             session = open_session(offer, keys, challenge)
@@ -393,11 +393,11 @@ class CardManager:
         i = self.recognized().get(SCP11)
         offer = Offer(b"", entry.version, SCP11, i, variant=entry.variant.name.lower())
         version = f"key version {entry.version:#04x}" if entry.version else "the card's own choice of key version"
+        self.caution.before_authentication(self.identity, offer, entry)
         self._note(
             f"card {self.identity.identifier}: trying {entry.origin}, {version}, {offer.name} at level "
             f"{int(usage.level):02X}"
         )
-        self.caution.before_authentication(self.identity, offer, entry)
         key = domain_key(entry, self.plain)
         try:
             session = agree(entry, key, self.plain, usage, offer.i)
@@ -423,11 +423,11 @@ class CardManager:
                 f"the card's SCP02 i={i:02X} needs the AID that is selected: name it with --sd AID"
             )
         offer = Offer(b"", source.version, 2, i)
+        self.caution.before_authentication(self.identity, offer, source)
         self._note(
             f"card {self.identity.identifier} begins sessions implicitly with its default keys, {offer.name}; trying "
             f"{source.origin} at level 01, which proves the host to the card alone"
         )
-        self.caution.before_authentication(self.identity, offer, source)
         counter = GetData(DataTag.SEQUENCE_COUNTER)
         value = value_of(self._data(self.plain(counter), counter, "GET DATA (sequence counter)", (0x9000,)))
         keys = source.key_set(offer)

@@ -37,7 +37,7 @@ def _mac_key(content: bytes, path: Path) -> MacKey:
         raise ProtocolError(f"{path}: neither PEM nor TOML") from None
     kind = tree.get("type", "aes")
     if set(tree) - {"key", "type"} or not isinstance(tree.get("key"), str) or kind not in {"aes", "3des"}:
-        raise ProtocolError(f'{path}: want key = "…" in hex, and type = "3des" where it is one')
+        raise ProtocolError(f'{path}: want key = "…" in hex, type = "3des" where it is one, and nothing else')
     return MacKey(parse_key(tree["key"], f"{path}: key"), des=kind == "3des")
 
 
