@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,7 @@ import jpype
 import msgspec
 
 from opentsm_build import artifacts, compiler, java
+from opentsm_build.cap import CapFile
 from opentsm_card.aid import Aid
 from opentsm_card.errors import OpenTsmError, ProtocolError
 from opentsm_simulator.load_files import package_reader
@@ -28,6 +29,8 @@ __all__ = ["AppletPackage", "CardMaker", "built_in_packages", "card_maker", "run
 
 _HERE: Final = Path(__file__).resolve().parent
 _JAVA: Final = _HERE / "java"
+_CAPS: Final = _HERE / "caps"
+_FROM_SOURCES: Final = ("security-domain",)
 
 
 class _AppletTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,12 +54,14 @@ class AppletPackage:
         aid: the load file's AID.
         version: major and minor version, 2 bytes.
         modules: module AID and applet class (full name), in order.
+        block: its load file data block, where cards get it as a CAP file and not from its sources.
     """
 
     folder: Path
     aid: Aid
     version: bytes
     modules: tuple[tuple[Aid, str], ...]
+    block: bytes | None = field(default=None, repr=False)
 
     @classmethod
     def load(cls, folder: Path) -> AppletPackage:
@@ -83,8 +88,20 @@ def built_in_packages() -> tuple[AppletPackage, ...]:
     """Return the packages of `applets/`: inside the installed package, or beside it in a checkout."""
     for folder in (_HERE / "applets", _HERE.parent.parent / "applets"):
         if folder.is_dir():
-            return tuple(AppletPackage.load(entry.parent) for entry in sorted(folder.glob("*/applet.toml")))
+            return tuple(_built_in(entry.parent) for entry in sorted(folder.glob("*/applet.toml")))
     raise OpenTsmError("this installation holds no applets")
+
+
+def _built_in(folder: Path) -> AppletPackage:
+    """Return a package of ours: as the CAP file that our toolchain makes of it, but for security domains.
+
+    Every command of a card goes through a security domain: from its sources it has the types that the JVM likes best.
+    """
+    package = AppletPackage.load(folder)
+    cap = _CAPS / f"{folder.name}.cap"
+    if folder.name in _FROM_SOURCES or not cap.exists():
+        return package
+    return replace(package, block=CapFile.read(cap).load_file_data_block())
 
 
 @functools.cache
@@ -115,7 +132,8 @@ class CardMaker:
     def __init__(self, packages: tuple[AppletPackage, ...]) -> None:
         self.packages = packages
         jar, runtime, loader = _card_runtime()
-        applets = compiler.compile_sources([package.folder / "src" for package in packages], [runtime, jar])
+        sources = [package.folder / "src" for package in packages if package.block is None]
+        applets = compiler.compile_sources(sources, [runtime, jar])
         self._provisioner: Callable[..., Any] = jpype.JClass("opentsm.runtime.Provisioner", loader=loader)
         self._reader = package_reader(jpype.JClass("opentsm.runtime.PackageReader", loader=loader))
         self._class_files = jpype.JClass("java.util.HashMap")()
@@ -128,6 +146,10 @@ class CardMaker:
         provisioner = self._provisioner(self._class_files)
         provisioner.setPackageReader(self._reader)
         for package in self.packages:
+            if package.block is not None:
+                if not provisioner.addCapFile(package.block):
+                    raise OpenTsmError(f"the card could not be made: {package.folder.name}.cap is refused; see the log")
+                continue
             provisioner.addLoadFile(bytes(package.aid), package.version)
             for aid, class_name in package.modules:
                 provisioner.addModule(bytes(package.aid), bytes(aid), class_name)

@@ -39,6 +39,21 @@ final class LoadFileEntry extends RegistryEntry {
         this.version = version.clone();
     }
 
+    /**
+     * Takes the code that a package was translated to.
+     *
+     * @param bytes the length of its load file data block
+     * @param card the class loader of what the card was made with
+     */
+    void take(LoadedPackage found, int bytes, CardClassLoader card) {
+        code = found.code;
+        codeBytes = bytes;
+        loader = new PackageClassLoader(card, found.classes, imports);
+        for (int i = 0; i < found.modules.size(); i++) {
+            modules.add(new ModuleEntry(found.modules.get(i), this, loader.install(found.appletClasses.get(i))));
+        }
+    }
+
     /** Tells whether what was compiled against a version can use this one (JC VM 4.5.2: same major, minor not older). */
     boolean isCompatible(byte major, byte minor) {
         return version[0] == major && (version[1] & 0xFF) >= (minor & 0xFF);

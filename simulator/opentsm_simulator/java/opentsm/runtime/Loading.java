@@ -178,13 +178,7 @@ final class Loading {
             imported[i] = entry.imports.get(i).code;
         }
         Sw.require(card.packages.translate(block, imported, found), Sw.WRONG_DATA);
-        entry.code = found.code;
-        entry.codeBytes = block.length;
-        entry.loader = new PackageClassLoader(card.applets, found.classes, entry.imports);
-        for (int i = 0; i < found.modules.size(); i++) {
-            entry.modules.add(new ModuleEntry(found.modules.get(i), entry,
-                    entry.loader.install(found.appletClasses.get(i))));
-        }
+        entry.take(found, block.length, card.applets);
     }
 
     /** Puts the verified load file into the registry. */

@@ -54,6 +54,25 @@ public final class Provisioner {
         card.registry.add(new LoadFileEntry(aid, version, card.registry.issuerDomain()));
     }
 
+    /**
+     * Puts a CAP file on the card, as LOAD would: read, verified, translated, with its modules.
+     *
+     * @param block its load file data block
+     * @return false when it is not one that the card can take
+     */
+    public boolean addCapFile(byte[] block) {
+        requireUnfinished();
+        LoadedPackage found = new LoadedPackage();
+        if (!card.packages.read(block, found) || !found.imports.isEmpty()
+                || !card.packages.translate(block, new String[0], found)) {
+            return false;
+        }
+        LoadFileEntry entry = new LoadFileEntry(found.aid, found.version, card.registry.issuerDomain());
+        entry.take(found, block.length, classes);
+        card.registry.add(entry);
+        return true;
+    }
+
     /** Adds a module to a load file: the AID and the applet's class. */
     public void addModule(byte[] loadFileAid, byte[] aid, String className) throws ReflectiveOperationException {
         requireUnfinished();
