@@ -25,6 +25,8 @@ __all__ = ["CompileError", "compile_sources", "expect_short_life"]
 
 # jCardSim's classes, and those that a translated CAP file gives, are of this generation.
 _OPTIONS: Final = ("-source", "1.8", "-target", "1.8", "-encoding", "UTF-8", "-g", "-proc:none", "-nowarn")
+# Errors as `file:line: error: what`, as editors and javac have them.
+_ECJ_OPTIONS: Final = ("-Xemacs",)
 _JAVAC_OPTIONS: Final = ("-Xlint:-options",)
 
 _loader: list[Any] = []
@@ -102,7 +104,7 @@ def compile_sources(
         # The JVM keeps the working directory that it was started in.
         arguments += [str(path.absolute()) for _, path in sources]
         if javac is None:
-            _run(arguments)
+            _run([*_ECJ_OPTIONS, *arguments])
         else:
             _run_javac(javac, arguments)
         try:
