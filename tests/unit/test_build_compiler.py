@@ -60,7 +60,7 @@ def test_a_class_path_is_part_of_what_was_compiled(cache: Path, tmp_path: Path) 
 
 def test_an_error_names_file_and_line_and_leaves_nothing(cache: Path, tmp_path: Path) -> None:
     root = source(tmp_path / "src", "package p;\npublic class A {\n  int x = true;\n}\n")
-    with pytest.raises(CompileError, match=r"A\.java \(at line 3\)"):
+    with pytest.raises(CompileError, match=r"A\.java:3: error: "):
         compile_sources([root])
     assert list(cache.iterdir()) == []
 
