@@ -1,4 +1,5 @@
-"""Links to secure elements, named by URI: `tcp:HOST:PORT`, `pcsc:READER`, `uart:DEVICE`, `replay:TRACE`.
+"""Links to secure elements, named by URI: `tcp:HOST:PORT`, `pcsc:READER`, `uart:DEVICE`, `modem:DEVICE`,
+`replay:TRACE`.
 
 A scheme's module is imported when a link of that scheme is opened, so an agent pays only for what it uses.
 Other rooms add schemes with `register` (`tools` adds `virtual:`); the agent itself never imports them.
@@ -27,10 +28,11 @@ _BUILT_IN: Final = {
     "tcp": "opentsm_agent.links.tcp:open_tcp",
     "pcsc": "opentsm_agent.links.pcsc:open_pcsc",
     "uart": "opentsm_agent.links.uart:open_uart",
+    "modem": "opentsm_agent.links.modem:open_modem",
     "replay": "opentsm_agent.links.replay:open_replay",
 }
 # The extra that a scheme needs, where it has another name.
-_EXTRAS: Final = {"uart": "serial"}
+_EXTRAS: Final = {"uart": "serial", "modem": "serial"}
 _registered: dict[str, LinkOpener] = {}
 
 
@@ -63,6 +65,10 @@ def check_uri(uri: str) -> tuple[str, str]:
         from opentsm_agent.links.uart_settings import UartSettings  # noqa: PLC0415 - as above
 
         UartSettings.parse(rest)
+    if scheme == "modem" and scheme not in _registered:
+        from opentsm_agent.links.modem_settings import ModemSettings  # noqa: PLC0415 - as above
+
+        ModemSettings.parse(rest)
     return scheme, rest
 
 
@@ -71,7 +77,8 @@ def open_link(uri: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> Link:
 
     Args:
         uri: `tcp:HOST:PORT` (vpcd framing), `pcsc:READER` (the name of a reader, or a part that fits exactly one),
-            `uart:DEVICE?…` (a card on a serial port, see `UartSettings`), `replay:TRACE` (a recorded trace), or a
+            `uart:DEVICE?…` (a card on a serial port, see `UartSettings`), `modem:DEVICE?…` (the card in a modem, see
+            `ModemSettings`), `replay:TRACE` (a recorded trace), or a
             registered scheme.
         timeout_s: how long to wait for one answer, in seconds.
 

@@ -1,0 +1,107 @@
+"""A modem's AT port: eight bits, no parity, no flow control, opened by pyserial (the extra `serial`), for us alone."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from typing import Final, Protocol
+
+import serial
+from serial.tools import list_ports
+
+from opentsm_card.errors import CardRemovedError, TransportError
+
+__all__ = ["ModemPort", "TtyPort", "candidates"]
+
+_READ_BYTES: Final = 4096
+_WRITE_S: Final = 10.0
+
+
+class ModemPort(Protocol):
+    """A line to a modem, and the clock by which it is waited for."""
+
+    def now(self) -> float:
+        """Return the time in seconds, from any beginning; it only grows."""
+
+    def write(self, data: bytes) -> None:
+        """Send.
+
+        Raises:
+            TransportError: the port is gone, or takes nothing.
+        """
+
+    def read(self, until: float) -> bytes:
+        """Wait for something until a moment, and return what has arrived; nothing when the moment has come.
+
+        Raises:
+            CardRemovedError: the port is gone.
+        """
+
+    def close(self) -> None:
+        """Let the port go; safe to call twice."""
+
+
+def candidates() -> tuple[str, ...]:
+    """List the serial ports of this machine that may be a modem's."""
+    return tuple(sorted(port.device for port in list_ports.comports()))
+
+
+class TtyPort:
+    """A serial port (`ModemPort`).
+
+    Args:
+        device: its path.
+        baud: bits a second.
+
+    Raises:
+        CardRemovedError: there is no such port.
+        TransportError: it can't be opened, or another program has it.
+    """
+
+    def __init__(self, device: str, baud: int) -> None:
+        self._name = f"modem:{device}"
+        try:
+            self._serial = serial.Serial(device, baud, timeout=0, write_timeout=_WRITE_S, exclusive=True)
+        except (serial.SerialException, OSError, ValueError) as error:
+            kind = TransportError if os.path.exists(device) else CardRemovedError  # noqa: PTH110 - a device, not a file
+            hint = "" if kind is CardRemovedError else "; does ModemManager or another program hold it?"
+            raise kind(f"{self._name}: {error}{hint}") from error
+        self._poll = select.poll()
+        self._poll.register(self._serial.fileno(), select.POLLIN)
+
+    def now(self) -> float:
+        """Return the monotonic clock."""
+        return time.monotonic()
+
+    def write(self, data: bytes) -> None:
+        """Send; see `ModemPort`."""
+        try:
+            self._serial.write(data)
+        except serial.SerialTimeoutException as error:
+            raise TransportError(f"{self._name}: the port takes nothing for {_WRITE_S:g} s") from error
+        except (serial.SerialException, OSError) as error:
+            raise self._gone(error) from error
+
+    def read(self, until: float) -> bytes:
+        """Receive; see `ModemPort`."""
+        if not self._serial.is_open:
+            raise CardRemovedError(f"{self._name}: the port is closed")
+        if not self._poll.poll(max(0.0, (until - time.monotonic()) * 1000)):
+            return b""
+        try:
+            data = os.read(self._serial.fileno(), _READ_BYTES)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            raise self._gone(error) from error
+        if not data:
+            raise CardRemovedError(f"{self._name}: the port is gone")
+        return data
+
+    def close(self) -> None:
+        """Let the port go."""
+        self._serial.close()
+
+    def _gone(self, error: OSError) -> CardRemovedError:
+        return CardRemovedError(f"{self._name}: the port is gone ({error.strerror or error})")

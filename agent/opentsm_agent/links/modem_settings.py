@@ -1,0 +1,92 @@
+"""What a `modem:` URI says: `modem:DEVICE?apdu=auto|csim|ccho|basic&baud=…&timeout=…&reset=auto|cfun&aid=…`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+from opentsm_card.aid import Aid
+from opentsm_card.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from opentsm_card.modem.quirks import Way
+
+__all__ = ["AUTO", "ModemSettings"]
+
+AUTO: Final = "auto"
+_NAMES: Final = ("apdu", "baud", "timeout", "reset", "aid")
+_APDU: Final[dict[str, tuple[Way, ...]]] = {"ccho": ("ccho",), "csim": ("csim", "basic"), "basic": ("basic",)}
+_LEAST_BAUD: Final = 300
+_MOST_BAUD: Final = 4_000_000
+_MOST_S: Final = 600
+# The issuer's domain, as GlobalPlatform names it, and as older cards do.
+_ISSUER_DOMAINS: Final = (Aid.from_text("A000000151000000"), Aid.from_text("A000000003000000"))
+
+
+@dataclass(frozen=True, slots=True)
+class ModemSettings:
+    """How a card is reached through a modem.
+
+    Args:
+        device: path of the modem's AT port, or `auto` for the first port of this machine that answers.
+        ways: in which ways to try, in their order; None for what the modem's entry in the table says, or else all.
+        baud: bits a second; USB ports do not mind.
+        timeout_s: how long one answer may take, in seconds; None for what the caller says.
+        cfun: whether a reset switches the modem off and on (the card loses its power, the network its modem).
+        aids: applications one of which a session by +CCHO is opened with.
+    """
+
+    device: str
+    ways: tuple[Way, ...] | None = None
+    baud: int = 115200
+    timeout_s: float | None = None
+    cfun: bool = False
+    aids: tuple[Aid, ...] = _ISSUER_DOMAINS
+
+    @classmethod
+    def parse(cls, address: str) -> Self:
+        """Parse what follows `modem:`.
+
+        Raises:
+            ProtocolError: no device, an unknown parameter, one given twice, or a value that is not one of its.
+        """
+        device, _, query = address.partition("?")
+        if not device:
+            raise ProtocolError(f"link 'modem:{address}': want a device, such as modem:/dev/ttyUSB2, or modem:auto")
+        given: dict[str, str] = {}
+        for part in query.split("&") if query else ():
+            name, _, value = part.partition("=")
+            if name in given:
+                raise ProtocolError(f"link 'modem:{address}': {name} is given twice")
+            if name not in _NAMES:
+                raise ProtocolError(f"link 'modem:{address}': no parameter {name!r}; there are {', '.join(_NAMES)}")
+            given[name] = value
+        try:
+            return cls(
+                device,
+                _ways(given.get("apdu", AUTO)),
+                _number(given.get("baud", "115200"), "baud", _LEAST_BAUD, _MOST_BAUD),
+                _number(given["timeout"], "timeout", 1, _MOST_S) if "timeout" in given else None,
+                _reset(given.get("reset", AUTO)),
+                (Aid.from_text(given["aid"]),) if "aid" in given else _ISSUER_DOMAINS,
+            )
+        except ProtocolError as error:
+            raise ProtocolError(f"link 'modem:{address}': {error}") from error
+
+
+def _ways(text: str) -> tuple[Way, ...] | None:
+    if text != AUTO and text not in _APDU:
+        raise ProtocolError(f"apdu={text}: want {AUTO}, {', '.join(_APDU)}")
+    return _APDU.get(text)
+
+
+def _reset(text: str) -> bool:
+    if text not in {AUTO, "cfun"}:
+        raise ProtocolError(f"reset={text}: want {AUTO} or cfun")
+    return text == "cfun"
+
+
+def _number(text: str, name: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and least <= int(text) <= most):
+        raise ProtocolError(f"{name}={text}: want {least} to {most}")
+    return int(text)
