@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from opentsm_card.errors import ProtocolError, TransportError
-from opentsm_simulator.config import AUTO, SeConfig, load_config, parse_address
+from opentsm_simulator.config import AUTO, SeConfig, check_modem, load_config, parse_address
 from opentsm_simulator.control_cli import list_profiles, list_ses, reset, show
 from opentsm_simulator.fuzz.cli import fuzz
 from opentsm_simulator.uart_faults import Faults
@@ -39,6 +39,8 @@ def se() -> None:
         opentsm se run --vpcd
     A card on a serial port, for programs that drive a UART or a Phoenix reader:
         opentsm se run --profile uicc --uart /tmp/sim
+    A UICC in a modem, for programs that speak AT commands:
+        opentsm se run --profile uicc --modem /tmp/modem
     From another shell: what runs, what is on it, and as it was delivered again:
         opentsm se list
         opentsm se show embedded
@@ -90,6 +92,21 @@ def profiles(*, as_json: bool) -> None:
     metavar="KIND@N,…",
     help="Faults at the n-th character of that line: drop, corrupt, delay, stick, remove, reset, brownout.",
 )
+@click.option(
+    "--modem",
+    is_flag=False,
+    flag_value=AUTO,
+    metavar="[PATH]",
+    help="Be the card in a modem, whose AT port is a pseudo-terminal, reached at PATH, or at the path that is printed.",
+)
+@click.option(
+    "--modem-like", metavar="MODEL", help="Which modem: one with known quirks, or quirks separated by commas."
+)
+@click.option(
+    "--modem-faults",
+    metavar="KIND@N,…",
+    help="Faults at the n-th line of the modem: drop, corrupt, delay, unsolicited, stick.",
+)
 @click.option("--keys-file", type=click.Path(path_type=Path), help="TOML file of key sets in place of the profile's.")
 @click.option("--id", "se_id", help="The SE's identity; with --count, -1, -2, … is appended.  [default: the profile]")
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON line when ready.")
@@ -104,29 +121,35 @@ def run(  # noqa: PLR0913 - one argument an option
     uart: str | None,
     uart_echo: bool,
     uart_faults: str | None,
+    modem: str | None,
+    modem_like: str | None,
+    modem_faults: str | None,
     keys_file: Path | None,
     se_id: str | None,
     as_json: bool,
 ) -> None:
     """Run virtual SEs until SIGTERM or SIGINT.
 
-    With --config, or with --profile and options (--vpcd or --uart alone: --profile embedded). Each interface is a TCP
-    server for one client at a time; a new connection finds it reset. What the SEs hold lives as long as this process.
-    The first SE of a process's first run ever compiles the card runtime (some seconds).
+    With --config, or with --profile and options (--vpcd or --uart alone: --profile embedded; --modem alone: --profile
+    uicc). Each interface is a TCP server for one client at a time; a new connection finds it reset. What the SEs hold
+    lives as long as this process. The first SE of a process's first run ever compiles the card runtime (some seconds).
     """
     if config_path is None and profile is None and (vpcd == AUTO or uart is not None):
         profile = "embedded"
+    if config_path is None and profile is None and modem is not None:
+        profile = "uicc"
     if (config_path is None) == (profile is None):
         raise click.UsageError("give either --config or --profile")
     if se_id == "":
         raise click.UsageError("--id is empty")
     if uart_faults is not None:
         Faults.parse(uart_faults)
+    check_modem(modem_like, modem_faults)
     if config_path is not None:
         configs = load_config(config_path)
     else:
         assert profile is not None
-        reachable = any(option is not None for option in (tcp, contactless_tcp, vpcd, uart))
+        reachable = any(option is not None for option in (tcp, contactless_tcp, vpcd, uart, modem))
         configs = tuple(
             SeConfig(
                 (se_id or Path(profile).stem) + (f"-{index + 1}" if count > 1 else ""),
@@ -136,13 +159,20 @@ def run(  # noqa: PLR0913 - one argument an option
                 None if vpcd == AUTO else _next_reader(vpcd, index),
                 keys_file,
                 reader=vpcd == AUTO,
-                uart=uart if uart in {None, AUTO} or count == 1 else f"{uart}-{index + 1}",
+                uart=_path(uart, index, count),
                 uart_echo=uart_echo,
                 uart_faults=uart_faults,
+                modem=_path(modem, index, count),
+                modem_like=modem_like,
+                modem_faults=modem_faults,
             )
             for index in range(count)
         )
     _serve(configs, as_json=as_json)
+
+
+def _path(first: str | None, index: int, count: int) -> str | None:
+    return first if first in {None, AUTO} or count == 1 else f"{first}-{index + 1}"
 
 
 def _port(first: int | None, index: int) -> tuple[str, int] | None:

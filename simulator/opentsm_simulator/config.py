@@ -9,6 +9,8 @@ import msgspec
 
 from opentsm_card.documents import parse_toml
 from opentsm_card.errors import ProtocolError
+from opentsm_simulator.modem import find_modem
+from opentsm_simulator.modem_faults import ModemFaults
 from opentsm_simulator.uart_faults import Faults
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ class _SeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uart: str | None = None
     uart_echo: bool = True
     uart_faults: str | None = None
+    modem: str | None = None
+    modem_like: str | None = None
+    modem_faults: str | None = None
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,6 +60,9 @@ class SeConfig:
         uart: path at which the contact interface appears as a serial port, or `AUTO` for a pseudo-terminal's own.
         uart_echo: whether what is sent to that port comes back, as from a one-wire reader.
         uart_faults: faults of that line (`opentsm_simulator.uart_faults`).
+        modem: path at which a modem with the SE in it appears, or `AUTO` for a pseudo-terminal's own.
+        modem_like: which modem it is, or its quirks (`opentsm_simulator.modem.find_modem`).
+        modem_faults: faults of its lines (`opentsm_simulator.modem_faults`).
     """
 
     id: str
@@ -68,6 +76,9 @@ class SeConfig:
     uart: str | None = None
     uart_echo: bool = True
     uart_faults: str | None = None
+    modem: str | None = None
+    modem_like: str | None = None
+    modem_faults: str | None = None
 
 
 def parse_address(text: str) -> Address:
@@ -101,9 +112,10 @@ def load_config(path: Path) -> tuple[SeConfig, ...]:
         raise ProtocolError(f"{path}: more than one SE is named {', '.join(sorted(twice))}")
     for config in configs:
         if config.tcp is None and config.contactless is None and config.vpcd is None and not config.reader:
-            if config.uart is not None:
+            if config.uart is not None or config.modem is not None:
                 continue
-            raise ProtocolError(f"{path}: se {config.id!r}: nothing reaches it; give tcp, contactless, vpcd or uart")
+            known = "tcp, contactless, vpcd, uart or modem"
+            raise ProtocolError(f"{path}: se {config.id!r}: nothing reaches it; give {known}")
     return configs
 
 
@@ -113,8 +125,21 @@ def _checked(faults: str | None) -> str | None:
     return faults
 
 
+def check_modem(like: str | None, faults: str | None) -> None:
+    """Check what is said of a modem.
+
+    Raises:
+        ProtocolError: there is no such modem or quirk, or a fault makes no sense.
+    """
+    if like is not None:
+        find_modem(like)
+    if faults is not None:
+        ModemFaults.parse(faults)
+
+
 def _config(table: _SeTable, folder: Path) -> SeConfig:
     try:
+        check_modem(table.modem_like, table.modem_faults)
         return SeConfig(
             table.id,
             str(folder / table.profile) if table.profile.endswith(".toml") else table.profile,
@@ -127,6 +152,9 @@ def _config(table: _SeTable, folder: Path) -> SeConfig:
             str(folder / table.uart) if table.uart and table.uart != AUTO else table.uart,
             table.uart_echo,
             _checked(table.uart_faults),
+            str(folder / table.modem) if table.modem and table.modem != AUTO else table.modem,
+            table.modem_like,
+            table.modem_faults,
         )
     except ProtocolError as error:
         raise ProtocolError(f"se {table.id!r}: {error}") from error

@@ -13,6 +13,9 @@ from opentsm_simulator.config import AUTO
 from opentsm_simulator.control import ControlServer
 from opentsm_simulator.front import TcpFront, VpcdFront
 from opentsm_simulator.inspection import inspect
+from opentsm_simulator.modem import STANDARD, find_modem
+from opentsm_simulator.modem_faults import ModemFaults
+from opentsm_simulator.modem_front import ModemFront
 from opentsm_simulator.pcscd import Pcscd, Reader, running_vpcd
 from opentsm_simulator.profile import load_keys
 from opentsm_simulator.uart import UartFront
@@ -41,6 +44,7 @@ class HostedSe:
         vpcd: its connection to pcscd, if it has one.
         reader: its reader of the host's own pcscd, if it has one.
         uart: its serial port, if it has one.
+        modem: the modem it is in, if it is in one.
         started: when it was made, by the monotonic clock.
     """
 
@@ -50,6 +54,7 @@ class HostedSe:
     vpcd: VpcdFront | None = None
     reader: Reader | None = None
     uart: UartFront | None = None
+    modem: ModemFront | None = None
     started: float = field(default_factory=time.monotonic)
 
     def describe(self) -> dict[str, str | None]:
@@ -63,6 +68,7 @@ class HostedSe:
             "reader": self.reader.slot_name(0) if self.reader else None,
             "contactless_reader": self.reader.slot_name(1) if self.reader else None,
             "uart": self.uart.address if self.uart else None,
+            "modem": self.modem.address if self.modem else None,
         }
 
 
@@ -70,6 +76,13 @@ def _uart(se: VirtualSe, config: SeConfig) -> UartFront:
     path = None if config.uart == AUTO else config.uart
     faults = Faults.parse(config.uart_faults) if config.uart_faults else None
     return UartFront(se, path, echo=config.uart_echo, faults=faults)
+
+
+def _modem(se: VirtualSe, config: SeConfig) -> ModemFront:
+    path = None if config.modem == AUTO else config.modem
+    entry = find_modem(config.modem_like) if config.modem_like else STANDARD
+    faults = ModemFaults.parse(config.modem_faults) if config.modem_faults else None
+    return ModemFront(se, path, entry=entry, faults=faults)
 
 
 class Host:
@@ -87,7 +100,7 @@ class Host:
 
     def __init__(self, configs: Iterable[SeConfig], *, controlled: bool = False) -> None:
         self.ses: list[HostedSe] = []
-        self._started: list[TcpFront | VpcdFront | UartFront] = []
+        self._started: list[TcpFront | VpcdFront | UartFront | ModemFront] = []
         self._pcscd: Pcscd | None = None
         self._control: ControlServer | None = None
         self.uncontrolled: str | None = None
@@ -114,11 +127,12 @@ class Host:
         contactless = TcpFront(se, "contactless", *config.contactless) if config.contactless else None
         vpcd = VpcdFront(se, *dialled) if dialled else None
         uart = _uart(se, config) if config.uart else None
-        for front in (tcp, contactless, vpcd, uart):
+        modem = _modem(se, config) if config.modem else None
+        for front in (tcp, contactless, vpcd, uart, modem):
             if front is not None:
                 self._start(front)
         reader = self._open_reader(se) if config.reader and dialled is None else None
-        return HostedSe(se, tcp, contactless, vpcd, reader, uart)
+        return HostedSe(se, tcp, contactless, vpcd, reader, uart, modem)
 
     def _open_control(self) -> None:
         try:
@@ -126,7 +140,7 @@ class Host:
         except TransportError as error:
             self.uncontrolled = str(error)
 
-    def _start(self, front: TcpFront | VpcdFront | UartFront) -> None:
+    def _start(self, front: TcpFront | VpcdFront | UartFront | ModemFront) -> None:
         self._started.append(front)
         front.start()
 

@@ -90,7 +90,9 @@ class ModemFaults:
     def apply(self, line: str) -> tuple[float, list[str]]:
         """Return how long the next line takes, in seconds (infinity: for ever), and what comes in its place."""
         self._lines += 1
-        delay_s, lines = 0.0, [line]
+        delay_s = 0.0
+        before: list[str] = []
+        kept = True
         for fault in self._faults:
             if fault.kind == "stick" and self._lines >= fault.at:
                 return _NEVER_S, []
@@ -99,10 +101,10 @@ class ModemFaults:
             if fault.kind == "delay":
                 delay_s += fault.delay_s
             elif fault.kind == "unsolicited":
-                lines.insert(0, fault.text)
+                before.append(fault.text)
             elif fault.kind == "drop":
-                lines.remove(line)
+                kept = False
             else:
                 middle = len(line) // 2
-                lines[-1] = line[:middle] + ("?" if line[middle] != "?" else "!") + line[middle + 1 :]
-        return delay_s, lines
+                line = line[:middle] + ("?" if line[middle] != "?" else "!") + line[middle + 1 :]
+        return delay_s, [*before, line] if kept else before

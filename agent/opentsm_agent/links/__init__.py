@@ -1,5 +1,4 @@
-"""Links to secure elements, named by URI: `tcp:HOST:PORT`, `pcsc:READER`, `uart:DEVICE`, `modem:DEVICE`,
-`replay:TRACE`.
+"""Links to secure elements, named by URI: `tcp:HOST:PORT`, `pcsc:READER`, `uart:` or `modem:DEVICE`, `replay:TRACE`.
 
 A scheme's module is imported when a link of that scheme is opened, so an agent pays only for what it uses.
 Other rooms add schemes with `register` (`tools` adds `virtual:`); the agent itself never imports them.
