@@ -131,8 +131,8 @@ def convert_project(
 
 def _compile(project: Project, imports: Imports, javac: Path | None) -> Path:
     # Imported where they are needed: converting alone is to start at once.
-    from opentsm_build import stubs  # noqa: PLC0415
-    from opentsm_build.compiler import CompileError, compile_sources  # noqa: PLC0415
+    from opentsm_build import stubs  # noqa: PLC0415 - see above
+    from opentsm_build.compiler import CompileError, compile_sources  # noqa: PLC0415 - see above
 
     boot = stubs.archive([*imports.target.values(), *imports.newest()])
     try:

@@ -120,7 +120,7 @@ def _run_javac(javac: Path, arguments: list[str]) -> None:
     command = [str(javac), *_JAVAC_OPTIONS, *arguments]
     with tempfile.TemporaryDirectory(prefix="opentsm-javac-") as scratch:
         # A javac that fails leaves notes in its working directory.
-        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=scratch)  # noqa: S603
+        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=scratch)  # noqa: S603 - a list, no shell; the program is the one that the user named
     if done.returncode:
         raise CompileError((done.stderr or done.stdout).strip())
 

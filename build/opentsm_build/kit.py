@@ -155,7 +155,7 @@ class Kit:
             *arguments,
         ]
         try:
-            done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_TIMEOUT_S)  # noqa: S603
+            done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_TIMEOUT_S)  # noqa: S603 - a list, no shell; the program is the one that the user named
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ProtocolError(f"{self.home}: the kit's tool did not run: {error}") from error
         return (done.stdout + done.stderr).strip()

@@ -186,7 +186,7 @@ class Scp02Session:
         session._answer = None  # noqa: SLF001 - the class's own
         session._host_challenge = session._host_cryptogram = b""  # noqa: SLF001 - the class's own
         icvs = mac_of_aid(session_keys.mac, aid), mac_of_aid(session_keys.rmac, aid)
-        session._begin(Messaging(session_keys, i, *icvs), SecurityLevel.C_MAC)  # noqa: SLF001
+        session._begin(Messaging(session_keys, i, *icvs), SecurityLevel.C_MAC)  # noqa: SLF001 - the class's own
         return session
 
     @classmethod

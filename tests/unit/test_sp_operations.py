@@ -312,7 +312,7 @@ def test_the_next_rotation_counts_the_version_up_and_needs_one_script(make: Make
 
 @pytest.mark.parametrize("executed", [True, False])
 @pytest.mark.parametrize("lose", range(7))
-def test_rotation_survives_a_lost_answer_anywhere(make: Make, lose: int, executed: bool) -> None:  # noqa: FBT001
+def test_rotation_survives_a_lost_answer_anywhere(make: Make, lose: int, executed: bool) -> None:  # noqa: FBT001 - a parameter of the test
     tsm, centre = make()
     centre.lose, centre.executed = lose, executed
     tsm.rotate_keys(SE)
@@ -338,7 +338,7 @@ def test_personalization_writes_accounts_and_deletion_takes_one(make: Make) -> N
 
 @pytest.mark.parametrize("executed", [True, False])
 @pytest.mark.parametrize("lose", range(6))
-def test_each_account_is_written_once_wherever_an_answer_is_lost(make: Make, lose: int, executed: bool) -> None:  # noqa: FBT001
+def test_each_account_is_written_once_wherever_an_answer_is_lost(make: Make, lose: int, executed: bool) -> None:  # noqa: FBT001 - a parameter of the test
     tsm, centre = make(rotated=True)
     centre.lose, centre.executed = lose, executed
     tsm.personalize(SE, "payment", "q1", ACCOUNTS)
@@ -348,7 +348,7 @@ def test_each_account_is_written_once_wherever_an_answer_is_lost(make: Make, los
 
 
 @pytest.mark.parametrize("executed", [True, False])
-def test_a_deletion_in_doubt_is_probed_and_done_once(make: Make, executed: bool) -> None:  # noqa: FBT001
+def test_a_deletion_in_doubt_is_probed_and_done_once(make: Make, executed: bool) -> None:  # noqa: FBT001 - a parameter of the test
     tsm, centre = make(rotated=True)
     tsm.personalize(SE, "payment", "q1", ACCOUNTS)
     centre.card.effects.clear()
