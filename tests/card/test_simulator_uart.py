@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 import serial
 
+from atr_maker import make_atr
 from door import door
 from opentsm_agent.links import open_link
+from opentsm_agent.links.uart import open_uart
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, ProtocolError, TransportError
 from opentsm_simulator import VirtualSe
 from opentsm_simulator.config import AUTO, SeConfig, load_config
+from opentsm_simulator.profile import load_profile
 from opentsm_simulator.uart import UartFront
 from opentsm_simulator.uart_faults import Faults
 
@@ -65,6 +71,42 @@ def test_it_answers_as_it_does_in_process(
         assert link.transmit(OPEN_CHANNEL) == given[2] == bytes.fromhex("019000")
     with ses[profile].link() as link:
         assert given == [link.transmit(command) for command in (SELECT, PRODUCTION, OPEN_CHANNEL)]
+
+
+@pytest.mark.parametrize(
+    ("atr", "query", "protocol", "baud"),
+    [
+        (make_atr("D0", "D1"), "", 0, 9600),
+        (make_atr("D0", "D1"), "?protocol=t1", 1, 9600),
+        (make_atr("A95 D0", "D1", "AFE B45 C01"), "?protocol=t1&rate=card", 1, 111600),
+        (make_atr("A95 D1", "A01"), "?echo=yes", 1, 111600),
+        (make_atr("A94", historical=b"opentsm"), "?rate=card", 0, 55800),
+        (make_atr("C05", historical=b"opentsm", inverse=True), "?echo=no", 0, 9600),
+        (make_atr("A95 D1", inverse=True), "?rate=card", 1, 111600),
+    ],
+)
+def test_cards_of_other_makes(atr: bytes, query: str, protocol: int, baud: int) -> None:
+    card = VirtualSe.create(msgspec.structs.replace(load_profile("uicc"), atr=atr.hex()))
+    front = UartFront(card, echo="echo=no" not in query)
+    front.start()
+    try:
+        with open_uart(front.address + query, 5) as link:
+            # The historical bytes are the SE's own.
+            assert link.atr == card.atr
+            assert link.protocol == protocol
+            assert link.transmit(SELECT)[-2:] == b"\x90\x00"
+            assert len(link.transmit(PRODUCTION)) == 47
+            # As the far end sees it, and as it is in the port's settings.
+            with Path(front._port).open("rb", buffering=0) as port:
+                assert round(_baud(port.fileno())) == baud
+    finally:
+        front.stop()
+
+
+def _baud(descriptor: int) -> int:
+    """Return the rate of an open terminal, whatever it is (TCGETS2, whose last word is the rate)."""
+    answer = fcntl.ioctl(descriptor, 0x802C542A, bytes(44))
+    return int(struct.unpack("I", answer[-4:])[0])
 
 
 def test_opening_powers_it_and_closing_takes_the_power(front: Callable[..., UartFront]) -> None:
