@@ -33,10 +33,11 @@ _RESET_S: Final = 0.05
 _READ_BYTES: Final = 4096
 _CHARACTER_BITS: Final = 12
 # What the operating system and USB adapters add to every time-out of the card.
-_SLACK_S: Final = 0.25
+_SLACK_S: Final = 0.5
 _DETECT_S: Final = 0.3
 _PPS_WAIT_S: Final = 1.2
 _PPSS: Final = 0xFF
+_PPS_BYTES: Final = 3
 _WRITE_S: Final = 10.0
 _MOST_DISCARDS: Final = 64
 _INPUT_FLAGS: Final = 0
@@ -219,7 +220,7 @@ class SerialPort:
                 break
             if time.monotonic() >= until:
                 return False
-        if data[0] == _PPSS and len(received) == len(data):
+        if data[0] == _PPSS and len(data) >= _PPS_BYTES and len(received) == len(data):
             # A card's answer to PPS is what it was asked: only with an echo there is more to come.
             self._fill(time.monotonic() + _PPS_WAIT_S)
             return len(received) > len(data)

@@ -25,7 +25,7 @@ _NULL: Final = b"\x60"
 _WRONG_LE: Final = 0x6C
 # Of WT: after which a card asks for patience, and after which it gives up waiting for data that may not come.
 _PATIENCE: Final = 0.7
-_HOPE: Final = 0.4
+_HOPE: Final = 0.7
 
 # P3 is an Le: GET RESPONSE, GET DATA, READ BINARY, READ RECORD, GET CHALLENGE, MANAGE CHANNEL, FETCH.
 _FROM_CARD: Final = frozenset({0xC0, 0xCA, 0xB0, 0xB2, 0x84, 0x70, 0x12})
