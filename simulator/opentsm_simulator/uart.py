@@ -42,8 +42,10 @@ __all__ = ["UartFront"]
 _CLOCK_HZ: Final = 372.0 * 9600
 _READ_BYTES: Final = 4096
 _CLOSED_POLL_S: Final = 0.01
-# After a port was opened, until the host has set it up.
+# After a port was opened or flushed, until the host has set it up.
 _SETTLE_S: Final = 0.03
+# How long a port stays closed before it is set up as it was.
+_REOPEN_S: Final = 0.2
 _FLUSHED: Final = getattr(termios, "TIOCPKT_FLUSHREAD", 1)
 
 
@@ -140,15 +142,18 @@ class UartFront:
     # Power.
 
     def _run(self) -> None:
+        restore_at = math.inf
         while not self._stopped.is_set():
             if any(events & select.POLLHUP for _, events in self._poll.poll(0)):
-                # Nobody has it open: that can't be waited for.
+                # Nobody has it open: that can't be waited for. A host that is about to open it again sets it up itself.
+                if time.monotonic() > restore_at:
+                    self._restore()
+                    restore_at = math.inf
                 self._stopped.wait(_CLOSED_POLL_S)
                 continue
             with contextlib.suppress(_ClosedError):
                 self._powered()
-            if not self._stopped.is_set():
-                self._restore()
+            restore_at = time.monotonic() + _REOPEN_S
 
     def _restore(self) -> None:
         """Set the port up as it was: one that has what is asked of it already refuses the parity that it can't have."""
@@ -157,10 +162,10 @@ class UartFront:
 
     def _powered(self) -> None:
         """Be a card from when the port is opened until it is closed."""
-        with contextlib.suppress(_ResetError):
-            self._wait(time.monotonic() + _SETTLE_S)
         while True:
+            # A host that opens, sets up and flushes a port does so in several steps: it gets one answer to reset.
             with contextlib.suppress(_ResetError):
+                self._wait(time.monotonic() + _SETTLE_S)
                 self._life()
 
     def _life(self) -> Never:

@@ -116,6 +116,17 @@ def test_opening_powers_it_and_closing_takes_the_power(front: Callable[..., Uart
             assert link.transmit(OPEN_CHANNEL) == bytes.fromhex("019000")
 
 
+@pytest.mark.parametrize("profile", ["embedded", "uicc"])
+def test_it_bears_being_opened_again_and_again(front: Callable[..., UartFront], profile: str) -> None:
+    # The answer to SELECT has the character FF, which a port marks or doubles, as it was set up.
+    address = front(profile).address
+    for _ in range(20):
+        with open_link(f"uart:{address}", 5) as link:
+            for _ in range(3):
+                assert link.transmit(SELECT)[-3:] == bytes.fromhex("FF9000")
+                link.reset()
+
+
 def test_flushing_the_input_resets_it_as_hosts_do_that_pull_a_line(front: Callable[..., UartFront]) -> None:
     # What pySim's serial transport does: 8E2, flush, answer to reset within a second, then every byte is echoed and
     # the only procedure byte is INS.

@@ -278,6 +278,9 @@ class TestPort:
             assert b"".join(port._unmark(chunk) for chunk in chunks) == b"a\xffbc"
             assert port._garbled
             port._garbled = False
+        # Without marks, which another program may have taken out.
+        assert port._unmark(b"a\xff\x90b") == b"a\xff\x90b"
+        assert not port._garbled
 
     def test_in_inverse_convention(self, terminals: list[Terminal]) -> None:
         def behave(master: int) -> None:

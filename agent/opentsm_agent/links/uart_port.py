@@ -343,6 +343,10 @@ class SerialPort:
             elif mark[1:2] == b"\xff":
                 plain.append(0xFF)
                 index += 2
+            elif mark[1:2] not in {b"", b"\x00"}:
+                # No mark at all: somebody else has set the port up anew.
+                plain.append(0xFF)
+                index += 1
             elif len(mark) == 3:
                 self._garbled = True
                 plain.append(mark[2])
