@@ -45,6 +45,7 @@ _SELECT_MF: Final = bytes.fromhex("00A4000C023F00")
 _MOST_CHANNEL: Final = 3
 _FIND_S: Final = 1.0
 _RECOVERY_S: Final = 2.0
+_RECOVERIES: Final = 3
 _RESTART_POLL_S: Final = 0.5
 
 
@@ -184,8 +185,12 @@ class ModemLink:
             return
         self._closed = True
         try:
-            with contextlib.suppress(TransportError):
-                self._close_channel()
+            self._close_channel()
+        except RefusedError:
+            # The modem knows of no such channel any more.
+            pass
+        except TransportError:
+            self._recover()
         finally:
             self._way = None
             self._port.close()
@@ -255,12 +260,15 @@ class ModemLink:
         raise RefusedError(f"{self._name}: the basic channel: neither MF nor default application can be selected")
 
     def _close_channel(self) -> None:
-        session, channel = self._session, self._channel
+        try:
+            if self._session is not None:
+                self._line.ask(f"AT+CCHC={self._session}")
+            elif self._channel:
+                self._exchange(bytes((0, _MANAGE_CHANNEL, 0x80, self._channel, 0)))
+        except RefusedError:
+            self._session, self._channel = None, 0
+            raise
         self._session, self._channel = None, 0
-        if session is not None:
-            self._line.ask(f"AT+CCHC={session}")
-        elif channel:
-            self._exchange(bytes((0, _MANAGE_CHANNEL, 0x80, channel, 0)))
 
     def _restart(self) -> None:
         """Switch the modem off and on, and wait for its card."""
@@ -298,19 +306,31 @@ class ModemLink:
             raise TransportError(f"{self._name}: {error}") from error
 
     def _give_up(self) -> None:
-        """Close a link that failed: get in step once more, so that the card gets its channel back."""
+        """Close a link that failed, and give the card its channel back."""
         if self._closed:
             return
         self._closed = True
         self._way = None
         try:
-            if self._session is not None or self._channel:
-                self._line = ModemLine(self._port, self._name, min(self._timeout_s, _RECOVERY_S))
-                with contextlib.suppress(TransportError):
-                    self._line.synchronize()
-                    self._close_channel()
+            self._recover()
         finally:
             self._port.close()
+
+    def _recover(self) -> None:
+        """Get in step with the modem once more, and close the channel, if one is open; no error is told."""
+        self._line = ModemLine(self._port, self._name, min(self._timeout_s, _RECOVERY_S))
+        for _ in range(_RECOVERIES):
+            if self._session is None and not self._channel:
+                return
+            try:
+                self._line.synchronize()
+            except (LinkTimeoutError, CardRemovedError):
+                # Nobody is there.
+                return
+            except TransportError:
+                continue
+            with contextlib.suppress(TransportError):
+                self._close_channel()
 
 
 def _check_channel(command: bytes) -> None:
