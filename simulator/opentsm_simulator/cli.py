@@ -134,7 +134,7 @@ def run(  # noqa: PLR0913 - one argument an option
     uicc). Each interface is a TCP server for one client at a time; a new connection finds it reset. What the SEs hold
     lives as long as this process. The first SE of a process's first run ever compiles the card runtime (some seconds).
     """
-    if config_path is None and profile is None and (vpcd == AUTO or uart is not None):
+    if config_path is None and profile is None and (vpcd is not None or uart is not None):
         profile = "embedded"
     if config_path is None and profile is None and modem is not None:
         profile = "uicc"

@@ -202,7 +202,7 @@ class VpcdFront(_Front):
         try:
             self._first = socket.create_connection(self._peer, timeout=10)
         except OSError as error:
-            raise TransportError(f"no vpcd reader answers at {self.address}: {error}") from error
+            raise TransportError(f"no vpcd reader answers at {self.address}: {error.strerror or error}") from error
         super().start()
 
     def _wake(self) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
+
+from manual_shell import run_script
 
 GUIDE = Path(__file__).parents[2] / "docs" / "getting-started.md"
 PORTS = ("7443", "8450", "7001", "7002")
@@ -53,24 +51,7 @@ def test_the_guide_does_what_it_says(tmp_path: Path) -> None:
         script = re.sub(rf"\b{port}\b", free, script)
         blocks[0] = re.sub(rf"\b{port}\b", free, blocks[0])
     script = "\n".join(("set -eu", blocks[0], OTHER_PORT.format(ports[0]), script))
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    # What the servers say goes to a file: a pipe would stay open as long as they run.
-    with (tmp_path / "output").open("w+") as output:
-        shell = subprocess.Popen(
-            ["bash", "-c", script],
-            cwd=tmp_path,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            code = shell.wait(timeout=240)
-        finally:
-            os.killpg(shell.pid, signal.SIGTERM)
-        output.seek(0)
-        said = output.read()
-    assert code == 0, said
+    said = run_script(script, tmp_path, 240)
     accounts = [json.loads(found) for found in re.findall(r"^\{\n.*?^\}$", said, re.DOTALL | re.MULTILINE)]
     assert any(answer.get("temporaryKeysDestroyed") is True for answer in accounts), said
     assert "000102030405060708090A0B0C0D0E0F" in said

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
+
+from manual_shell import run_script
 
 PAGE = Path(__file__).parents[2] / "docs" / "virtual-se.md"
 BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -29,28 +27,7 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
     for port, free in zip(PORTS, free_ports(), strict=True):
         assert port in script
         script = re.sub(rf"\b{port}\b", free, script)
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "OPENTSM_RUNTIME_DIR": str(tmp_path),
-    }
-    # What the host says goes to a file: a pipe would stay open as long as it runs.
-    with (tmp_path / "output").open("w+") as output:
-        shell = subprocess.Popen(
-            ["bash", "-c", script],
-            cwd=tmp_path,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            code = shell.wait(timeout=120)
-        finally:
-            os.killpg(shell.pid, signal.SIGTERM)
-        output.seek(0)
-        said = output.read()
-    assert code == 0, said
+    said = run_script(script, tmp_path, 120, OPENTSM_RUNTIME_DIR=str(tmp_path))
     assert "325041592E5359532E4444463031 SELECTABLE, under A000000151000000, contactless activated" in said
     assert "325041592E5359532E4444463031 SELECTABLE, under A000000151000000, contactless deactivated" in said
     assert "contactless 325041592E5359532E4444463031 00" in said

@@ -92,6 +92,12 @@ def test_ports_past_the_last_are_refused() -> None:
     assert isinstance(result.exception, ProtocolError)
 
 
+def test_a_reader_alone_asks_for_an_embedded_se() -> None:
+    for told in ("127.0.0.1", "127.0.0.1:99999"):
+        result = CliRunner().invoke(se, ["run", "--vpcd", told])
+        assert told in str(result.exception), "not: give either --config or --profile"
+
+
 def test_a_reader_of_the_host_s_own_pcscd(tmp_path: Path) -> None:
     path = tmp_path / "se.toml"
     path.write_text('[[se]]\nid = "a"\nprofile = "embedded"\nvpcd = "auto"\n')
