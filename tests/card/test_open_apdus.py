@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from open_card import A1, B1, ISD, OpenCard
+from opentsm_card.errors import LinkTimeoutError
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +94,18 @@ def test_extended_apdus_need_an_applet_that_takes_them(card: OpenCard) -> None:
     assert card.raw(bytes.fromhex("8000000001AA")) == (bytes.fromhex("80AA"), 0x9000)
 
 
-@pytest.mark.parametrize(("p1", "sw"), [(0, 0x6F00), (1, 0x6A80), (2, 0x6F00), (3, 0x6F00)])
+@pytest.mark.parametrize(("p1", "sw"), [(0, 0x6F00), (1, 0x6A80), (3, 0x6F00)])
 def test_an_applets_exception_becomes_a_status_word(echo: OpenCard, p1: int, sw: int) -> None:
     assert echo.send(f"8001{p1:02X}00") == (b"", sw)
     assert echo.selected() == A1
+
+
+def test_recursion_without_end_makes_the_card_mute_until_a_reset(echo: OpenCard) -> None:
+    for command in ("80010200", "00A4040000"):
+        with pytest.raises(LinkTimeoutError, match="mute"):
+            echo.send(command)
+    echo.link.reset()
+    assert echo.select(A1) == 0x9000
 
 
 @pytest.mark.parametrize("p1", [0, 1])
