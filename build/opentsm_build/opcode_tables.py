@@ -276,5 +276,7 @@ def _opcode(row: str) -> Opcode:
 
 BY_NAME: Final = {opcode.name: opcode for opcode in map(_opcode, _ROWS.strip().splitlines())}
 
+_BY_VALUE: Final = {opcode.value: opcode for opcode in BY_NAME.values()}
+
 # By number; None where no instruction has it.
-OPCODES: Final = tuple({opcode.value: opcode for opcode in BY_NAME.values()}.get(value) for value in range(256))
+OPCODES: Final = tuple(_BY_VALUE.get(value) for value in range(256))
