@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import TransportError
 from opentsm_simulator.modem import STANDARD, VirtualModem
+from opentsm_simulator.port_link import put_link
 
 if TYPE_CHECKING:
     from opentsm_card.modem import ModemEntry
@@ -62,10 +63,7 @@ class ModemFront:
 
     def _place(self, path: Path, port: str) -> None:
         try:
-            if path.is_symlink() and str(path.readlink()).startswith("/dev/pts/") and not path.exists():
-                # Left by one that was killed.
-                path.unlink()
-            path.symlink_to(port)
+            put_link(path, port)
         except OSError as error:
             os.close(self._master)
             os.close(self._slave)

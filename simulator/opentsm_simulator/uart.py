@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Final
 from opentsm_card.errors import CardRemovedError, TransportError
 from opentsm_card.transmission import CardSide
 from opentsm_card.transmission.events import INVERSE, Discard, Execute, Receive, Send, SetInverse
+from opentsm_simulator.port_link import put_link
 from opentsm_simulator.t0 import T0Card
 from opentsm_simulator.uart_faults import Fault, Faults, Garbled
 
@@ -113,10 +114,7 @@ class UartFront:
 
     def _make_link(self, link: Path) -> None:
         try:
-            if link.is_symlink() and str(link.readlink()).startswith("/dev/pts/") and not link.exists():
-                # Left by one that was killed.
-                link.unlink()
-            link.symlink_to(self._port)
+            put_link(link, self._port)
         except OSError as error:
             os.close(self._master)
             raise TransportError(f"the serial port can't be put at {link}: {error.strerror}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
+from opentsm_agent.links.parameters import split_address
 from opentsm_card.aid import Aid
 from opentsm_card.errors import ProtocolError
 
@@ -50,17 +51,7 @@ class ModemSettings:
         Raises:
             ProtocolError: no device, an unknown parameter, one given twice, or a value that is not one of its.
         """
-        device, _, query = address.partition("?")
-        if not device:
-            raise ProtocolError(f"link 'modem:{address}': want a device, such as modem:/dev/ttyUSB2, or modem:auto")
-        given: dict[str, str] = {}
-        for part in query.split("&") if query else ():
-            name, _, value = part.partition("=")
-            if name in given:
-                raise ProtocolError(f"link 'modem:{address}': {name} is given twice")
-            if name not in _NAMES:
-                raise ProtocolError(f"link 'modem:{address}': no parameter {name!r}; there are {', '.join(_NAMES)}")
-            given[name] = value
+        device, given = split_address("modem", address, _NAMES, "modem:/dev/ttyUSB2, or modem:auto")
         try:
             return cls(
                 device,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final, Self
 
+from opentsm_agent.links.parameters import split_address
 from opentsm_card.errors import ProtocolError
 
 __all__ = ["UartSettings"]
@@ -50,20 +51,11 @@ class UartSettings:
         Raises:
             ProtocolError: no device, an unknown parameter, one given twice, or a value that is not one of its.
         """
-        device, _, query = address.partition("?")
-        if not device:
-            raise ProtocolError(f"link 'uart:{address}': want a device, such as uart:/dev/ttyS0")
-        given: dict[str, str] = {}
-        for part in query.split("&") if query else ():
-            name, _, value = part.partition("=")
-            if name in given:
-                raise ProtocolError(f"link 'uart:{address}': {name} is given twice")
+        names = tuple(field.name for field in fields(cls)[1:])
+        device, given = split_address("uart", address, names, "uart:/dev/ttyS0")
+        for name, value in given.items():
             if name in _CHOICES and value not in _CHOICES[name]:
                 raise ProtocolError(f"link 'uart:{address}': {name}={value}: want {', '.join(_CHOICES[name])}")
-            if name != "baud" and name not in _CHOICES:
-                known = ", ".join(field.name for field in fields(cls)[1:])
-                raise ProtocolError(f"link 'uart:{address}': no parameter {name!r}; there are {known}")
-            given[name] = value
         text = given.pop("baud", "9600")
         if not (text.isascii() and text.isdigit() and len(text) < 9 and _LEAST_BAUD <= int(text) <= _MOST_BAUD):
             raise ProtocolError(f"link 'uart:{address}': baud={text}: want {_LEAST_BAUD} to {_MOST_BAUD}")

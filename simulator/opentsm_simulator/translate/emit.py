@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from opentsm_simulator.translate.analysis import Body, Stack
     from opentsm_simulator.translate.package import PackageTranslator
 
-__all__ = ["RUNTIME", "TURNS_A_STEP", "MethodEmitter"]
+__all__ = ["RUNTIME", "MethodEmitter"]
 
 RUNTIME: Final = "opentsm/runtime/Jcvm"
 _MORE_STACK: Final = 6
 
 # Turns of a loop that count as one step.
-TURNS_A_STEP: Final = 4096
+_TURNS_A_STEP: Final = 4096
 _PUSHES: Final = frozenset({"bspush", "sspush", "bipush", "sipush", "iipush"})
 _STORES: Final = {"A": "astore", "R": "astore", "S": "istore", "I": "istore"}
 _LOADS: Final = {"A": "aload", "R": "aload", "S": "iload", "I": "iload"}
@@ -117,7 +117,7 @@ class MethodEmitter:
         on = Label()
         self.code.increment(self._turns)
         self.code.local("iload", self._turns)
-        self.code.push(TURNS_A_STEP)
+        self.code.push(_TURNS_A_STEP)
         self.code.jump("if_icmplt", on)
         self.code.push(0)
         self.code.local("istore", self._turns)

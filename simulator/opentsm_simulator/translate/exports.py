@@ -71,7 +71,7 @@ def _fields(package: PackageTranslator, cls: OwnClass) -> dict[int, Member]:
     fields = {}
     for token in range(info.declared_instance_size):
         kind = package.field_kind(cls.name, token) or ("a" if token in references else "s")
-        name, descriptor = package.field(FieldTarget(cls.name, token, own=True), kind)
+        name, descriptor = package.field(FieldTarget(cls.name, token), kind)
         fields[token] = Member(cls.name, name, descriptor, _NO_SIGNATURE)
     return fields
 

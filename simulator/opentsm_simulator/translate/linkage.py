@@ -23,7 +23,6 @@ __all__ = ["KnownClass", "KnownPackage", "Linkage", "api_package"]
 
 _ACC_STATIC: Final = 0x0008
 _ACC_PROTECTED: Final = 0x0004
-_ACC_INTERFACE: Final = 0x0200
 _OBJECT: Final = "java/lang/Object"
 
 

@@ -204,8 +204,8 @@ class PackageTranslator:
         return TranslatedPackage(
             self.cap.package_aid,
             self.cap.package_version,
-            {writer.name: writer.encode() for writer in (*writers, *self._applet_writers)},
-            applets,
+            {writer.name: writer.encode() for writer in (*writers, *(writer for _, writer in applets))},
+            tuple((aid, writer.name) for aid, writer in applets),
             exports,
         )
 
@@ -292,9 +292,8 @@ class PackageTranslator:
                 returns(code, member.descriptor)
                 writer.add_method(method, descriptor, code)
 
-    def _applets(self) -> Iterator[tuple[Aid, str]]:
+    def _applets(self) -> Iterator[tuple[Aid, ClassWriter]]:
         """Make a class with a method install for each applet."""
-        self._applet_writers: list[ClassWriter] = []
         for number, applet in enumerate(self.cap.applets):
             writer = ClassWriter(f"{self.prefix}Applet{number}")
             code = Code(writer, 4, 3)
@@ -303,8 +302,7 @@ class PackageTranslator:
             code.invoke("invokestatic", self.code_class.name, name, descriptor)
             code.op("return")
             writer.add_method("install", _INSTALL, code, ACC_STATIC)
-            self._applet_writers.append(writer)
-            yield applet.aid, writer.name
+            yield applet.aid, writer
 
 
 def _throw_abstract(code: Code) -> None:

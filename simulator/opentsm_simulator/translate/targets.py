@@ -85,7 +85,6 @@ class FieldTarget:
 
     owner: str
     token: int
-    own: bool
     member: Member | None = None
 
 
@@ -125,11 +124,11 @@ class Targets:
         entry = self._entry(index, ConstantPoolTag.INSTANCE_FIELDREF)
         owner = self._classes.find(entry.class_ref)
         if isinstance(owner, OwnClass):
-            return FieldTarget(owner.name, entry.token, own=True)
+            return FieldTarget(owner.name, entry.token)
         member = owner.fields.get(entry.token) if isinstance(owner, KnownClass) else None
         if member is None:
             raise CapError(f"entry {index}: {owner.name} has no field {entry.token}", component="ConstantPool")
-        return FieldTarget(member.owner, entry.token, own=False, member=member)
+        return FieldTarget(member.owner, entry.token, member)
 
     def static_field(self, index: int) -> StaticFieldTarget:
         """Return a static field."""
