@@ -9,6 +9,7 @@ from opentsm_agent.gateway import WAIT_S, Gateway
 from opentsm_agent.http import HttpsClient, client_context
 from opentsm_agent.journal import Journal
 from opentsm_agent.links import check_uri, load_scheme
+from opentsm_agent.policy import ANYTHING, load_policy
 from opentsm_agent.secure_elements import SecureElements
 from opentsm_agent.session import Device, Session
 from opentsm_card.errors import OpenTsmError, ProtocolError, TransportError
@@ -45,13 +46,15 @@ class Agent:
         identity = config.identity
         for se in config.secure_elements:
             load_scheme(check_uri(se.link)[0])
+        policy = load_policy(config.policy) if config.policy is not None else ANYTHING
         self._config = config
         self._events = events
         self._on_failure = on_failure
         self._tsm_context = client_context(identity.ca, identity.certificate, identity.key)
         self._gateway = Gateway(HttpsClient(config.network.gateway, self._gateway_context()))
         self._journal = Journal(config.journal)
-        self._device = Device(config.tsm_url, SecureElements(config.secure_elements), self._journal, events)
+        elements = SecureElements(config.secure_elements, policy=policy)
+        self._device = Device(config.tsm_url, elements, self._journal, events)
         self._lock = threading.Lock()
         self._sessions: dict[str, tuple[Session, threading.Thread]] = {}
         self._stopping = threading.Event()
@@ -85,6 +88,10 @@ class Agent:
             thread = threading.Thread(target=self._hold, args=(session, opened), name="session", daemon=True)
             self._sessions[session] = (opened, thread)
             thread.start()
+
+    def is_alive(self) -> bool:
+        """Tell whether the thread that listens for wake-ups lives, and nothing has stopped the agent."""
+        return self.failure is None and self._attached.is_alive()
 
     def stop(self, timeout_s: float = _STOP_TIMEOUT_S) -> None:
         """Detach, let running scripts end, and close everything; open sessions can be resumed.

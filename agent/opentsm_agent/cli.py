@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 from pathlib import Path
 
 import click
 import msgspec
 
+from opentsm_agent.config import example as example_config
 from opentsm_agent.config import load_config
-from opentsm_card.errors import ProtocolError
 
 __all__ = ["agent"]
 
@@ -29,14 +26,16 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON,
 def agent() -> None:
     """Relay scripts from the central TSM to this device's secure elements.
 
-    Enrol the device once with the code that the TSM's operator gives you, then leave the agent running:
+    Write agent.toml, enrol the device once with the code that the TSM's operator gives you, and leave the agent
+    running:
 
     \b
+      opentsm agent example > agent.toml
       opentsm agent enrol --config agent.toml --code CODE
       opentsm agent run --config agent.toml
 
     \b
-    agent.toml, paths relative to it:
+    The least that agent.toml holds, paths relative to it (`example` prints all that it can):
       [tsm]
       url = "https://tsm.example:8443"
       [network]                      # the mobile network that wakes this device
@@ -64,33 +63,35 @@ def run(config_path: Path, *, as_json: bool) -> None:
     A stop waits for the script that is running; whatever was begun is in the journal, and the next start goes
     on with it.
     """
-    from opentsm_agent.agent import Agent  # noqa: PLC0415 - `enrol` and `--help` need none of it
-    from opentsm_agent.events import Events  # noqa: PLC0415 - as above
+    from opentsm_agent.service import run as serve  # noqa: PLC0415 - `enrol` and `--help` need none of it
+
+    serve(load_config(config_path), config_path, as_json=as_json)
+
+
+@agent.command()
+@_config_option
+@_json_option
+def check(config_path: Path, *, as_json: bool) -> None:
+    """Say all that is wrong with a configuration and with what it names; what `run` would stop at.
+
+    Nothing is connected to and no card is touched. Exit code 0: an agent can run with it; 4: it can't.
+    """
+    from opentsm_agent.service import check as look  # noqa: PLC0415 - as in `run`
 
     config = load_config(config_path)
-    if not config.identity.certificate.exists():
-        raise ProtocolError(
-            f"{config.identity.certificate}: no such file; to get it: "
-            f"opentsm agent enrol --config {config_path} --code CODE"
+    look(config, config_path)
+    if as_json:
+        click.echo(
+            msgspec.json.encode({"ok": True, "secure_elements": [se.element.se_id for se in config.secure_elements]})
         )
-    # Signals wait for sigwait below, in this thread: a handler could interrupt the journal anywhere.
-    awaited = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
-    signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
-    try:
-        running = Agent(
-            config,
-            Events(sys.stdout, as_json=as_json),
-            on_failure=lambda: os.kill(os.getpid(), signal.SIGUSR1),
-        )
-        running.start()
-        while signal.sigwait(awaited) == signal.SIGUSR1 and running.failure is None:
-            pass  # somebody else's SIGUSR1
-    finally:
-        # A second signal ends the process at once: the journal is made for that.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, awaited)
-    running.stop()
-    if running.failure is not None:
-        raise running.failure
+        return
+    click.echo(f"{config_path}: an agent can run with it")
+
+
+@agent.command()
+def example() -> None:
+    """Print an agent.toml with every entry that there is, explained."""
+    click.echo(example_config(), nl=False)
 
 
 @agent.command()

@@ -1,47 +1,41 @@
 """`agent.toml`: where the TSM and the network's gateway are, who this device is, and which secure elements it has.
 
-    [tsm]
-    url = "https://tsm.example:8443"
-
-    [network]                              # the mobile network over which the device is woken
-    gateway = "https://gateway.example:9443"
-    ca = "gateway-ca.pem"                  # when the gateway has a CA of its own
-
-    [identity]                             # written by `opentsm agent enrol`
-    certificate = "device.pem"
-    key = "device.key"
-    ca = "tsm-ca.pem"
-
-    [journal]
-    path = "journal"
-
-    [[se]]
-    id = "89001012012341234012345678901224"
-    type = "eSE"                           # eSE, iSE, uicc, euicc, ieuicc, undefined
-    link = "pcsc:My Reader 00 00"
-
-Paths are relative to the file.
+`example.toml` beside this file shows every entry with what it means; `opentsm agent example` prints it. Paths are
+relative to the configuration. All that is wrong with it is said at once.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
 from opentsm_agent.handshake import SecureElement
 from opentsm_agent.http import parse_base_url
+from opentsm_agent.identifiers import parse_card_identifier
 from opentsm_agent.links import check_uri
-from opentsm_card.documents import parse_toml
+from opentsm_agent.logs import AREAS, Level
+from opentsm_card.documents import check_all, parse_whole_toml
 from opentsm_card.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
-__all__ = ["AgentConfig", "Identity", "Network", "SecureElementConfig", "load_config"]
+__all__ = [
+    "AgentConfig",
+    "Hook",
+    "Identity",
+    "Log",
+    "Metrics",
+    "Network",
+    "SecureElementConfig",
+    "example",
+    "load_config",
+]
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 
 
 class _Tsm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,23 +57,60 @@ class _Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: _Text
 
 
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    path: _Text
+
+
 class _Se(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: _Text
     type: Literal["eSE", "iSE", "uicc", "euicc", "ieuicc", "undefined"]
     link: _Text
-    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 30.0
+    timeout_s: _Seconds = 30.0
+    card: _Text | None = None
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How events are written: text for people or JSON, and from which level on, by area."""
+
+    format: Literal["text", "json"] = "text"
+    level: Level = Level.INFO
+    areas: dict[str, Level] = {}
+
+
+class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where Prometheus may fetch figures: HOST:PORT."""
+
+    listen: _Text
+
+
+class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A program that is run at events: its command line, the events (all when empty), and its time-out in seconds."""
+
+    command: Annotated[list[_Text], msgspec.Meta(min_length=1)]
+    events: list[_Text] = []
+    timeout_s: _Seconds = 10.0
+
+
+class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tsm: _Tsm
     network: _Network
     identity: _Identity
     journal: _Journal
     se: Annotated[list[_Se], msgspec.Meta(min_length=1)]
+    log: Log = Log()
+    metrics: Metrics | None = None
+    hook: Hook | None = None
+    policy: _File | None = None
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """The PEM files that say who the device is, and whom it trusts."""
+    """The PEM files that say who the device is, and whom it trusts.
+
+    Args:
+        certificate: PEM file of the device's certificate.
+        key: PEM file of its private key.
+        ca: PEM file of the TSM's CA.
+    """
 
     certificate: Path
     key: Path
@@ -94,11 +125,20 @@ class Network(msgspec.Struct, frozen=True):
 
 
 class SecureElementConfig(msgspec.Struct, frozen=True):
-    """A secure element of the device: who it is, the URI of the link to it, and the link's time-out in seconds."""
+    """A secure element of the device.
+
+    Args:
+        element: who it is to the TSM.
+        link: URI of the link to it.
+        timeout_s: the link's time-out, in seconds.
+        card: what the card must say it is before anything is run on it, as `iccid:…`, `cin:…` or `cplc:…`; None
+            for any card.
+    """
 
     element: SecureElement
     link: str
     timeout_s: float
+    card: str | None = None
 
 
 class AgentConfig(msgspec.Struct, frozen=True):
@@ -109,38 +149,66 @@ class AgentConfig(msgspec.Struct, frozen=True):
     identity: Identity
     journal: Path
     secure_elements: tuple[SecureElementConfig, ...]
+    log: Log = Log()
+    metrics: Metrics | None = None
+    hook: Hook | None = None
+    policy: Path | None = None
+
+
+def example() -> str:
+    """Return a configuration with every entry that there is, explained."""
+    return Path(__file__).with_name("example.toml").read_text(encoding="utf-8")
 
 
 def load_config(path: Path) -> AgentConfig:
     """Read and check `agent.toml`.
 
     Raises:
-        ProtocolError: the file can't be read, or a value is wrong; the message names the place.
+        ProtocolError: the file can't be read, or values are wrong; the message names each with its place.
     """
     try:
-        parsed = parse_toml(path.read_bytes(), _File, str(path))
+        document = path.read_bytes()
     except OSError as error:
         raise ProtocolError(f"{path}: {error.strerror}") from error
+    parsed, problems = parse_whole_toml(document, _Document, str(path))
+    if parsed is not None:
+        problems.extend(_problems(parsed))
+    check_all(str(path), problems)
+    assert parsed is not None
+    return _resolved(parsed, path.absolute().parent)
+
+
+def _problems(parsed: _Document) -> Iterator[str]:
     checks: list[tuple[Callable[[str], object], str, str]] = [
         (parse_base_url, parsed.tsm.url, "$.tsm.url"),
         (parse_base_url, parsed.network.gateway, "$.network.gateway"),
         *((check_uri, se.link, f"$.se[{index}].link") for index, se in enumerate(parsed.se)),
+        *((parse_card_identifier, se.card, f"$.se[{index}].card") for index, se in enumerate(parsed.se) if se.card),
     ]
     for check, value, place in checks:
         try:
             check(value)
         except ProtocolError as error:
-            raise ProtocolError(f"{path}: {error} - at `{place}`") from error
+            yield f"{error} - at `{place}`"
     ids = [se.id for se in parsed.se]
     if len(set(ids)) != len(ids):
-        raise ProtocolError(f"{path}: two secure elements have the same id - at `$.se`")
-    base = path.absolute().parent
+        yield "two secure elements have the same id - at `$.se`"
+    for area in sorted(parsed.log.areas.keys() - AREAS):
+        yield f"no area {area!r}; there are: {', '.join(sorted(AREAS))} - at `$.log.areas`"
+
+
+def _resolved(parsed: _Document, base: Path) -> AgentConfig:
+    identity = parsed.identity
     return AgentConfig(
         tsm_url=parsed.tsm.url,
-        network=Network(parsed.network.gateway, base / (parsed.network.ca or parsed.identity.ca)),
-        identity=Identity(base / parsed.identity.certificate, base / parsed.identity.key, base / parsed.identity.ca),
+        network=Network(parsed.network.gateway, base / (parsed.network.ca or identity.ca)),
+        identity=Identity(base / identity.certificate, base / identity.key, base / identity.ca),
         journal=base / parsed.journal.path,
         secure_elements=tuple(
-            SecureElementConfig(SecureElement(se.type, se.id), se.link, se.timeout_s) for se in parsed.se
+            SecureElementConfig(SecureElement(se.type, se.id), se.link, se.timeout_s, se.card) for se in parsed.se
         ),
+        log=parsed.log,
+        metrics=parsed.metrics,
+        hook=parsed.hook,
+        policy=base / parsed.policy.path if parsed.policy else None,
     )

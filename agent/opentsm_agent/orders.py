@@ -129,7 +129,7 @@ class OrderRunner:
         """Check all of an order before any of it is sent.
 
         Raises:
-            ScriptError: a C-APDU is none, or has no place in a service provider's script.
+            ScriptError: a C-APDU is none, has no place in a service provider's script, or is not allowed here.
             CardRemovedError: the device has no such secure element.
             ProtocolError: the order names none, and there are several.
         """
@@ -145,6 +145,7 @@ class OrderRunner:
             if isinstance(command, SeCommand):
                 try:
                     check_script(command.script, command.opaque_from)
+                    self._elements.policy.check(command.script)
                 except ScriptError as error:
                     raise ProtocolError(f"order: {error} - at `$.ramCommands[{position}].listOfCAPDU`") from error
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
+from opentsm_agent.identifiers import check_card
 from opentsm_agent.links import open_link
+from opentsm_agent.policy import ANYTHING
 from opentsm_card.errors import LinkTimeoutError, TransportError
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from opentsm_agent.config import SecureElementConfig
     from opentsm_agent.handshake import SecureElement
+    from opentsm_agent.policy import Policy
     from opentsm_card.link import Link
 
 __all__ = ["SecureElements", "SessionLinks"]
@@ -30,11 +33,19 @@ class SecureElements:
     Args:
         configs: from `agent.toml`, in order of preference.
         busy_timeout_s: how long a session waits for an element that another one holds, in seconds.
+        policy: what remote scripts may do on this device.
     """
 
-    def __init__(self, configs: Iterable[SecureElementConfig], busy_timeout_s: float = _BUSY_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        configs: Iterable[SecureElementConfig],
+        busy_timeout_s: float = _BUSY_TIMEOUT_S,
+        *,
+        policy: Policy = ANYTHING,
+    ) -> None:
         self.configs = {config.element.se_id: config for config in configs}
         self.busy_timeout_s = busy_timeout_s
+        self.policy = policy
         self.locks = {se_id: threading.Lock() for se_id in self.configs}
 
     @property
@@ -63,14 +74,16 @@ class SessionLinks:
             reset: the card must be freshly reset.
 
         Raises:
-            TransportError: the element can't be reached, or another session holds it.
+            TransportError: the element can't be reached, another session holds it, or it is another card.
             ProtocolError: the link's URI makes no sense to its scheme.
         """
         if se_id not in self._held:
             if not self._elements.locks[se_id].acquire(timeout=self._elements.busy_timeout_s):
                 raise LinkTimeoutError(f"another session holds secure element {se_id}")
             self._held.add(se_id)
+        config = self._elements.configs[se_id]
         link = self._links.get(se_id)
+        fresh = link is None or reset
         if link is not None and reset:
             try:
                 link.reset()
@@ -79,8 +92,13 @@ class SessionLinks:
                 self.drop(se_id)
                 link = None
         if link is None:
-            config = self._elements.configs[se_id]
             link = self._links[se_id] = open_link(config.link, config.timeout_s)
+        if fresh and config.card is not None:
+            try:
+                check_card(link, config.card)
+            except TransportError:
+                self.drop(se_id)
+                raise
         return link
 
     def drop(self, se_id: str) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from typing import Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
 from opentsm_card.errors import ProtocolError
 
-__all__ = ["parse_toml"]
+__all__ = ["check_all", "parse_toml", "parse_whole_toml"]
 
 _MAX_BYTES: Final = 1 << 20
 
@@ -27,19 +27,103 @@ def parse_toml(document: bytes, kind: type[T], source: str) -> T:
     Raises:
         ProtocolError: it is no TOML, or an entry is missing, unknown or wrong; the message names source and entry.
     """
+    tree = _tree(document, source)
+    try:
+        return msgspec.convert(tree, kind)
+    except RecursionError:
+        raise ProtocolError(f"{source}: nested too deeply") from None
+    except msgspec.ValidationError as error:
+        raise ProtocolError(f"{source}: {error}") from error
+
+
+def parse_whole_toml(document: bytes, kind: type[T], source: str) -> tuple[T | None, list[str]]:
+    """Return the TOML document as an object of a structure, or all that is wrong with it.
+
+    Args:
+        document: UTF-8, up to 1 MiB.
+        kind: a msgspec structure; its members may be structures, or lists of them.
+        source: the file's path, for the errors.
+
+    Returns:
+        The object and no problem; or None and each problem with its place.
+
+    Raises:
+        ProtocolError: it is no TOML at all.
+    """
+    problems: list[str] = []
+    value = _convert(_tree(document, source), kind, "$", problems)
+    return (None, problems) if problems else (cast("T", value), [])
+
+
+def check_all(source: str, problems: list[str]) -> None:
+    """Raise what is wrong with a document, all at once.
+
+    Raises:
+        ProtocolError: there are problems; the message has a line for each.
+    """
+    if len(problems) == 1:
+        raise ProtocolError(f"{source}: {problems[0]}")
+    if problems:
+        raise ProtocolError(
+            f"{source}: {len(problems)} things are wrong:" + "".join(f"\n  {each}" for each in problems)
+        )
+
+
+def _tree(document: bytes, source: str) -> dict[str, Any]:
     if len(document) > _MAX_BYTES:
         raise ProtocolError(f"{source}: {len(document)} bytes, where a configuration has at most {_MAX_BYTES}")
     try:
         tree = tomllib.loads(document.decode())
         if _has_nul(tree):
             raise ProtocolError(f"{source}: a string holds the character U+0000")
-        return msgspec.convert(tree, kind)
     except UnicodeDecodeError as error:
         raise ProtocolError(f"{source}: not UTF-8 at byte {error.start}") from error
     except RecursionError:
         raise ProtocolError(f"{source}: nested too deeply") from None
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ProtocolError(f"{source}: {error}") from error
+    return tree
+
+
+def _convert(value: object, kind: Any, place: str, problems: list[str]) -> object:  # noqa: ANN401 - types are values here
+    """Convert a value member by member, so that one wrong member hides no other."""
+    if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return _convert_struct(value, kind, place, problems)
+    inner = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if isinstance(value, list) and value and get_origin(inner) is list:
+        (element,) = get_args(inner)
+        if isinstance(element, type) and issubclass(element, msgspec.Struct):
+            return [_convert(each, element, f"{place}[{index}]", problems) for index, each in enumerate(value)]
+    try:
+        return msgspec.convert(value, kind)
+    except RecursionError:
+        problems.append(f"nested too deeply - at `{place}`")
+    except msgspec.ValidationError as error:
+        reason, at, inside = str(error).partition(" - at `$")
+        problems.append(f"{reason} - at `{place}{inside.rstrip('`') if at else ''}`")
+    return None
+
+
+def _convert_struct(value: dict[str, Any], kind: type[msgspec.Struct], place: str, problems: list[str]) -> object:
+    found = len(problems)
+    members = {}
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    if kind.__struct_config__.forbid_unknown_fields:
+        problems.extend(
+            f"Object contains unknown field `{name}` - at `{place}`" for name in sorted(value.keys() - fields)
+        )
+    for name, field in fields.items():
+        if name in value:
+            members[field.name] = _convert(value[name], _plain(field.type), f"{place}.{name}", problems)
+        elif field.required:
+            problems.append(f"Object missing required field `{name}` - at `{place}`")
+    return kind(**members) if len(problems) == found else None
+
+
+def _plain(kind: Any) -> Any:  # noqa: ANN401 - as above
+    """Return the structure of `Structure | None`; every other type as it is."""
+    structs = [each for each in get_args(kind) if isinstance(each, type) and issubclass(each, msgspec.Struct)]
+    return structs[0] if len(structs) == 1 and get_origin(kind) not in {list, dict} else kind
 
 
 def _has_nul(tree: object) -> bool:
