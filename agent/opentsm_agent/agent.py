@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from opentsm_agent.config import AgentConfig
     from opentsm_agent.events import Events
+    from opentsm_agent.links.traced import ApduTrace
 
 __all__ = ["Agent"]
 
@@ -53,7 +54,8 @@ class Agent:
         self._tsm_context = client_context(identity.ca, identity.certificate, identity.key)
         self._gateway = Gateway(HttpsClient(config.network.gateway, self._gateway_context()))
         self._journal = Journal(config.journal)
-        elements = SecureElements(config.secure_elements, policy=policy)
+        self._trace = self._open_trace()
+        elements = SecureElements(config.secure_elements, policy=policy, trace=self._trace)
         self._device = Device(config.tsm_url, elements, self._journal, events)
         self._lock = threading.Lock()
         self._sessions: dict[str, tuple[Session, threading.Thread]] = {}
@@ -112,7 +114,18 @@ class Agent:
         if not any(thread.is_alive() for _, thread in sessions):
             # Under a thread that still waits for its card the journal must stay open.
             self._journal.close()
+            if self._trace is not None:
+                self._trace.close()
         self._events.emit("stopped")
+
+    def _open_trace(self) -> ApduTrace | None:
+        if self._config.trace is None:
+            return None
+        from opentsm_agent.links.traced import ApduTrace  # noqa: PLC0415 - few devices record
+
+        return ApduTrace(
+            self._config.trace, on_failure=lambda failure: self._events.emit("trace-failed", error=str(failure))
+        )
 
     def _gateway_context(self) -> ssl.SSLContext:
         identity = self._config.identity

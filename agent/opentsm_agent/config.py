@@ -101,6 +101,7 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: Metrics | None = None
     hook: Hook | None = None
     policy: _File | None = None
+    trace: _File | None = None
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -153,6 +154,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
     metrics: Metrics | None = None
     hook: Hook | None = None
     policy: Path | None = None
+    trace: Path | None = None
 
 
 def example() -> str:
@@ -211,4 +213,5 @@ def _resolved(parsed: _Document, base: Path) -> AgentConfig:
         metrics=parsed.metrics,
         hook=parsed.hook,
         policy=base / parsed.policy.path if parsed.policy else None,
+        trace=base / parsed.trace.path if parsed.trace else None,
     )

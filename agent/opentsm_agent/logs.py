@@ -25,6 +25,7 @@ class Level(Enum):
 EVENTS: Final[dict[str, tuple[str, Level]]] = {
     "started": ("agent", Level.INFO),
     "stopped": ("agent", Level.INFO),
+    "trace-failed": ("agent", Level.WARNING),
     "hook-failed": ("agent", Level.WARNING),
     "attached": ("gateway", Level.INFO),
     "detached": ("gateway", Level.WARNING),

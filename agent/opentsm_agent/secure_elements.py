@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from opentsm_agent.config import SecureElementConfig
     from opentsm_agent.handshake import SecureElement
+    from opentsm_agent.links.traced import ApduTrace
     from opentsm_agent.policy import Policy
     from opentsm_card.link import Link
 
@@ -34,6 +35,7 @@ class SecureElements:
         configs: from `agent.toml`, in order of preference.
         busy_timeout_s: how long a session waits for an element that another one holds, in seconds.
         policy: what remote scripts may do on this device.
+        trace: records what passes over the links, None to record nothing.
     """
 
     def __init__(
@@ -42,10 +44,12 @@ class SecureElements:
         busy_timeout_s: float = _BUSY_TIMEOUT_S,
         *,
         policy: Policy = ANYTHING,
+        trace: ApduTrace | None = None,
     ) -> None:
         self.configs = {config.element.se_id: config for config in configs}
         self.busy_timeout_s = busy_timeout_s
         self.policy = policy
+        self.trace = trace
         self.locks = {se_id: threading.Lock() for se_id in self.configs}
 
     @property
@@ -92,7 +96,7 @@ class SessionLinks:
                 self.drop(se_id)
                 link = None
         if link is None:
-            link = self._links[se_id] = open_link(config.link, config.timeout_s)
+            link = self._links[se_id] = self._open(config)
         if fresh and config.card is not None:
             try:
                 check_card(link, config.card)
@@ -100,6 +104,19 @@ class SessionLinks:
                 self.drop(se_id)
                 raise
         return link
+
+    def _open(self, config: SecureElementConfig) -> Link:
+        link = open_link(config.link, config.timeout_s)
+        trace = self._elements.trace
+        if trace is None:
+            return link
+        from opentsm_agent.links.traced import RecordedLink  # noqa: PLC0415 - few devices record
+
+        name = config.element.se_id
+        atr = getattr(link, "atr", None)
+        if isinstance(atr, bytes):
+            trace.atr(name, atr)
+        return RecordedLink(link, trace, name)
 
     def drop(self, se_id: str) -> None:
         """Close a link that failed; the next use opens it anew."""

@@ -138,7 +138,7 @@ class Desk:
         if self.options.trace is None:
             return link, atr
         try:
-            return links.TracedLink(link, atr, links.start_trace(self.options.trace)), atr
+            return links.traced(link, atr, self.options.trace, uri), atr
         except BaseException:
             link.close()
             raise

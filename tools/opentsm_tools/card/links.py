@@ -10,8 +10,10 @@ import stat
 from typing import TYPE_CHECKING, Final, Self, TextIO
 
 from opentsm_agent.links import check_uri, open_link, register
+from opentsm_agent.links.traced import ApduTrace, RecordedLink
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, StorageError, TransportError
 from opentsm_card.initialize_update import InitializeUpdate
+from opentsm_card.redaction import tells_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,14 +22,10 @@ if TYPE_CHECKING:
     from opentsm_card.keys import KeySet
     from opentsm_card.link import Link
 
-__all__ = ["SELF_DECLARED", "TracedLink", "challenges", "open_card_link", "start_trace", "tells_secret", "virtual_keys"]
+__all__ = ["SELF_DECLARED", "TracedLink", "challenges", "open_card_link", "start_trace", "traced", "virtual_keys"]
 
 SELF_DECLARED: Final = frozenset({"virtual", "replay"})
 """Schemes behind which there is no real card that could be bricked."""
-
-# Their data can be a secret even though no key protects it: STORE DATA, PUT DATA, VERIFY, CHANGE REFERENCE DATA, RESET
-# RETRY COUNTER, each with its odd form.
-_SECRET_DATA: Final = frozenset({0xE2, 0xDA, 0xDB, 0x20, 0x21, 0x24, 0x25, 0x2C, 0x2D})
 
 
 def _open_virtual(profile: str, timeout_s: float) -> Link:
@@ -83,14 +81,6 @@ def challenges(link: Link) -> Callable[[int], bytes]:
     return recorded
 
 
-def tells_secret(command: bytes) -> bool:
-    """Tell whether a C-APDU's data could be a secret that anyone reads: of such a command, without secure messaging."""
-    if len(command) <= 5 or command[1] not in _SECRET_DATA:
-        return False
-    secured = 0x20 if command[0] & 0x40 else 0x0C
-    return not command[0] & secured
-
-
 def start_trace(path: Path) -> TextIO:
     """Begin a trace file, readable by its owner only, also where there was one that others could read.
 
@@ -104,6 +94,26 @@ def start_trace(path: Path) -> TextIO:
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
     return os.fdopen(handle, "w", encoding="ascii")
+
+
+def traced(link: Link, atr: bytes, path: Path, name: str) -> Link:
+    """Return a link whose exchanges are written to a file: for Wireshark where it is named so, else for `replay:`.
+
+    Args:
+        link: the link itself.
+        atr: the answer to the reset that opened it.
+        path: the file; a name that ends in `.pcapng` makes it one.
+        name: of the link, for people.
+
+    Raises:
+        StorageError: it can't be written.
+    """
+    if path.suffix != ".pcapng":
+        return TracedLink(link, atr, start_trace(path))
+    start_trace(path).close()
+    trace = ApduTrace(path)
+    trace.atr(name, atr)
+    return RecordedLink(link, trace, name)
 
 
 class TracedLink:

@@ -137,7 +137,11 @@ _KEYS: Final[tuple[tuple[str, dict[str, Any], str], ...]] = (
     ("--after-failure", {"is_flag": True}, "Go on although an authentication failed with this card before."),
     ("--yes-card", {"metavar": "ID"}, "Confirm dangerous operations with this card (`opentsm card info`)."),
     ("--timeout", {"type": click.FloatRange(0.1, 3600)}, "Seconds to wait for one answer.  [default: 30]"),
-    ("--trace", {"type": click.Path(path_type=Path)}, "Write all APDUs to a file that replay: reads."),
+    (
+        "--trace",
+        {"type": click.Path(path_type=Path)},
+        "Write all APDUs to a file that replay: reads; to one that Wireshark reads where it is named *.pcapng.",
+    ),
     ("--json", {"is_flag": True}, "Print one JSON object."),
 )
 _FIELDS: Final = {"--timeout": "timeout_s", "--json": "as_json"}

@@ -18,8 +18,8 @@ import click
 
 from opentsm_card.aid import Aid
 from opentsm_card.errors import OpenTsmError, TransportError
+from opentsm_card.redaction import tells_secret
 from opentsm_tools.card.desk import Desk
-from opentsm_tools.card.links import tells_secret
 from opentsm_tools.card.options import CardCommand
 
 if TYPE_CHECKING:
