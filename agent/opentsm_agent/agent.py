@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
+from opentsm_agent.clock import DeviceClock
 from opentsm_agent.gateway import WAIT_S, Gateway
 from opentsm_agent.http import HttpsClient, client_context
 from opentsm_agent.journal import Journal
@@ -17,6 +19,7 @@ from opentsm_card.errors import OpenTsmError, ProtocolError, TransportError
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
+    from pathlib import Path
 
     from opentsm_agent.config import AgentConfig
     from opentsm_agent.events import Events
@@ -51,8 +54,9 @@ class Agent:
         self._config = config
         self._events = events
         self._on_failure = on_failure
-        self._tsm_context = client_context(identity.ca, identity.certificate, identity.key)
-        self._gateway = Gateway(HttpsClient(config.network.gateway, self._gateway_context()))
+        self._clock = DeviceClock(config.clock) if config.clock is not None else None
+        self._tsm_context = self._context(identity.ca)
+        self._gateway = self._open_gateway()
         self._journal = Journal(config.journal)
         self._trace = self._open_trace()
         elements = SecureElements(config.secure_elements, policy=policy, trace=self._trace)
@@ -86,7 +90,7 @@ class Agent:
             if len(self._sessions) >= _MAX_SESSIONS:
                 self._events.emit("wake-up-ignored", reason=f"{_MAX_SESSIONS} sessions are open")
                 return
-            opened = Session(self._device, session, HttpsClient(self._config.tsm_url, self._tsm_context))
+            opened = Session(self._device, session, self._tsm_client())
             thread = threading.Thread(target=self._hold, args=(session, opened), name="session", daemon=True)
             self._sessions[session] = (opened, thread)
             thread.start()
@@ -127,11 +131,37 @@ class Agent:
             self._config.trace, on_failure=lambda failure: self._events.emit("trace-failed", error=str(failure))
         )
 
-    def _gateway_context(self) -> ssl.SSLContext:
+    @property
+    def busy(self) -> bool:
+        """True while a session is open."""
+        return bool(self._sessions)
+
+    def now(self) -> float:
+        """Return the time as the agent knows it, in seconds since 1970."""
+        return time.time() if self._clock is None else self._clock.now()
+
+    def reload_identity(self) -> None:
+        """Use the certificate that is on disk now: for new sessions, and at the network's gateway.
+
+        Raises:
+            ProtocolError: a file is missing or is not what it should be; what was used before still is.
+        """
+        self._tsm_context = self._context(self._config.identity.ca)
+        replaced, self._gateway = self._gateway, self._open_gateway()
+        replaced.interrupt()
+
+    def _context(self, ca: Path) -> ssl.SSLContext:
         identity = self._config.identity
-        if self._config.network.ca == identity.ca:
-            return self._tsm_context
-        return client_context(self._config.network.ca, identity.certificate, identity.key)
+        return client_context(ca, identity.certificate, identity.key, clock=self._clock)
+
+    def _tsm_client(self) -> HttpsClient:
+        return HttpsClient(self._config.tsm_url, self._tsm_context, clock=self._clock, teaches=True)
+
+    def _open_gateway(self) -> Gateway:
+        network = self._config.network
+        own = network.ca != self._config.identity.ca
+        context = self._context(network.ca) if own else self._tsm_context
+        return Gateway(HttpsClient(network.gateway, context, clock=self._clock))
 
     def _hold(self, name: str, session: Session) -> None:
         try:
@@ -149,11 +179,15 @@ class Agent:
         backoff_s = _FIRST_BACKOFF_S
         attached = False
         while not self._stopping.is_set():
+            gateway = self._gateway
             try:
-                wakeups = self._gateway.wait(WAIT_S if attached else 0)
+                wakeups = gateway.wait(WAIT_S if attached else 0)
             except (TransportError, ProtocolError) as error:
                 if self._stopping.is_set():
                     break
+                if gateway is not self._gateway:
+                    gateway.close()  # there is a new certificate
+                    continue
                 attached = False
                 self._events.emit("detached", error=str(error), retry_in_s=backoff_s)
                 self._stopping.wait(backoff_s)

@@ -105,13 +105,15 @@ def enrol(config_path: Path, code: str, tsm_url: str | None, *, force: bool, as_
 
     The code also pins the CA of the TSM: nobody in between can take its place.
     """
+    from opentsm_agent.clock import DeviceClock  # noqa: PLC0415 - as in `run`
     from opentsm_agent.enrol import enrol as get_certificate  # noqa: PLC0415 - `run` must not import cryptography
     from opentsm_agent.enrol import parse_code  # noqa: PLC0415 - as above
 
     config = load_config(config_path)
     if config.identity.certificate.exists() and not force:
         raise click.UsageError(f"{config.identity.certificate} exists already; --force replaces it")
-    ses = get_certificate(tsm_url or config.tsm_url, parse_code(code), config.identity)
+    clock = DeviceClock(config.clock) if config.clock is not None else None
+    ses = get_certificate(tsm_url or config.tsm_url, parse_code(code), config.identity, clock)
     missing = [se.element.se_id for se in config.secure_elements if se.element.se_id not in ses]
     if as_json:
         click.echo(msgspec.json.encode({"enrolled": True, "secure_elements": ses, "not_covered": missing}))
@@ -119,6 +121,26 @@ def enrol(config_path: Path, code: str, tsm_url: str | None, *, force: bool, as_
     click.echo(f"Enrolled for {', '.join(ses) or 'no secure element'}; certificate: {config.identity.certificate}")
     for se_id in missing:
         click.echo(f"The certificate does not speak for secure element {se_id} of the configuration.", err=True)
+
+
+@agent.command()
+@_config_option
+@_json_option
+def renew(config_path: Path, *, as_json: bool) -> None:
+    """Get a new certificate for the device's key, under the one that it has; a running agent does so by itself.
+
+    An agent that runs goes on with the one that it has read, until its next start.
+    """
+    from opentsm_agent.clock import DeviceClock  # noqa: PLC0415 - as in `run`
+    from opentsm_agent.enrol import renew as get_certificate  # noqa: PLC0415 - as in `enrol`
+
+    config = load_config(config_path)
+    clock = DeviceClock(config.clock) if config.clock is not None else None
+    ses = get_certificate(config.tsm_url, config.identity, clock)
+    if as_json:
+        click.echo(msgspec.json.encode({"renewed": True, "secure_elements": ses}))
+        return
+    click.echo(f"Renewed for {', '.join(ses)}; certificate: {config.identity.certificate}")
 
 
 @agent.command()

@@ -51,6 +51,7 @@ class _Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     certificate: _Text
     key: _Text
     ca: _Text
+    renew: bool = True
 
 
 class _Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +68,10 @@ class _Se(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     link: _Text
     timeout_s: _Seconds = 30.0
     card: _Text | None = None
+
+
+class _Clock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    floor: _Text
 
 
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,6 +107,7 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hook: Hook | None = None
     policy: _File | None = None
     trace: _File | None = None
+    clock: _Clock | None = None
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -111,11 +117,13 @@ class Identity(msgspec.Struct, frozen=True):
         certificate: PEM file of the device's certificate.
         key: PEM file of its private key.
         ca: PEM file of the TSM's CA.
+        renew: get a new certificate before this one ends.
     """
 
     certificate: Path
     key: Path
     ca: Path
+    renew: bool = True
 
 
 class Network(msgspec.Struct, frozen=True):
@@ -155,6 +163,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
     hook: Hook | None = None
     policy: Path | None = None
     trace: Path | None = None
+    clock: Path | None = None
 
 
 def example() -> str:
@@ -204,7 +213,7 @@ def _resolved(parsed: _Document, base: Path) -> AgentConfig:
     return AgentConfig(
         tsm_url=parsed.tsm.url,
         network=Network(parsed.network.gateway, base / (parsed.network.ca or identity.ca)),
-        identity=Identity(base / identity.certificate, base / identity.key, base / identity.ca),
+        identity=Identity(base / identity.certificate, base / identity.key, base / identity.ca, identity.renew),
         journal=base / parsed.journal.path,
         secure_elements=tuple(
             SecureElementConfig(SecureElement(se.type, se.id), se.link, se.timeout_s, se.card) for se in parsed.se
@@ -214,4 +223,5 @@ def _resolved(parsed: _Document, base: Path) -> AgentConfig:
         hook=parsed.hook,
         policy=base / parsed.policy.path if parsed.policy else None,
         trace=base / parsed.trace.path if parsed.trace else None,
+        clock=base / parsed.clock.floor if parsed.clock else None,
     )

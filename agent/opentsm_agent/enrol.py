@@ -4,7 +4,8 @@ The code is `<base32 of 16 random bytes>.<hex SHA-256 of the TSM's CA certificat
 CA certificate without believing anything, believes it when its digest is the code's, and sends the code's first
 part only over a connection that this CA vouches for. The private key never leaves the device.
 
-The device keeps its new key before it asks, so that a lost answer can be asked for again with the same key.
+The device keeps its new key before it asks, so that a lost answer can be asked for again with the same key. A renewal
+is asked for under the certificate that is about to end, for the same key: one file changes, as a whole.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ from opentsm_card.errors import OpenTsmError, ProtocolError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from opentsm_agent.clock import DeviceClock
     from opentsm_agent.config import Identity
 
-__all__ = ["EnrolmentCode", "EnrolmentRefusedError", "enrol", "parse_code"]
+__all__ = ["EnrolmentCode", "EnrolmentRefusedError", "enrol", "parse_code", "renew"]
 
 _SECRET_BYTES: Final = 16
 _TIMEOUT_S: Final = 30.0
@@ -90,13 +92,14 @@ def parse_code(code: str) -> EnrolmentCode:
     return EnrolmentCode(secret, ca_digest)
 
 
-def enrol(tsm_url: str, code: EnrolmentCode, identity: Identity) -> list[str]:
+def enrol(tsm_url: str, code: EnrolmentCode, identity: Identity, clock: DeviceClock | None = None) -> list[str]:
     """Get a certificate, and write key, certificate and CA where the configuration has them.
 
     Args:
         tsm_url: base URL of the central TSM.
         code: from the TSM's operator.
         identity: where the files go; an existing key is used again.
+        clock: the device's, where its system's is not to be believed.
 
     Returns:
         The identifiers of the secure elements that the certificate may speak for.
@@ -109,10 +112,41 @@ def enrol(tsm_url: str, code: EnrolmentCode, identity: Identity) -> list[str]:
     ca_pem = _fetch_ca(tsm_url, code.ca_digest)
     key = _device_key(identity.key)
     _write(identity.ca, ca_pem, 0o644)
-    enrolled = _ask(tsm_url, code, _request(key), identity.ca)
+    body = msgspec.json.encode({"code": code.secret, "csr": _request(key)})
+    client = HttpsClient(tsm_url, client_context(identity.ca, clock=clock), clock=clock, teaches=True)
+    enrolled = _ask(client, "/enrol", body)
     _check_certificate(enrolled.certificate.encode(), ca_pem, key)
     _write(identity.certificate, enrolled.certificate.encode(), 0o644)
     return enrolled.ses
+
+
+def renew(tsm_url: str, identity: Identity, clock: DeviceClock | None = None) -> list[str]:
+    """Get a new certificate for the key that the device has, under the certificate that it has.
+
+    Args:
+        tsm_url: base URL of the central TSM.
+        identity: whose certificate is replaced.
+        clock: the device's, where its system's is not to be believed.
+
+    Returns:
+        The identifiers of the secure elements that the certificate may speak for.
+
+    Raises:
+        EnrolmentRefusedError: the TSM refuses, or its certificate is not what it must be.
+        TransportError: the TSM can't be reached.
+        ProtocolError: a file or an answer is malformed.
+    """
+    key = _device_key(identity.key)
+    context = client_context(identity.ca, identity.certificate, identity.key, clock=clock)
+    client = HttpsClient(tsm_url, context, clock=clock, teaches=True)
+    renewed = _ask(client, "/renew", msgspec.json.encode({"csr": _request(key)}))
+    try:
+        ca_pem = identity.ca.read_bytes()
+    except OSError as error:
+        raise ProtocolError(f"{identity.ca}: {error.strerror}") from error
+    _check_certificate(renewed.certificate.encode(), ca_pem, key)
+    _write(identity.certificate, renewed.certificate.encode(), 0o644)
+    return renewed.ses
 
 
 def _fetch_ca(tsm_url: str, digest: bytes) -> bytes:
@@ -154,12 +188,13 @@ def _request(key: ec.EllipticCurvePrivateKey) -> str:
     return request.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def _ask(tsm_url: str, code: EnrolmentCode, request: str, ca: Path) -> _Enrolled:
-    body = msgspec.json.encode({"code": code.secret, "csr": request})
-    with HttpsClient(tsm_url, client_context(ca)) as client:
-        response = client.request("POST", "/enrol", body=body, timeout_s=_TIMEOUT_S)
+def _ask(client: HttpsClient, path: str, body: bytes) -> _Enrolled:
+    with client:
+        response = client.request("POST", path, body=body, timeout_s=_TIMEOUT_S)
     if response.status != 200:
         why = _problem(response.status, response.body)
+        if path == "/renew":
+            raise EnrolmentRefusedError(f"the TSM does not renew this device's certificate: {why}")
         if response.status == 404:
             # A TSM tells nobody which of these it is.
             why += " (the code is unknown, used up or over; the TSM's operator makes a new one)"

@@ -15,10 +15,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from opentsm_agent.clock import without_time
 from opentsm_card.errors import ProtocolError, TransportError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from opentsm_agent.clock import DeviceClock
 
 __all__ = ["HttpsClient", "Response", "client_context", "parse_base_url"]
 
@@ -54,13 +57,16 @@ def parse_base_url(url: str) -> tuple[str, int, str]:
     return host, port or 443, parts.path.rstrip("/")
 
 
-def client_context(ca: Path, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+def client_context(
+    ca: Path, certificate: Path | None = None, key: Path | None = None, *, clock: DeviceClock | None = None
+) -> ssl.SSLContext:
     """Make a TLS context that trusts one CA and shows one certificate.
 
     Args:
         ca: PEM file of the CA; nothing else is trusted.
         certificate: PEM file of the device's certificate, None to show none.
         key: PEM file of its private key.
+        clock: tells the time in place of the system's clock; the clients with this context check times by it.
 
     Raises:
         ProtocolError: a file is missing or is not what it should be.
@@ -76,7 +82,7 @@ def client_context(ca: Path, certificate: Path | None = None, key: Path | None =
             context.load_cert_chain(certificate, key)
         except OSError as error:
             raise ProtocolError(f"certificate {certificate} with key {key}: {_fault(error)}") from error
-    return context
+    return context if clock is None else without_time(context)
 
 
 def _fault(error: OSError) -> str:
@@ -94,11 +100,17 @@ class HttpsClient:
     Args:
         base_url: `https://HOST:PORT`, with or without a path.
         context: from `client_context`.
+        clock: the one that the context was made for, if any.
+        teaches: the server is the TSM, whose time the clock takes over.
     """
 
-    def __init__(self, base_url: str, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, base_url: str, context: ssl.SSLContext, *, clock: DeviceClock | None = None, teaches: bool = False
+    ) -> None:
         self._host, self._port, self._base = parse_base_url(base_url)
         self._context = context
+        self._clock = clock
+        self._teaches = teaches
         self._connection: http.client.HTTPSConnection | None = None
         self._cookies: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -148,6 +160,8 @@ class HttpsClient:
         if len(content) > _MAX_BODY_BYTES:
             self.close()
             raise TransportError(f"{method} {self.name}{path}: an answer of more than {_MAX_BODY_BYTES} bytes")
+        if self._clock is not None and self._teaches:
+            self._clock.learn(response.headers["Date"])
         self._keep_cookies(response)
         if response.will_close:
             self.close()
@@ -189,6 +203,9 @@ class HttpsClient:
         )
         try:
             connection.connect()
+            if self._clock is not None and isinstance(connection.sock, ssl.SSLSocket):
+                der = connection.sock.getpeercert(binary_form=True)
+                self._clock.check(der or b"", self.name)
         except BaseException:
             connection.close()
             raise

@@ -25,6 +25,8 @@ class Level(Enum):
 EVENTS: Final[dict[str, tuple[str, Level]]] = {
     "started": ("agent", Level.INFO),
     "stopped": ("agent", Level.INFO),
+    "certificate-renewed": ("agent", Level.INFO),
+    "certificate-not-renewed": ("agent", Level.WARNING),
     "trace-failed": ("agent", Level.WARNING),
     "hook-failed": ("agent", Level.WARNING),
     "attached": ("gateway", Level.INFO),

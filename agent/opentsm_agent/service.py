@@ -17,6 +17,7 @@ from opentsm_agent.events import Events
 from opentsm_agent.links import check_uri, load_scheme
 from opentsm_agent.logs import EVENTS
 from opentsm_agent.policy import load_policy
+from opentsm_agent.renewal import Renewal
 from opentsm_agent.supervision import Watchdog, notify
 from opentsm_card.documents import check_all
 from opentsm_card.errors import OpenTsmError, ProtocolError
@@ -109,6 +110,9 @@ def run(config: AgentConfig, path: Path, *, as_json: bool = False) -> None:
             running = Agent(config, events, on_failure=lambda: os.kill(os.getpid(), _FAILED))
             running.start()
             around.callback(Watchdog(running.is_alive).stop)
+            if config.identity.renew:
+                certificate = config.identity.certificate
+                around.callback(Renewal(running, path, certificate, events, now=running.now).stop)
             notify("READY=1")
             while signal.sigwait(awaited) == _FAILED and running.failure is None:
                 pass  # somebody else's

@@ -42,20 +42,28 @@ class Authority:
         self.pem = self.certificate.public_bytes(serialization.Encoding.PEM)
         self.digest = hashlib.sha256(self.certificate.public_bytes(serialization.Encoding.DER)).digest()
 
-    def issue(self, key: ec.EllipticCurvePublicKey, name: str = "127.0.0.1") -> bytes:
-        """Issue a certificate for a key, good for 127.0.0.1 or a device, as PEM."""
+    def issue(
+        self,
+        key: ec.EllipticCurvePublicKey,
+        name: str = "127.0.0.1",
+        *,
+        begin: dt.timedelta = dt.timedelta(hours=-1),
+        end: dt.timedelta = dt.timedelta(days=1),
+    ) -> bytes:
+        """Issue a certificate for a key, good for 127.0.0.1 or a device, as PEM; its life is counted from now."""
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(f"urn:opentsm:se:{SE_ID}")]
         if name == "127.0.0.1":
             names = [x509.IPAddress(ipaddress.ip_address(name))]
-        builder = self._builder(subject, key).add_extension(x509.SubjectAlternativeName(names), critical=False)
+        builder = self._builder(subject, key, begin, end)
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
-    def write(self, folder: Path, stem: str, name: str) -> tuple[Path, Path]:
-        """Issue a certificate for a new key, and write both."""
+    def write(self, folder: Path, stem: str, name: str, **life: dt.timedelta) -> tuple[Path, Path]:
+        """Issue a certificate for a new key, and write both; arguments as `issue` has them."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate, private = folder / f"{stem}.pem", folder / f"{stem}.key"
-        certificate.write_bytes(self.issue(key.public_key(), name))
+        certificate.write_bytes(self.issue(key.public_key(), name, **life))
         private.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -63,7 +71,13 @@ class Authority:
         )
         return certificate, private
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    def _builder(
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        begin: dt.timedelta = dt.timedelta(hours=-1),
+        end: dt.timedelta = dt.timedelta(days=1),
+    ) -> x509.CertificateBuilder:
         now = dt.datetime.now(dt.UTC)
         return (
             x509.CertificateBuilder()
@@ -71,8 +85,8 @@ class Authority:
             .issuer_name(self.name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(hours=1))
-            .not_valid_after(now + dt.timedelta(days=1))
+            .not_valid_before(now + begin)
+            .not_valid_after(now + end)
         )
 
 
@@ -84,7 +98,9 @@ class Peer:
     the answer, an int is answered as a status.
     """
 
-    def __init__(self, folder: Path, authority: Authority, *, client_ca: Authority | None = None) -> None:
+    def __init__(
+        self, folder: Path, authority: Authority, *, client_ca: Authority | None = None, **life: dt.timedelta
+    ) -> None:
         self.authority = authority
         self.orders: list[dict[str, Any]] = []
         self.raw_answers: deque[bytes] = deque()
@@ -99,7 +115,7 @@ class Peer:
         self.changed = threading.Condition()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.load_cert_chain(*authority.write(folder, "server", "127.0.0.1"))
+        context.load_cert_chain(*authority.write(folder, "server", "127.0.0.1", **life))
         if client_ca is not None:
             context.verify_mode = ssl.CERT_REQUIRED
             (folder / "client-ca.pem").write_bytes(client_ca.pem)
@@ -140,7 +156,7 @@ class Peer:
             return self._attach(float(parse_qs(query)["wait"][0]), connection)
         if path == "/ca":
             return 200, self.authority.pem
-        if path == "/enrol" and self.enrol is not None:
+        if path in {"/enrol", "/renew"} and self.enrol is not None:
             status, document = self.enrol(json.loads(body))
             return status, json.dumps(document).encode()
         return self._seram(path, query, body)

@@ -204,6 +204,8 @@ def test_the_example_is_a_configuration_as_it_stands_and_with_everything_on(tmp_
     config = load_config(path)
     assert config.policy == tmp_path / "policy.toml"
     assert config.metrics is not None
+    assert config.trace == tmp_path / "apdus.pcapng"
+    assert config.clock == tmp_path / "clock"
     assert config.secure_elements[0].card == "cin:0102030405060708"
     assert set(config.log.areas) <= AREAS
 

@@ -253,6 +253,39 @@ def test_enrolment_over_http(server: Server) -> None:
     assert code.first not in log
 
 
+def test_a_certificate_is_renewed_under_itself(server: Server) -> None:
+    key = pki.create_key()
+    wanted = {"csr": pki.create_request(key, "agent").decode()}
+    reply = server.client(("se", "ese-1")).post("/renew", json=wanted).json()
+    renewed = pki.load_certificate(reply["certificate"].encode())
+    assert pki.identity(renewed).names == (("se", "ese-1"),)
+    assert renewed.public_key() == key.public_key()
+    assert any(fingerprint == pki.fingerprint(renewed) for (fingerprint,) in _fingerprints(server)), "it can be revoked"
+
+
+@pytest.mark.parametrize("names", [[], [("sp", "bank")], [("operator", "operator")], [("se", "unknown")]])
+def test_nobody_else_s_certificate_is(server: Server, names: list[tuple[str, str]]) -> None:
+    wanted = {"csr": pki.create_request(pki.create_key(), "agent").decode()}
+    assert server.client(*names).post("/renew", json=wanted).status_code == 403
+
+
+def test_a_revoked_certificate_is_not_renewed_nor_one_for_half_a_request(server: Server) -> None:
+    certificate, key = server.certificate([("se", "ese-1")])
+    context = tls.client_context(certificate, key, [server.folder / "tsm" / "ca.pem"])
+    with httpx.Client(base_url=server.url, verify=context) as client:
+        assert client.post("/renew", json={"csr": "-----BEGIN"}).status_code == 400
+        with server.store.transaction():
+            issued = pki.read_certificate(certificate)
+            enrolment.record_certificate(server.store, issued, "se", "test")
+            server.store.run("UPDATE certificate SET revoked = 1 WHERE fingerprint = ?", pki.fingerprint(issued))
+        wanted = {"csr": pki.create_request(pki.create_key(), "agent").decode()}
+        assert client.post("/renew", json=wanted).status_code == 403
+
+
+def _fingerprints(server: Server) -> list[tuple[bytes]]:
+    return [tuple(row) for row in server.store.rows("SELECT fingerprint FROM certificate")]
+
+
 def test_the_server_sends_its_chain_to_be_pinned(server: Server) -> None:
     chain = pki.load_certificate((server.folder / "tsm" / "server.pem").read_bytes())
     chain.verify_directly_issued_by(server.central.authority.certificate)

@@ -7,7 +7,7 @@
 | POST /gp/messaging/v2/operations/{id}/resolve | the operation's caller |
 | GET /gp/messaging/v2/audit?after=n, /ses/{id}; POST /enrolment-codes | operator |
 | GET /gp/messaging/v2/openapi.json, /docs | anyone |
-| POST /gp/seram/handshake, /gp/seram/remoteManagement | agents |
+| POST /gp/seram/handshake, /gp/seram/remoteManagement; POST /renew | agents |
 | POST /enrol, GET /ca | anyone |
 
 Every route but the last two lines' needs a client certificate. Session ids are in query strings, so there is no
@@ -28,7 +28,13 @@ from opentsm_card.errors import ProtocolError
 from opentsm_tsm import access, audit, enrolment, openapi, pki, queries, seram
 from opentsm_tsm.engine import se_signal
 from opentsm_tsm.messages import BASE, ResolveOperation
-from opentsm_tsm.operator_messages import AuditPage, CreateEnrolmentCode, EnrolmentCodeReply, EnrolRequest
+from opentsm_tsm.operator_messages import (
+    AuditPage,
+    CreateEnrolmentCode,
+    EnrolmentCodeReply,
+    EnrolRequest,
+    RenewRequest,
+)
 from opentsm_tsm.problems import RefusalError, bad_request, forbidden
 from opentsm_tsm.routing import application
 from opentsm_tsm.tls import peer
@@ -190,6 +196,14 @@ class Front:
             enrolment.enrol(self._centre.store, self._authority, _decode(await _body(request), EnrolRequest))
         )
 
+    async def renew(self, request: Request) -> Response:
+        """Exchange an agent's certificate for its next one."""
+        identity = peer(request.scope)
+        if identity is None:
+            raise forbidden("no certificate of an agent")
+        wanted = _decode(await _body(request), RenewRequest)
+        return _document(enrolment.renew(self._centre.store, self._authority, identity, wanted))
+
     # ---- SERAM -----------------------------------------------------------------------------------------------
 
     def _agent(self, request: Request) -> tuple[str, Identity] | None:
@@ -317,6 +331,7 @@ def create_app(front: Front, desk: Desk, errands: Errands | None = None) -> Star
         ("POST", f"{seram.BASE}/remoteManagement", front.remote_management),
         ("GET", "/ca", front.ca),
         ("POST", "/enrol", front.enrol),
+        ("POST", "/renew", front.renew),
     ]
     routes = [Route(path, guarded(handler), methods=[method]) for method, path, handler in table]
     return application(routes, lifespan)

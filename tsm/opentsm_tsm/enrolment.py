@@ -2,6 +2,7 @@
 
 Only the code's SHA-256 is stored: a code has 128 random bits, so the hash gives nothing away. A code is used up by the
 first public key that it comes with; the same key may ask again while the code is good, because an answer can be lost.
+Before its certificate ends an agent gets the next one under it, without a code.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from cryptography.hazmat.primitives import serialization
 from opentsm_card.errors import ProtocolError
 from opentsm_tsm import audit, inventory, pki
 from opentsm_tsm.operator_messages import EnrolReply
-from opentsm_tsm.problems import bad_request, unknown
+from opentsm_tsm.problems import bad_request, forbidden, unknown
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from opentsm_tsm.operator_messages import EnrolRequest
+    from opentsm_tsm.operator_messages import EnrolRequest, RenewRequest
     from opentsm_tsm.pki import CertificateAuthority
     from opentsm_tsm.store import Store
 
-__all__ = ["create_code", "enrol", "record_certificate", "revoked"]
+__all__ = ["create_code", "enrol", "record_certificate", "renew", "revoked"]
 
 
 def create_code(
@@ -84,6 +85,35 @@ def enrol(store: Store, authority: CertificateAuthority, request: EnrolRequest) 
             store.run("UPDATE enrolment SET key = ?, certificate = ? WHERE digest = ?", spki, pem, digest)
             record_certificate(store, certificate, "se", "agent")
     return EnrolReply(certificate=pem.decode(), ca=pki.certificate_pem(authority.certificate).decode(), ses=ses)
+
+
+def renew(store: Store, authority: CertificateAuthority, identity: pki.Identity, request: RenewRequest) -> EnrolReply:
+    """Issue an agent a new certificate for the SEs that its present one speaks for.
+
+    Args:
+        store: the database.
+        authority: issues it.
+        identity: of the present certificate, which the connection was made with.
+        request: the new one's key.
+
+    Raises:
+        RefusalError: the present one is revoked, speaks for no SE or for one that is gone, or the request is malformed.
+    """
+    ses = identity.ids("se")
+    if not ses or revoked(store, identity.fingerprint):
+        raise forbidden("no certificate of an agent")
+    try:
+        key = pki.load_request(request.csr.encode())
+    except ProtocolError as error:
+        raise bad_request("$.csr", str(error)) from None
+    for se in ses:
+        if inventory.find(store, se) is None:
+            raise forbidden(f"the certificate speaks for SE {se}, which is not in the inventory")
+    with store.transaction():
+        certificate = authority.issue(key, [("se", se) for se in ses])
+        record_certificate(store, certificate, "se", f"agent {identity.fingerprint.hex()[:16]}")
+    pem = pki.certificate_pem(certificate).decode()
+    return EnrolReply(certificate=pem, ca=pki.certificate_pem(authority.certificate).decode(), ses=ses)
 
 
 def record_certificate(store: Store, certificate: x509.Certificate, role: str, actor: str) -> None:

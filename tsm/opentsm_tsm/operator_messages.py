@@ -17,6 +17,7 @@ __all__ = [
     "EnrolRequest",
     "EnrolmentCodeReply",
     "RegistryItem",
+    "RenewRequest",
     "SeBelief",
 ]
 
@@ -49,6 +50,12 @@ class EnrolRequest(Request, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """Keep the code out of logs."""
         return "EnrolRequest(…)"
+
+
+class RenewRequest(Request, frozen=True, kw_only=True):
+    """Exchange the certificate of the connection, and a PEM certificate request, for a new certificate."""
+
+    csr: Annotated[str, Meta(max_length=8192)]
 
 
 class EnrolReply(Message, frozen=True, kw_only=True):
