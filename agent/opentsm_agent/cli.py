@@ -89,9 +89,32 @@ def check(config_path: Path, *, as_json: bool) -> None:
 
 
 @agent.command()
-def example() -> None:
+@click.option("--state", help="Folder for what the agent writes, such as /var/lib/opentsm-agent/NAME.")
+def example(state: str | None) -> None:
     """Print an agent.toml with every entry that there is, explained."""
-    click.echo(example_config(), nl=False)
+    click.echo(example_config(state), nl=False)
+
+
+@agent.command("system-files")
+@click.option("--root", default="/", type=click.Path(path_type=Path), show_default=True, help="Below which they go.")
+@click.option(
+    "--command", "command_", type=click.Path(path_type=Path), help="The command that is started; default: this."
+)
+@_json_option
+def system_files(root: Path, command_: Path | None, *, as_json: bool) -> None:
+    """Write the files with which a Debian runs the agent as a service of its own user.
+
+    \b
+    The unit opentsm-agent@NAME reads /etc/opentsm/agent/NAME.toml. As root:
+      opentsm agent system-files
+      systemd-sysusers && systemd-tmpfiles --create
+      systemctl daemon-reload
+      systemctl enable --now opentsm-agent@NAME
+    """  # noqa: D301 - click's mark for text that is not to be wrapped
+    from opentsm_agent.system_files import command_path, install  # noqa: PLC0415 - as in `run`
+
+    written = [str(path) for path in install(root, command_ or command_path())]
+    click.echo(msgspec.json.encode({"written": written}) if as_json else "\n".join(written))
 
 
 @agent.command()

@@ -7,7 +7,7 @@ relative to the configuration. All that is wrong with it is said at once.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 
@@ -33,6 +33,9 @@ __all__ = [
     "example",
     "load_config",
 ]
+
+# Files of the example that the agent writes.
+_WRITTEN: Final = ("device.pem", "device.key", "tsm-ca.pem", "journal", "apdus.pcapng", "clock")
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
@@ -166,9 +169,16 @@ class AgentConfig(msgspec.Struct, frozen=True):
     clock: Path | None = None
 
 
-def example() -> str:
-    """Return a configuration with every entry that there is, explained."""
-    return Path(__file__).with_name("example.toml").read_text(encoding="utf-8")
+def example(state: str | None = None) -> str:
+    """Return a configuration with every entry that there is, explained.
+
+    Args:
+        state: folder for the files that the agent writes; None for the configuration's own.
+    """
+    text = Path(__file__).with_name("example.toml").read_text(encoding="utf-8")
+    for name in _WRITTEN if state else ():
+        text = text.replace(f'= "{name}"', f'= "{state}/{name}"')
+    return text
 
 
 def load_config(path: Path) -> AgentConfig:

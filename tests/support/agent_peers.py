@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime as dt
 import hashlib
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 SE_ID = "89001012012341234012345678901224"
 ATR = bytes.fromhex("3B80800101")
+ENROLMENT_SECRET = base64.b32encode(bytes(range(16))).decode().rstrip("=")
 
 
 class Authority:
@@ -88,6 +90,28 @@ class Authority:
             .not_valid_before(now + begin)
             .not_valid_after(now + end)
         )
+
+
+class EnrolmentDesk:
+    """The TSM's enrolment desk: takes one code, once, and its repetition with the same key."""
+
+    def __init__(self, authority: Authority) -> None:
+        self.authority = authority
+        self.used_by: bytes | None = None
+        self.asked = 0
+
+    def __call__(self, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        self.asked += 1
+        csr = x509.load_pem_x509_csr(request["csr"].encode())
+        assert csr.is_signature_valid
+        key = csr.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        spki = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        if request["code"] != ENROLMENT_SECRET or self.used_by not in {None, spki}:
+            return 404, {"title": "unknown", "detail": "no such code"}
+        self.used_by = spki
+        certificate = self.authority.issue(key, "device").decode()
+        return 200, {"certificate": certificate, "ca": self.authority.pem.decode(), "ses": [SE_ID]}
 
 
 class Peer:

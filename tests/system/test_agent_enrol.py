@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent_peers import SE_ID, Authority, Peer, write_config
+from agent_peers import ENROLMENT_SECRET as SECRET
+from agent_peers import SE_ID, Authority, EnrolmentDesk, Peer, write_config
 from opentsm_agent.config import Identity
 from opentsm_agent.enrol import EnrolmentRefusedError, enrol, parse_code
 from opentsm_agent.http import client_context
@@ -23,30 +23,6 @@ from opentsm_card.errors import ProtocolError, TransportError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-SECRET = base64.b32encode(bytes(range(16))).decode().rstrip("=")
-
-
-class Desk:
-    """The TSM's enrolment desk: takes one code, once, and its repetition with the same key."""
-
-    def __init__(self, authority: Authority) -> None:
-        self.authority = authority
-        self.used_by: bytes | None = None
-        self.asked = 0
-
-    def __call__(self, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        self.asked += 1
-        csr = x509.load_pem_x509_csr(request["csr"].encode())
-        assert csr.is_signature_valid
-        key = csr.public_key()
-        assert isinstance(key, ec.EllipticCurvePublicKey)
-        spki = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-        if request["code"] != SECRET or self.used_by not in {None, spki}:
-            return 404, {"title": "unknown", "detail": "no such code"}
-        self.used_by = spki
-        certificate = self.authority.issue(key, "device").decode()
-        return 200, {"certificate": certificate, "ca": self.authority.pem.decode(), "ses": [SE_ID]}
 
 
 @pytest.fixture
@@ -63,7 +39,7 @@ def identity(tmp_path: Path) -> Identity:
 @pytest.fixture
 def peer(tmp_path: Path, authority: Authority) -> Iterator[Peer]:
     with Peer(tmp_path, authority) as running:
-        running.enrol = Desk(authority)
+        running.enrol = EnrolmentDesk(authority)
         yield running
 
 
