@@ -111,6 +111,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     iin: _Hex = ""
     name: str = ""
     # Calls, and 4096 turns of a loop each, of loaded code that one command may take; then the card is mute until reset.
+    # Loops that only count up to something are not counted.
     most_steps: Annotated[int, msgspec.Meta(ge=1)] = 100_000_000
     # Folders of the packages on the card, relative to the profile's file; the built-in packages when there are none.
     packages: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from cap_assembler import OBJECT, Assembler
 from opentsm_build.cap.constant_pool import ConstantPoolEntry, ConstantPoolTag
 from opentsm_build.cap.static_fields import ArrayInitInfo, StaticFieldComponent
 from opentsm_card.errors import CapError
+from opentsm_simulator import VirtualSe
 from opentsm_simulator import runtime as simulator_runtime
 from opentsm_simulator.translate import translate
 
@@ -257,6 +258,7 @@ def test_switches_subroutines_and_handlers() -> None:
     start = package.offset("guarded") + package.methods["guarded"].header_bytes
     package.handlers[0] = (start, 4, True, start + 4, 0)
     code = code_of(package)
+    VirtualSe.create("embedded").link().reset()  # steps are counted by the card that the thread runs
 
     def run(name: str, *arguments: int) -> int:
         return int(getattr(code, f"m{package.offset(name):04x}")(*arguments))

@@ -81,8 +81,14 @@ class Assembler:
             at += info.length_bytes
         raise KeyError(name)
 
-    def build(self, process: str = "process") -> CapFile:
-        """Return the CAP file; its applet's process() is the method of that name, where there is one."""
+    def build(self, process: str = "process", *, exported: tuple[str, ...] = ()) -> CapFile:
+        """Return the CAP file; its applet's process() is the method of that name, where there is one.
+
+        Args:
+            process: the method.
+            exported: methods that other packages may call; all when there are none. Only methods that something calls,
+                or that are exported, are looked at by a translator.
+        """
         if process not in self.methods:
             self.method(process, 2, "return")
         static = ConstantPoolTag.STATIC_METHODREF
@@ -103,14 +109,13 @@ class Assembler:
             public_method_table_base=_PROCESS,
             public_virtual_method_table=(self.offset(process),),
         )
-        # Exported, so that a translator looks at each of them.
-        exported = ClassExportInfo(0, (), tuple(self.offset(name) for name in self.methods))
+        offsets = tuple(self.offset(name) for name in exported or self.methods)
         applet = AppletInfo(Aid(MODULE), self.offset("install"))
         parts = dict(CapFile.parse_load_file(small_cap()).components)
         parts[ComponentTag.APPLET] = AppletComponent((applet,)).encode()
         parts[ComponentTag.CLASS] = ClassComponent((info,)).encode((2, 1))
         parts[ComponentTag.METHOD] = methods.encode()
         parts[ComponentTag.STATIC_FIELD] = self.statics.encode()
-        parts[ComponentTag.EXPORT] = ExportComponent((exported,)).encode()
+        parts[ComponentTag.EXPORT] = ExportComponent((ClassExportInfo(0, (), offsets),)).encode()
         parts[ComponentTag.CONSTANT_POOL] = ConstantPoolComponent(tuple(self.pool)).encode()
         return CapFile(parts)

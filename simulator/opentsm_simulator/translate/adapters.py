@@ -1,7 +1,7 @@
 """Small static methods between translated code and what it calls.
 
-Translated code knows ints and Objects only. Where it calls a method that wants more, an adapter casts the arguments;
-the JVM's compiler puts it in line.
+What a call passes is known as far as `types` could find out; where the called method wants more, an adapter casts the
+arguments. The JVM's compiler puts it in line.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Final
 from opentsm_card.errors import CapError
 from opentsm_simulator.translate.classes import OwnClass, OwnInterface
 from opentsm_simulator.translate.classwriter import ACC_INTERFACE, ACC_STATIC, ClassWriter, Code
+from opentsm_simulator.translate.hierarchy import OBJECT, descriptor_of
+from opentsm_simulator.translate.signature import parameters, result_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from opentsm_simulator.translate.hierarchy import Hierarchy
     from opentsm_simulator.translate.signature import Member, Signature
     from opentsm_simulator.translate.targets import KnownTarget, SuperTarget, VirtualTarget
 
 __all__ = ["WITHOUT_ARGUMENTS", "Adapters", "load_arguments", "returns"]
 
-_OBJECT: Final = "java/lang/Object"
 _OWNER_PIN: Final = "javacard/framework/OwnerPIN"
 
 # What does the work of a constructor of an API's class, by class and descriptor, on an object that is there already.
@@ -34,46 +36,47 @@ LATER: Final = {
 WITHOUT_ARGUMENTS: Final = frozenset({_OWNER_PIN})
 
 
-def parameters(descriptor: str) -> list[str]:
-    """Split the parameters of a JVM method descriptor."""
-    text = descriptor[1 : descriptor.index(")")]
-    found = []
-    at = 0
-    while at < len(text):
-        start = at
-        while text[at] == "[":
-            at += 1
-        at = text.index(";", at) + 1 if text[at] == "L" else at + 1
-        found.append(text[start:at])
-    return found
+def _cast(code: Code, wanted: str) -> None:
+    name = wanted[1:-1] if wanted[0] == "L" else wanted
+    if name != OBJECT:
+        code.of_class("checkcast", name)
 
 
-def load_arguments(code: Code, descriptor: str, first: int) -> None:
-    """Load arguments from locals, cast to what a descriptor wants."""
-    for index, kind in enumerate(parameters(descriptor), first):
+def load_arguments(code: Code, wanted: Sequence[str], first: int, uncast: Sequence[bool] = ()) -> None:
+    """Load arguments from locals, cast to what descriptors want; `uncast` says which references need no cast."""
+    for number, kind in enumerate(wanted):
         if kind[0] not in "L[":
-            code.local("iload", index)
+            code.local("iload", first + number)
             if kind == "B":
                 code.op("i2b")
             continue
-        code.local("aload", index)
-        name = kind[1:-1] if kind[0] == "L" else kind
-        if name != _OBJECT:
-            code.of_class("checkcast", name)
+        code.local("aload", first + number)
+        if not (uncast and uncast[number]):
+            _cast(code, kind)
 
 
 def returns(code: Code, descriptor: str, *, cast: bool = False) -> None:
-    """Return the result that a descriptor names; cast to its class where what is there is an Object."""
-    result = descriptor[descriptor.index(")") + 1 :]
+    """Return the result that a method's descriptor names; `cast` to its class where what is there may be less."""
+    result = result_of(descriptor)
     if result == "V":
         code.op("return")
     elif result[0] in "L[":
-        name = result[1:-1] if result[0] == "L" else result
-        if cast and name != _OBJECT:
-            code.of_class("checkcast", name)
+        if cast:
+            _cast(code, result)
         code.op("areturn")
     else:
         code.op("ireturn")
+
+
+def _erased(signature: Signature, descriptor: str) -> str:
+    """Return a descriptor with ints and Objects for parameters, and the result of another."""
+    params = "".join(descriptor_of(OBJECT) if kind == "A" else "I" for kind in signature.params[1:])
+    return f"({params}){_jvm_result(descriptor)}"
+
+
+def _jvm_result(descriptor: str) -> str:
+    result = result_of(descriptor)
+    return "I" if result in {"B", "S", "Z"} else result
 
 
 class Adapters:
@@ -83,12 +86,20 @@ class Adapters:
         code_class: where they go.
         prefix: before the names of the package's classes.
         class_of: the writer of a class of the package.
+        hierarchy: which references fit where.
     """
 
-    def __init__(self, code_class: ClassWriter, prefix: str, class_of: Callable[[OwnClass], ClassWriter]) -> None:
+    def __init__(
+        self,
+        code_class: ClassWriter,
+        prefix: str,
+        class_of: Callable[[OwnClass], ClassWriter],
+        hierarchy: Hierarchy,
+    ) -> None:
         self._class = code_class
         self._prefix = prefix
         self._class_of = class_of
+        self._hierarchy = hierarchy
         self._names: dict[tuple[object, ...], str] = {}
         self._protected: dict[Member, tuple[ClassWriter, str]] = {}
 
@@ -97,112 +108,167 @@ class Adapters:
         """Interfaces through which protected methods are called: own classes under their owners implement them."""
         return self._protected
 
-    def _make(self, key: tuple[object, ...], signature: Signature, write: Callable[[Code], None]) -> tuple[str, str]:
-        descriptor = signature.descriptor
-        name = self._names.get(key)
-        if name is None:
-            name = self._names[key] = f"a{len(self._names)}"
-            size = len(signature.params)
-            code = Code(self._class, size + 3, size + 1)
-            write(code)
-            self._class.add_method(name, descriptor, code, ACC_STATIC)
-        return name, descriptor
+    def fits(self, given: Sequence[str], wanted: Sequence[str]) -> list[bool]:
+        """Tell of each argument whether it can be passed as it is."""
+        return [
+            kind[0] not in "L[" or self._hierarchy.fits(type_, kind[1:-1] if kind[0] == "L" else kind)
+            for type_, kind in zip(given, wanted, strict=True)
+        ]
 
-    def known(self, target: KnownTarget) -> tuple[str, str]:
+    def _make(
+        self,
+        key: tuple[object, ...],
+        given: Sequence[str],
+        wanted: Sequence[str],
+        descriptor: str,
+        call: Callable[[Code], None],
+        before: Callable[[Code], None] | None = None,
+    ) -> tuple[str, str]:
+        """Make an adapter, or return the one that is there.
+
+        Args:
+            key: what it calls.
+            given: types of the arguments.
+            wanted: descriptors of what the method takes, its receiver among it.
+            descriptor: of the method.
+            call: appends the call, behind the arguments.
+            before: appends what comes before them.
+
+        Returns:
+            Its name and descriptor.
+        """
+        fits = self.fits(given, wanted)
+        accepted = [
+            "I" if kind[0] not in "L[" else kind if fit else descriptor_of(OBJECT)
+            for kind, fit in zip(wanted, fits, strict=True)
+        ]
+        own_descriptor = f"({''.join(accepted)}){_jvm_result(descriptor)}"
+        name = self._names.get((own_descriptor, *key))
+        if name is None:
+            name = self._names[own_descriptor, *key] = f"a{len(self._names)}"
+            code = Code(self._class, len(wanted) + 3, len(wanted) + 1)
+            if before is not None:
+                before(code)
+            load_arguments(code, wanted, 0, fits)
+            call(code)
+            returns(code, own_descriptor)
+            self._class.add_method(name, own_descriptor, code, ACC_STATIC)
+        return name, own_descriptor
+
+    def own(self, name: str, descriptor: str, given: Sequence[str]) -> tuple[str, str]:
+        """Return a static method of the class of the code, or an adapter to it where arguments have to be cast."""
+        wanted = parameters(descriptor)
+        if all(self.fits(given, wanted)):
+            return name, descriptor
+        owner = self._class.name
+        return self._make(
+            ("own", name), given, wanted, descriptor, lambda code: code.invoke("invokestatic", owner, name, descriptor)
+        )
+
+    def known(self, target: KnownTarget, given: Sequence[str]) -> tuple[str, str]:
         """Return the adapter to a method that exists: static, virtual or an interface's."""
         member = target.member
         owner = target.owner.name
+        static = target.how == "invokestatic"
 
-        def write(code: Code) -> None:
-            receiver = 0 if target.how == "invokestatic" else 1
-            if receiver:
-                code.local("aload", 0)
-                if owner != _OBJECT:
-                    code.of_class("checkcast", owner)
-            load_arguments(code, member.descriptor, receiver)
+        def call(code: Code) -> None:
             if target.how == "invokeinterface":
                 code.invoke_interface(owner, member.name, member.descriptor, len(member.signature.params))
             else:
                 # A static method is called where it is; another through the class that the reference names.
-                code.invoke(target.how, owner if receiver else member.owner, member.name, member.descriptor)
-            returns(code, member.descriptor)
+                code.invoke(target.how, member.owner if static else owner, member.name, member.descriptor)
 
         if member.protected:
-            return self._through_interface(member)
-        return self._make((target.how, owner, member), member.signature, write)
+            return self._through_interface(member, given)
+        wanted = ([] if static else [descriptor_of(owner)]) + parameters(member.descriptor)
+        return self._make((target.how, owner, member), given, wanted, member.descriptor, call)
 
-    def _through_interface(self, member: Member) -> tuple[str, str]:
+    def _through_interface(self, member: Member, given: Sequence[str]) -> tuple[str, str]:
         """Call a protected method on an object of ours: each class of ours under its owner lends its right to it."""
-        signature = member.signature
+        erased = _erased(member.signature, member.descriptor)
         if member not in self._protected:
             number = len(self._protected)
             writer = ClassWriter(f"{self._prefix}P{number}", access=ACC_INTERFACE)
-            writer.add_abstract_method(f"p{number}", signature.instance_descriptor)
+            writer.add_abstract_method(f"p{number}", erased)
             self._protected[member] = (writer, f"p{number}")
         interface, method = self._protected[member]
+        slots = len(member.signature.params)
+        return self._make(
+            ("protected", member),
+            given,
+            [descriptor_of(interface.name), *parameters(erased)],
+            erased,
+            lambda code: code.invoke_interface(interface.name, method, erased, slots),
+        )
 
-        def write(code: Code) -> None:
+    def lend(self, cls: OwnClass) -> None:
+        """Give a class the methods through which protected ones of its superclasses are called."""
+        known = {each.name for each in cls.known_superclass.ancestors()}
+        writer = self._class_of(cls)
+        for member, (interface, method) in self._protected.items():
+            if member.owner not in known:
+                continue
+            writer.interfaces += (interface.name,)
+            code = Code(writer, len(member.signature.params) + 3, len(member.signature.params) + 1)
             code.local("aload", 0)
-            code.of_class("checkcast", interface.name)
-            load_arguments(code, signature.instance_descriptor, 1)
-            code.invoke_interface(interface.name, method, signature.instance_descriptor, len(signature.params))
-            returns(code, signature.instance_descriptor)
+            load_arguments(code, parameters(member.descriptor), 1)
+            code.invoke("invokevirtual", cls.name, member.name, member.descriptor)
+            returns(code, member.descriptor)
+            writer.add_method(method, _erased(member.signature, member.descriptor), code)
 
-        return self._make(("protected", member), signature, write)
-
-    def virtual(self, target: VirtualTarget, name: str, exact_descriptor: str, signature: Signature) -> tuple[str, str]:
+    def virtual(self, target: VirtualTarget, name: str, descriptor: str, given: Sequence[str]) -> tuple[str, str]:
         """Return the adapter to a virtual or interface method of the package."""
         owner = target.owner.name
 
-        def write(code: Code) -> None:
-            code.local("aload", 0)
-            code.of_class("checkcast", owner)
-            load_arguments(code, exact_descriptor, 1)
+        def call(code: Code) -> None:
             if isinstance(target.owner, OwnInterface):
-                code.invoke_interface(owner, name, exact_descriptor, len(signature.params))
+                code.invoke_interface(owner, name, descriptor, len(given))
             else:
-                code.invoke("invokevirtual", owner, name, exact_descriptor)
-            returns(code, exact_descriptor)
+                code.invoke("invokevirtual", owner, name, descriptor)
 
-        return self._make(("virtual", owner, name, exact_descriptor), signature, write)
+        wanted = [descriptor_of(owner), *parameters(descriptor)]
+        return self._make(("virtual", owner, name, descriptor), given, wanted, descriptor, call)
 
-    def super(self, target: SuperTarget) -> tuple[str, str]:
+    def super(self, target: SuperTarget, given: Sequence[str]) -> tuple[str, str]:
         """Return the adapter to a known superclass's method, called by super from a class of the package."""
-        member, signature = target.member, target.member.signature
+        member = target.member
         writer = self._class_of(target.caller)
         name = f"super{target.token}"
-        if not writer.has_method(name, signature.instance_descriptor):
-            inside = Code(writer, len(signature.params) + 2, len(signature.params) + 1)
+        erased = _erased(member.signature, member.descriptor)
+        if not writer.has_method(name, erased):
+            inside = Code(writer, len(member.signature.params) + 2, len(member.signature.params) + 1)
             inside.local("aload", 0)
-            load_arguments(inside, member.descriptor, 1)
+            load_arguments(inside, parameters(member.descriptor), 1)
             inside.invoke("invokespecial", writer.superclass, member.name, member.descriptor)
             returns(inside, member.descriptor)
-            writer.add_method(name, signature.instance_descriptor, inside)
+            writer.add_method(name, erased, inside)
+        return self._make(
+            ("super", writer.name, name),
+            given,
+            [descriptor_of(writer.name), *parameters(erased)],
+            erased,
+            lambda code: code.invoke("invokevirtual", writer.name, name, erased),
+        )
 
-        def write(code: Code) -> None:
-            code.local("aload", 0)
-            code.of_class("checkcast", writer.name)
-            load_arguments(code, signature.instance_descriptor, 1)
-            code.invoke("invokevirtual", writer.name, name, signature.instance_descriptor)
-            returns(code, signature.instance_descriptor)
-
-        return self._make(("super", writer.name, name), signature, write)
-
-    def factory(self, target: KnownTarget) -> tuple[str, str]:
-        """Return what makes an object of an API's class by one of its constructors."""
+    def factory(self, target: KnownTarget, given: Sequence[str]) -> tuple[str, str]:
+        """Return what makes an object of an API's class by one of its constructors; `given` has no receiver."""
         member = target.member
-        signature = type(member.signature)(member.signature.params[1:], "A")
+        wanted = parameters(member.descriptor)
 
-        def write(code: Code) -> None:
+        def before(code: Code) -> None:
             code.of_class("new", member.owner)
             code.op("dup")
-            load_arguments(code, member.descriptor, 0)
-            code.invoke("invokespecial", member.owner, "<init>", member.descriptor)
-            code.op("areturn")
 
-        return self._make(("factory", member), signature, write)
+        return self._make(
+            ("factory", member),
+            given,
+            wanted,
+            f"({''.join(wanted)}){descriptor_of(member.owner)}",
+            lambda code: code.invoke("invokespecial", member.owner, "<init>", member.descriptor),
+            before,
+        )
 
-    def super_constructor(self, target: KnownTarget) -> tuple[str, str] | None:
+    def super_constructor(self, target: KnownTarget, given: Sequence[str]) -> tuple[str, str] | None:
         """Return what does the work of an API's constructor on an object of a subclass; None for nothing to do.
 
         An object of a class of ours is whole when it is made, by the superclass's constructor without arguments; what
@@ -218,12 +284,10 @@ class Adapters:
         if later is None:
             raise CapError(f"a class extends {member.owner} by its constructor {member.descriptor}: not supported")
         method = LATER[later, member.descriptor]
-
-        def write(code: Code) -> None:
-            code.local("aload", 0)
-            code.of_class("checkcast", later)
-            load_arguments(code, member.descriptor, 1)
-            code.invoke("invokevirtual", later, method, member.descriptor)
-            code.op("return")
-
-        return self._make(("later", later), member.signature, write)
+        return self._make(
+            ("later", later),
+            given,
+            [descriptor_of(later), *parameters(member.descriptor)],
+            member.descriptor,
+            lambda code: code.invoke("invokevirtual", later, method, member.descriptor),
+        )

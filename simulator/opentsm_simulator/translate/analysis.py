@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from opentsm_build.cap.types import JcType
     from opentsm_simulator.translate.classes import OwnClasses
 
-__all__ = ["Analysis", "Body", "is_new_object", "local_of", "shuffle_words", "take_words"]
+__all__ = ["Analysis", "Body", "is_new_object", "local_of", "shuffle_elements", "shuffle_words", "take_words"]
 
 _GOES_ON: Final = frozenset({Flow.NEXT, Flow.BRANCH, Flow.JSR})
 _RETURNS: Final = {"areturn": "A", "sreturn": "S", "ireturn": "I", "return": "V"}
@@ -185,11 +185,16 @@ class Analysis:
     def _called(self, body: Body) -> Iterable[int]:
         for instruction in body.instructions.values():
             if instruction.name in _INVOKES:
-                target = self._target(body, instruction)
+                target = self.target(body, instruction)
                 if isinstance(target, OwnTarget):
                     yield target.offset
 
-    def _target(self, body: Body, instruction: Instruction) -> Target:
+    def target(self, body: Body, instruction: Instruction) -> Target:
+        """Return what an invoke instruction calls.
+
+        Raises:
+            CapError: its constant pool entry leads nowhere.
+        """
         index = instruction.constant_pool_index
         assert index is not None
         try:
@@ -332,7 +337,7 @@ class Analysis:
             elif opcode.name == "new":
                 stack.append(self._new(instruction))
             elif "w" in opcode.pops or "*" in opcode.pops:
-                _shuffle(instruction, stack)
+                shuffle_elements(instruction, stack)
             else:
                 for kind in reversed(opcode.pops.upper()):
                     _pop(stack, kind)
@@ -384,7 +389,7 @@ class Analysis:
                 return self.slot(target.slot, words)
 
     def _call(self, body: Body, instruction: Instruction, stack: list[str]) -> None:
-        target = self._target(body, instruction)
+        target = self.target(body, instruction)
         if isinstance(target, KnownTarget | SuperTarget):
             signature = target.member.signature
             for kind in reversed(signature.params):
@@ -472,7 +477,8 @@ def shuffle_words(instruction: Instruction) -> tuple[int, int, bool]:
             return top, depth, instruction.name == "dup_x"
 
 
-def _shuffle(instruction: Instruction, stack: list[str]) -> None:
+def shuffle_elements(instruction: Instruction, stack: list[str]) -> None:
+    """Do what pop, pop2, dup, dup2, dup_x or swap_x does with the elements of a stack; an int is `I`, two words."""
     if instruction.name in {"pop", "pop2"}:
         take_words(stack, 1 if instruction.name == "pop" else 2)
         return

@@ -14,8 +14,19 @@ from opentsm_build.opcode_tables import Flow
 from opentsm_card.errors import CapError
 from opentsm_simulator.translate.analysis import is_new_object, local_of, shuffle_words, take_words
 from opentsm_simulator.translate.classwriter import Code, Label
+from opentsm_simulator.translate.flow import checked_type
+from opentsm_simulator.translate.hierarchy import INT, OBJECT, SHORT, reference_in
 from opentsm_simulator.translate.linkage import KnownClass
-from opentsm_simulator.translate.opcodes_tables import ARRAYS, BRANCHES, CONSTANTS, PRIMITIVE_ARRAYS, SIMPLE
+from opentsm_simulator.translate.loops import Count, counts
+from opentsm_simulator.translate.opcodes_tables import (
+    ARRAY_DEPTHS,
+    ARRAY_TYPES,
+    ARRAYS,
+    BRANCHES,
+    CONSTANTS,
+    PRIMITIVE_ARRAYS,
+    SIMPLE,
+)
 from opentsm_simulator.translate.signature import words_of
 from opentsm_simulator.translate.targets import KnownTarget, OwnTarget, SuperTarget
 
@@ -23,6 +34,7 @@ if TYPE_CHECKING:
     from opentsm_build.instructions import Instruction
     from opentsm_simulator.translate.analysis import Body, Stack
     from opentsm_simulator.translate.package import PackageTranslator
+    from opentsm_simulator.translate.targets import Target
 
 __all__ = ["RUNTIME", "MethodEmitter"]
 
@@ -34,12 +46,8 @@ _TURNS_A_STEP: Final = 4096
 _PUSHES: Final = frozenset({"bspush", "sspush", "bipush", "sipush", "iipush"})
 _STORES: Final = {"A": "astore", "R": "astore", "S": "istore", "I": "istore"}
 _LOADS: Final = {"A": "aload", "R": "aload", "S": "iload", "I": "iload"}
-_REFERENCE_ARRAY: Final = 14
+_OF_KIND: Final = {"S": SHORT, "R": SHORT, "I": INT}
 _CALLS: Final = frozenset({"invokestatic", "invokespecial", "invokevirtual", "invokeinterface"})
-
-
-def _goes_back(instruction: Instruction) -> bool:
-    return any(target <= instruction.pc for target in instruction.targets)
 
 
 class MethodEmitter:
@@ -60,6 +68,9 @@ class MethodEmitter:
         self.code = Code(package.code_class, info.max_stack + _MORE_STACK, self._behind)
         self._labels = {pc: Label() for pc in body.instructions}
         self._turns = -1
+        self._counts = counts(body)
+        self._states = package.types.states.get(body.offset, {})
+        self._returned = reference_in(package.types.result_descriptor(body.signature))
 
     def _place_arguments(self) -> dict[int, int]:
         """Return the JVM slot of each argument, by the local variable where it begins."""
@@ -85,8 +96,7 @@ class MethodEmitter:
             stack = self._body.stacks.get(pc)
             if stack is None:
                 raise self._body.fail("an instruction that no path reaches", pc)
-            if _goes_back(instruction):
-                self._turn()
+            self._turn(self._counts.get(pc))
             try:
                 self._emit(instruction, stack)
             except CapError as error:
@@ -103,17 +113,20 @@ class MethodEmitter:
     def _enter(self) -> None:
         """Count a call of a method that calls or loops, and begin to count the turns of its loops."""
         instructions = self._body.instructions.values()
-        loops = any(map(_goes_back, instructions))
-        if loops or any(instruction.name in _CALLS for instruction in instructions):
+        if self._counts or any(instruction.name in _CALLS for instruction in instructions):
             self._step()
-        if loops:
+        if Count.TURN in self._counts.values():
             self._turns = self.code.max_locals
             self.code.max_locals += 1
             self.code.push(0)
             self.code.local("istore", self._turns)
 
-    def _turn(self) -> None:
-        """Count a turn of a loop in a local variable, which costs little, and many turns as a step."""
+    def _turn(self, count: Count | None) -> None:
+        """Count a turn of a loop: in a local variable, which costs little, and many turns as a step."""
+        if count is Count.STEP:
+            self._step()
+        if count is not Count.TURN:
+            return
         on = Label()
         self.code.increment(self._turns)
         self.code.local("iload", self._turns)
@@ -153,21 +166,44 @@ class MethodEmitter:
         elif name in CONSTANTS or name in _PUSHES:
             self.code.push(CONSTANTS[name] if name in CONSTANTS else instruction.operands[0])
         elif name in ARRAYS:
-            self.code.invoke("invokestatic", RUNTIME, name, ARRAYS[name])
+            self._array(name, self._types(instruction, stack))
         elif name.removesuffix("_w") in BRANCHES:
             self.code.jump(BRANCHES[name.removesuffix("_w")], self._labels[instruction.targets[0]])
         elif name.startswith("invoke"):
             self._call(instruction, stack)
         elif "field" in name or "static" in name:
-            (self._field if "field" in name else self._static)(instruction)
+            (self._field if "field" in name else self._static)(instruction, self._types(instruction, stack))
         elif "switch" in name:
             self._switch(instruction)
         elif name in {"pop", "pop2", "dup", "dup2", "dup_x", "swap_x"}:
             self._shuffle(instruction, stack)
         elif "load" in name or "store" in name or name.startswith(("sinc", "iinc")) or name == "ret":
             self._local(instruction, stack)
+        elif name == "areturn":
+            self._cast(self._types(instruction, stack)[-1], self._returned)
+            self.code.op("areturn")
         else:
-            self._object(instruction)
+            self._object(instruction, self._types(instruction, stack))
+
+    def _types(self, instruction: Instruction, stack: Stack) -> tuple[str, ...]:
+        """Return the types of what is on the stack."""
+        state = self._states.get(instruction.pc)
+        if state is None:
+            return tuple(_OF_KIND.get(kind, OBJECT) for kind in stack)
+        return state.stack
+
+    def _cast(self, type_: str, wanted: str) -> None:
+        """Cast what is on top of the stack where it is not known to be what is wanted."""
+        if not self._package.types.hierarchy.fits(type_, wanted):
+            self.code.of_class("checkcast", wanted)
+
+    def _array(self, name: str, types: tuple[str, ...]) -> None:
+        """Access an array: as the JVM does where its type is known, or through the runtime."""
+        array = types[-ARRAY_DEPTHS[name]] if name in ARRAY_DEPTHS else OBJECT
+        if array[:2] in ARRAY_TYPES.get(name, ()):
+            self.code.op(name)
+        else:
+            self.code.invoke("invokestatic", RUNTIME, name, ARRAYS[name])
 
     def _local(self, instruction: Instruction, stack: Stack) -> None:
         name = instruction.name
@@ -187,29 +223,42 @@ class MethodEmitter:
             what = "load" if "load" in name else "store"
             self.code.local(("a" if name[0] == "a" else "i") + what, slot)
 
-    def _field(self, instruction: Instruction) -> None:
+    def _field(self, instruction: Instruction, types: tuple[str, ...]) -> None:
         index = instruction.constant_pool_index
         assert index is not None
         target = self._package.analysis.targets.field(index)
         what, kind = instruction.name.split("_")[:2]
+        field_name, descriptor = self._package.field(target, kind)
+        if what == "putfield" and kind == "a":
+            self._cast(types[-1], reference_in(descriptor))
         if instruction.name.endswith("_this"):
+            receiver = self._this(instruction)
             self.code.local("aload", self._slot(0))
             if what == "putfield":
                 self.code.op("swap")
-        if what == "putfield":
-            self.code.op("swap")
-        self.code.of_class("checkcast", target.owner)
-        if what == "putfield":
-            self.code.op("swap")
-        field_name, descriptor = self._package.field(target, kind)
+        else:
+            receiver = types[-2] if what == "putfield" else types[-1]
+        if not self._package.types.hierarchy.fits(receiver, target.owner):
+            if what == "putfield":
+                self.code.op("swap")
+            self.code.of_class("checkcast", target.owner)
+            if what == "putfield":
+                self.code.op("swap")
         self.code.field(what, target.owner, field_name, descriptor)
 
-    def _static(self, instruction: Instruction) -> None:
+    def _this(self, instruction: Instruction) -> str:
+        """Return the type of what getfield_*_this and putfield_*_this access: local variable 0."""
+        state = self._states.get(instruction.pc)
+        return OBJECT if state is None else state.locals[0] or OBJECT
+
+    def _static(self, instruction: Instruction, types: tuple[str, ...]) -> None:
         index = instruction.constant_pool_index
         assert index is not None
         target = self._package.analysis.targets.static_field(index)
         what, kind = instruction.name.split("_")
         owner, field_name, descriptor = self._package.static_field(target, kind)
+        if what == "putstatic" and kind == "a":
+            self._cast(types[-1], reference_in(descriptor))
         self.code.field(what, owner, field_name, descriptor)
 
     def _switch(self, instruction: Instruction) -> None:
@@ -222,7 +271,7 @@ class MethodEmitter:
             raise CapError(f"{instruction.name} has a key twice")
         self.code.lookup_switch(default, zip(keys, targets, strict=True))
 
-    def _object(self, instruction: Instruction) -> None:
+    def _object(self, instruction: Instruction, types: tuple[str, ...]) -> None:
         name = instruction.name
         index = instruction.constant_pool_index
         match name:
@@ -241,9 +290,9 @@ class MethodEmitter:
                 assert index is not None
                 self.code.of_class("anewarray", self._package.analysis.targets.class_(index).name)
             case "checkcast" | "instanceof":
-                self.code.of_class(name, self._checked(instruction))
+                self.code.of_class(name, checked_type(self._package.analysis, instruction))
             case "athrow":
-                self.code.of_class("checkcast", "java/lang/Throwable")
+                self._cast(types[-1], "java/lang/Throwable")
                 self.code.op("athrow")
             case _:
                 raise CapError(f"{name} can't be translated")
@@ -253,13 +302,6 @@ class MethodEmitter:
         if atype not in PRIMITIVE_ARRAYS:
             raise CapError(f"array type {atype}")
         return PRIMITIVE_ARRAYS[atype]
-
-    def _checked(self, instruction: Instruction) -> str:
-        atype, index = instruction.operands
-        if atype in {0, _REFERENCE_ARRAY}:
-            name = self._package.analysis.targets.class_(index).name
-            return f"[L{name};" if atype else name
-        return self._primitive(atype)[1]
 
     # --- the stack ---
 
@@ -313,38 +355,47 @@ class MethodEmitter:
 
     def _call(self, instruction: Instruction, stack: Stack) -> None:
         package = self._package
-        index = instruction.constant_pool_index
-        assert index is not None
-        if instruction.name == "invokeinterface":
-            target = package.analysis.targets.interface_method(index, instruction.operands[2])
-        else:
-            target = package.analysis.targets.method(index)
+        target = package.analysis.target(self._body, instruction)
+        types = self._types(instruction, stack)
         match target:
             case OwnTarget(offset):
-                called, descriptor = package.method(offset)
+                name, descriptor = package.method(offset)
+                called = package.adapters.own(name, descriptor, self._given(target, types, instruction))
             case SuperTarget():
-                called, descriptor = package.adapters.super(target)
+                called = package.adapters.super(target, self._given(target, types, instruction))
             case KnownTarget() if target.member.name == "<init>":
-                self._construct(target, stack)
+                self._construct(target, stack, types)
                 return
             case KnownTarget():
-                called, descriptor = package.adapters.known(target)
+                called = package.adapters.known(target, self._given(target, types, instruction))
             case _:
-                called, descriptor = package.virtual(target, instruction.operands[0])
-        self.code.invoke("invokestatic", package.code_class.name, called, descriptor)
+                called = package.virtual(target, self._given(target, types, instruction))
+        self.code.invoke("invokestatic", package.code_class.name, *called)
 
-    def _construct(self, target: KnownTarget, stack: Stack) -> None:
+    def _given(self, target: Target, types: tuple[str, ...], instruction: Instruction) -> tuple[str, ...]:
+        """Return the types of a call's arguments."""
+        if isinstance(target, KnownTarget | SuperTarget):
+            count = len(target.member.signature.params)
+        else:
+            signature = self._package.analysis.signature_of(target, instruction.operands[0])
+            assert signature is not None
+            count = len(signature.settle().params)
+        return types[len(types) - count :]
+
+    def _construct(self, target: KnownTarget, stack: Stack, types: tuple[str, ...]) -> None:
         """Call an API's constructor: make the object, and put it where its place was kept."""
         params = target.member.signature.params
+        given = types[len(types) - len(params) :]
         receiver = stack[len(stack) - len(params)]
+        adapters = self._package.adapters
         if not is_new_object(receiver):
-            adapter = self._package.adapters.super_constructor(target)
+            adapter = adapters.super_constructor(target, given)
             if adapter is None:
                 self.code.op("pop")
             else:
                 self.code.invoke("invokestatic", self._package.code_class.name, *adapter)
             return
-        self.code.invoke("invokestatic", self._package.code_class.name, *self._package.adapters.factory(target))
+        self.code.invoke("invokestatic", self._package.code_class.name, *adapters.factory(target, given[1:]))
         below = list(stack[: len(stack) - len(params)])
         # Now on the stack: below, the place of the receiver, the object.
         if below.count(receiver) == 1 and below[-1] == receiver:

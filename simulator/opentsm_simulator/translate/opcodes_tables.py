@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ARRAYS", "BRANCHES", "CONSTANTS", "PRIMITIVE_ARRAYS", "SIMPLE"]
+__all__ = [
+    "ARRAYS",
+    "ARRAY_DEPTHS",
+    "ARRAY_TYPES",
+    "BRANCHES",
+    "CONSTANTS",
+    "PRIMITIVE_ARRAYS",
+    "SIMPLE",
+    "STATIC_ARRAYS",
+]
 
 SIMPLE: Final = {
     "nop": (), "aconst_null": ("aconst_null",),
@@ -18,7 +27,7 @@ SIMPLE: Final = {
     "sushr": ("iushr", "i2s"), "iushr": ("iushr",),
     "sand": ("iand",), "iand": ("iand",), "sor": ("ior",), "ior": ("ior",), "sxor": ("ixor",), "ixor": ("ixor",),
     "s2b": ("i2b",), "s2i": (), "i2b": ("i2b",), "i2s": ("i2s",),
-    "areturn": ("areturn",), "sreturn": ("ireturn",), "ireturn": ("ireturn",), "return": ("return",),
+    "sreturn": ("ireturn",), "ireturn": ("ireturn",), "return": ("return",),
 }  # fmt: skip
 
 CONSTANTS: Final = {
@@ -35,7 +44,7 @@ BRANCHES: Final = {
     "goto": "goto", "jsr": "jsr",
 }  # fmt: skip
 
-# Array instructions are calls of the runtime: what an array is, is not known here. Descriptors of opentsm.runtime.Jcvm.
+# Array instructions are the JVM's where the array's type is known, or else calls of opentsm.runtime.Jcvm.
 ARRAYS: Final = {
     "aaload": "(Ljava/lang/Object;I)Ljava/lang/Object;",
     "baload": "(Ljava/lang/Object;I)I",
@@ -49,5 +58,18 @@ ARRAYS: Final = {
     "icmp": "(II)I",
 }
 
+# How deep on the stack the array lies, and with which arrays (how their descriptors begin) the JVM's instruction works.
+ARRAY_DEPTHS: Final = {
+    "arraylength": 1, "aaload": 2, "baload": 2, "saload": 2, "iaload": 2,
+    "aastore": 3, "bastore": 3, "sastore": 3, "iastore": 3,
+}  # fmt: skip
+ARRAY_TYPES: Final = {
+    "arraylength": ("[Z", "[B", "[S", "[I", "[L"), "aaload": ("[L", ""), "baload": ("[Z", "[B"), "saload": ("[S",),
+    "iaload": ("[I",), "aastore": ("[L",), "bastore": ("[Z", "[B"), "sastore": ("[S",), "iastore": ("[I",),
+}  # fmt: skip
+
 # By the atype of newarray, checkcast and instanceof: the JVM's number and descriptor. Spec: JCVM 3.1, table 7-2.
 PRIMITIVE_ARRAYS: Final = {10: (4, "[Z"), 11: (8, "[B"), 12: (9, "[S"), 13: (10, "[I")}
+
+# By the type of an array in the StaticField component. Spec: JCVM 3.1, table 6-15.
+STATIC_ARRAYS: Final = {2: "[Z", 3: "[B", 4: "[S", 5: "[I"}

@@ -15,11 +15,14 @@ from opentsm_simulator.translate.classes import OwnClass, OwnClasses, OwnInterfa
 from opentsm_simulator.translate.classwriter import ACC_INTERFACE, ACC_STATIC, ClassWriter, Code, Label
 from opentsm_simulator.translate.emit import RUNTIME, MethodEmitter
 from opentsm_simulator.translate.exports import exported
+from opentsm_simulator.translate.hierarchy import descriptor_of, reference_in
 from opentsm_simulator.translate.linkage import KnownClass, KnownPackage, Linkage
+from opentsm_simulator.translate.signature import parameters, result_of
 from opentsm_simulator.translate.statics import write_static_initializer
+from opentsm_simulator.translate.types import Types
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from opentsm_build.cap import CapFile
     from opentsm_card.aid import Aid
@@ -30,7 +33,7 @@ __all__ = ["PackageTranslator", "TranslatedPackage", "translate"]
 
 _PACKAGE_VISIBLE: Final = 0x80
 _OBJECT: Final = "java/lang/Object"
-_DESCRIPTORS: Final = {"a": f"L{_OBJECT};", "b": "B", "s": "S", "i": "I"}
+_DESCRIPTORS: Final = {"b": "B", "s": "S", "i": "I"}
 _INSTALL: Final = "([BSB)V"
 
 
@@ -74,9 +77,12 @@ class PackageTranslator:
         self.prefix = f"cap/{bytes(cap.package_aid).hex().upper()}/"
         self.classes = OwnClasses(cap, linkage, self.prefix)
         self.analysis = Analysis(cap, self.classes)
+        self.types = Types(cap, self.classes, self.analysis)
         self.code_class = ClassWriter(f"{self.prefix}Code")
         self._writers = {cls.name: self._writer(cls) for cls in self.classes.classes()}
-        self.adapters = Adapters(self.code_class, self.prefix, lambda cls: self._writers[cls.name])
+        self.adapters = Adapters(
+            self.code_class, self.prefix, lambda cls: self._writers[cls.name], self.types.hierarchy
+        )
         self._add_step()
         self._static_kinds: dict[int, str] = {}
         self._field_kinds: dict[tuple[str, int], str] = {}
@@ -127,7 +133,8 @@ class PackageTranslator:
 
     def method(self, offset: int) -> tuple[str, str]:
         """Return name and descriptor of a method of the Method component, in the class of the code."""
-        return f"m{offset:04x}", self.analysis.bodies[offset].signature.settle().descriptor
+        body = self.analysis.bodies[offset]
+        return f"m{offset:04x}", self.types.descriptor(body.signature, self.types.arguments(body))
 
     def family(self, owner: OwnClass | OwnInterface, slot: Slot) -> tuple[str, str, Signature]:
         """Return name, exact descriptor and signature of a family of virtual methods."""
@@ -144,13 +151,13 @@ class PackageTranslator:
             name = f"p{slot.token & ~_PACKAGE_VISIBLE}_{bytes(self.cap.package_aid).hex().upper()}"
         else:
             name = f"v{slot.token}"
-        return name, signature.instance_descriptor, signature
+        descriptor = self.types.descriptor(variable, self.types.arguments_of(variable)[1:])
+        return name, descriptor, signature
 
-    def virtual(self, target: VirtualTarget, words: int) -> tuple[str, str]:
-        """Return the adapter to a virtual or interface method of the package."""
-        self.analysis.slot(target.slot, words)
-        name, descriptor, signature = self.family(target.owner, target.slot)
-        return self.adapters.virtual(target, name, descriptor, signature)
+    def virtual(self, target: VirtualTarget, given: Sequence[str]) -> tuple[str, str]:
+        """Return the adapter to a virtual or interface method of the package, for arguments of some types."""
+        name, descriptor, _ = self.family(target.owner, target.slot)
+        return self.adapters.virtual(target, name, descriptor, given)
 
     def field(self, target: FieldTarget, kind: str) -> tuple[str, str]:
         """Return name and descriptor of an instance field; it is added to its class where that is ours."""
@@ -160,8 +167,12 @@ class PackageTranslator:
         if known != kind:
             raise CapError(f"field {target.token} of {target.owner} is used as {known} and as {kind}")
         name = f"f{target.token}"
-        self._writers[target.owner].add_field(name, _DESCRIPTORS[kind])
-        return name, _DESCRIPTORS[kind]
+        descriptor = self._descriptor(kind, ("field", target.owner, target.token))
+        self._writers[target.owner].add_field(name, descriptor)
+        return name, descriptor
+
+    def _descriptor(self, kind: str, place: tuple[object, ...]) -> str:
+        return descriptor_of(self.types.type_of(place)) if kind == "a" else _DESCRIPTORS[kind]
 
     def field_kind(self, owner: str, token: int) -> str | None:
         """Return the kind of an instance field that is used; None for another."""
@@ -178,8 +189,13 @@ class PackageTranslator:
         known = self._static_kinds.setdefault(target.offset, kind)
         if known != kind:
             raise CapError(f"the static field at {target.offset:#06x} is used as {known} and as {kind}")
-        self.code_class.add_field(f"s{target.offset:04x}", _DESCRIPTORS[kind], ACC_STATIC)
-        return self.code_class.name, f"s{target.offset:04x}", _DESCRIPTORS[kind]
+        descriptor = self._descriptor(kind, ("static", target.offset))
+        self.code_class.add_field(f"s{target.offset:04x}", descriptor, ACC_STATIC)
+        return self.code_class.name, f"s{target.offset:04x}", descriptor
+
+    def _static_descriptors(self) -> dict[int, str]:
+        """Return the descriptors of the static fields that are used, by their offset in the image."""
+        return {offset: self._descriptor(kind, ("static", offset)) for offset, kind in self._static_kinds.items()}
 
     # --- writing ---
 
@@ -196,8 +212,10 @@ class PackageTranslator:
             self._virtual_methods(cls)
             self._bridges(cls)
         exports = exported(self)
-        self._lend_protected_methods()
-        write_static_initializer(self.cap.static_fields, self.code_class, self._static_kinds)
+        for cls in self.classes.classes():
+            if not isinstance(cls.superclass, OwnClass):
+                self.adapters.lend(cls)
+        write_static_initializer(self.cap.static_fields, self.code_class, self._static_descriptors())
         applets = tuple(self._applets())
         writers = [self.code_class, *self._writers.values(), *self._interfaces()]
         writers += [writer for writer, _ in self.adapters.protected.values()]
@@ -221,10 +239,20 @@ class PackageTranslator:
                 _throw_abstract(code)
             else:
                 code.local("aload", 0)
-                load_arguments(code, descriptor, 1)
-                code.invoke("invokestatic", self.code_class.name, *self.method(offset))
-                returns(code, descriptor, cast=True)
+                called = self.method(offset)
+                wanted = parameters(called[1])[1:]
+                load_arguments(code, wanted, 1, self._passes(descriptor, wanted))
+                code.invoke("invokestatic", self.code_class.name, *called)
+                returns(code, descriptor, cast=not self._gives(called[1], descriptor))
             writer.add_method(name, descriptor, code)
+
+    def _passes(self, descriptor: str, wanted: list[str]) -> list[bool]:
+        """Tell of each argument of a descriptor whether it needs no cast to be another method's."""
+        return self.adapters.fits([reference_in(each) for each in parameters(descriptor)], wanted)
+
+    def _gives(self, descriptor: str, wanted: str) -> bool:
+        """Tell whether a method's result needs no cast to be another's."""
+        return all(self.adapters.fits([reference_in(result_of(descriptor))], [result_of(wanted)]))
 
     def _bridges(self, cls: OwnClass) -> None:
         """Give a class each interface's methods under the interface's names."""
@@ -260,9 +288,10 @@ class PackageTranslator:
         size = descriptor.count(";") + len(descriptor)
         code = Code(writer, size + 3, size + 1)
         code.local("aload", 0)
-        load_arguments(code, descriptor, 1)
+        wanted = parameters(descriptor)
+        load_arguments(code, wanted, 1, self._passes(as_[1], wanted))
         code.invoke("invokevirtual", cls.name, name, descriptor)
-        returns(code, as_[1], cast=True)
+        returns(code, as_[1], cast=not self._gives(descriptor, as_[1]))
         writer.add_method(*as_, code)
 
     def _interfaces(self) -> Iterator[ClassWriter]:
@@ -274,31 +303,13 @@ class PackageTranslator:
                     writer.add_abstract_method(name, descriptor)
             yield writer
 
-    def _lend_protected_methods(self) -> None:
-        for member, (interface, method) in self.adapters.protected.items():
-            for cls in self.classes.classes():
-                known = cls.known_superclass
-                if isinstance(cls.superclass, OwnClass) or member.owner not in {
-                    each.name for each in known.ancestors()
-                }:
-                    continue
-                writer = self._writers[cls.name]
-                writer.interfaces += (interface.name,)
-                descriptor = member.signature.instance_descriptor
-                code = Code(writer, len(member.signature.params) + 3, len(member.signature.params) + 1)
-                code.local("aload", 0)
-                load_arguments(code, member.descriptor, 1)
-                code.invoke("invokevirtual", cls.name, member.name, member.descriptor)
-                returns(code, member.descriptor)
-                writer.add_method(method, descriptor, code)
-
     def _applets(self) -> Iterator[tuple[Aid, ClassWriter]]:
         """Make a class with a method install for each applet."""
         for number, applet in enumerate(self.cap.applets):
             writer = ClassWriter(f"{self.prefix}Applet{number}")
             code = Code(writer, 4, 3)
-            load_arguments(code, _INSTALL, 0)
             name, descriptor = self.method(applet.install_method_offset)
+            load_arguments(code, parameters(descriptor), 0)
             code.invoke("invokestatic", self.code_class.name, name, descriptor)
             code.op("return")
             writer.add_method("install", _INSTALL, code, ACC_STATIC)

@@ -1,8 +1,7 @@
 """Signatures in kinds: what a method takes and gives, as far as the JVM's verifier must know it in translated code.
 
 A kind is `S` (boolean, byte or short: one word on a Java Card's stack), `I` (int: two words), `A` (a reference) or, for
-result, `V` (nothing). In translated code S and I are both JVM ints, and every reference is an Object: cast where it
-is used.
+result, `V` (nothing). In translated code S and I are both JVM ints; what references are, `types` finds out.
 """
 
 from __future__ import annotations
@@ -12,10 +11,8 @@ from typing import Final, Self
 
 from opentsm_card.errors import CapError
 
-__all__ = ["Member", "Signature", "SignatureVariable", "words_of"]
+__all__ = ["Member", "Signature", "SignatureVariable", "parameters", "result_of", "words_of"]
 
-_OBJECT: Final = "Ljava/lang/Object;"
-_JVM: Final = {"S": "I", "I": "I", "A": _OBJECT, "V": "V"}
 _SECOND_WORD: Final = "J"
 
 
@@ -39,31 +36,32 @@ class Signature:
     @classmethod
     def of_descriptor(cls, descriptor: str, *, receiver: bool) -> Self:
         """Make one of a JVM method descriptor."""
-        params, _, result = descriptor[1:].partition(")")
         kinds = "A" if receiver else ""
-        at = 0
-        while at < len(params):
-            start = at
-            while params[at] == "[":
-                at += 1
-            at = params.index(";", at) + 1 if params[at] == "L" else at + 1
-            kinds += _kind(params[start])
-        return cls(kinds, _kind(result[0]))
+        return cls(kinds + "".join(_kind(each[0]) for each in parameters(descriptor)), _kind(result_of(descriptor)[0]))
 
     @property
     def words(self) -> int:
         """Words of its arguments."""
         return words_of(self.params)
 
-    @property
-    def descriptor(self) -> str:
-        """The JVM descriptor of a static method that takes its receiver as an argument."""
-        return f"({''.join(_JVM[kind] for kind in self.params)}){_JVM[self.result]}"
 
-    @property
-    def instance_descriptor(self) -> str:
-        """The JVM descriptor of an instance method."""
-        return f"({''.join(_JVM[kind] for kind in self.params[1:])}){_JVM[self.result]}"
+def parameters(descriptor: str) -> list[str]:
+    """Split the parameters of a JVM method descriptor."""
+    text = descriptor[1 : descriptor.index(")")]
+    found = []
+    at = 0
+    while at < len(text):
+        start = at
+        while text[at] == "[":
+            at += 1
+        at = text.index(";", at) + 1 if text[at] == "L" else at + 1
+        found.append(text[start:at])
+    return found
+
+
+def result_of(descriptor: str) -> str:
+    """Return the result in a JVM method descriptor."""
+    return descriptor[descriptor.index(")") + 1 :]
 
 
 def _kind(first: str) -> str:

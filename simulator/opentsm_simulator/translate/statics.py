@@ -19,20 +19,19 @@ __all__ = ["write_static_initializer"]
 
 _RUNTIME: Final = "opentsm/runtime/Jcvm"
 _REFERENCE_BYTES: Final = 2
-_SIZES: Final = {"b": 1, "s": 2, "i": 4}
-_DESCRIPTORS: Final = {"b": "B", "s": "S", "i": "I"}
+_SIZES: Final = {"B": 1, "S": 2, "I": 4}
 _PART_BYTES: Final = 16_000
 _ELEMENT_BYTES: Final = {2: 1, 3: 1, 4: 2, 5: 4}
 _OBJECT: Final = "Ljava/lang/Object;"
 
 
-def write_static_initializer(fields: StaticFieldComponent, writer: ClassWriter, kinds: Mapping[int, str]) -> None:
+def write_static_initializer(fields: StaticFieldComponent, writer: ClassWriter, descriptors: Mapping[int, str]) -> None:
     """Add `<clinit>` to the class of the code, where any field begins with something.
 
     Args:
         fields: the component.
         writer: the class that has the fields.
-        kinds: of the fields that are used, by their offset in the image: a, b, s or i.
+        descriptors: of the fields that are used, by their offset in the image.
 
     Raises:
         CapError: the image and its fields don't fit.
@@ -40,19 +39,21 @@ def write_static_initializer(fields: StaticFieldComponent, writer: ClassWriter, 
     code = Code(writer, 4, 1)
     for number, array in enumerate(fields.array_init):
         offset = number * _REFERENCE_BYTES
-        if offset in kinds:
+        if offset in descriptors:
             _make_array(code, array)
-            code.field("putstatic", writer.name, f"s{offset:04x}", _OBJECT)
+            if descriptors[offset] != _OBJECT:
+                code.of_class("checkcast", descriptors[offset])
+            code.field("putstatic", writer.name, f"s{offset:04x}", descriptors[offset])
     first = fields.reference_count * _REFERENCE_BYTES + fields.default_value_count
-    for offset, kind in kinds.items():
+    for offset, descriptor in descriptors.items():
         at = offset - first
-        if kind == "a" or at < 0:
+        if descriptor not in _SIZES or at < 0:
             continue
-        value = fields.non_default_values[at : at + _SIZES[kind]]
-        if len(value) != _SIZES[kind]:
+        value = fields.non_default_values[at : at + _SIZES[descriptor]]
+        if len(value) != _SIZES[descriptor]:
             raise CapError(f"no value for the static field at {offset:#06x}", component="StaticField")
         code.push(int.from_bytes(value, "big", signed=True))
-        code.field("putstatic", writer.name, f"s{offset:04x}", _DESCRIPTORS[kind])
+        code.field("putstatic", writer.name, f"s{offset:04x}", descriptor)
     code.op("return")
     writer.add_method("<clinit>", "()V", code, ACC_STATIC)
 

@@ -3,8 +3,8 @@ package opentsm.runtime;
 import java.util.concurrent.TimeUnit;
 
 /**
- * What one command may take: steps of translated code (calls of methods that call or loop, and 4096 turns of a loop
- * each), and time.
+ * What one command may take: steps of translated code (calls of methods that call or loop, and 4096 turns each of a loop
+ * that does not end by itself), and time.
  *
  * <p>A real card that runs without end is mute until its reader resets it; so is this one, and its host lives on. Code
  * counts in portions, so that a step costs little.
