@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentsm_build.opcode_tables import Flow
 from opentsm_card.errors import CapError
+from opentsm_simulator.translate.accessors import RUNTIME
 from opentsm_simulator.translate.analysis import is_new_object, local_of, shuffle_words, take_words
 from opentsm_simulator.translate.classwriter import Code, Label
 from opentsm_simulator.translate.flow import checked_type
@@ -20,8 +21,6 @@ from opentsm_simulator.translate.linkage import KnownClass
 from opentsm_simulator.translate.loops import Count, counts
 from opentsm_simulator.translate.opcodes_tables import (
     ARRAY_DEPTHS,
-    ARRAY_TYPES,
-    ARRAYS,
     BRANCHES,
     CONSTANTS,
     PRIMITIVE_ARRAYS,
@@ -36,9 +35,8 @@ if TYPE_CHECKING:
     from opentsm_simulator.translate.package import PackageTranslator
     from opentsm_simulator.translate.targets import Target
 
-__all__ = ["RUNTIME", "MethodEmitter"]
+__all__ = ["MethodEmitter"]
 
-RUNTIME: Final = "opentsm/runtime/Jcvm"
 _MORE_STACK: Final = 6
 
 # Turns of a loop that count as one step.
@@ -165,8 +163,10 @@ class MethodEmitter:
                 self.code.op(simple)
         elif name in CONSTANTS or name in _PUSHES:
             self.code.push(CONSTANTS[name] if name in CONSTANTS else instruction.operands[0])
-        elif name in ARRAYS:
+        elif name in ARRAY_DEPTHS:
             self._array(name, self._types(instruction, stack))
+        elif name == "icmp":
+            self.code.invoke("invokestatic", RUNTIME, name, "(II)I")
         elif name.removesuffix("_w") in BRANCHES:
             self.code.jump(BRANCHES[name.removesuffix("_w")], self._labels[instruction.targets[0]])
         elif name.startswith("invoke"):
@@ -179,9 +179,6 @@ class MethodEmitter:
             self._shuffle(instruction, stack)
         elif "load" in name or "store" in name or name.startswith(("sinc", "iinc")) or name == "ret":
             self._local(instruction, stack)
-        elif name == "areturn":
-            self._cast(self._types(instruction, stack)[-1], self._returned)
-            self.code.op("areturn")
         else:
             self._object(instruction, self._types(instruction, stack))
 
@@ -197,13 +194,12 @@ class MethodEmitter:
         if not self._package.types.hierarchy.fits(type_, wanted):
             self.code.of_class("checkcast", wanted)
 
+    def _access(self, accessor: tuple[str, str]) -> None:
+        self.code.invoke("invokestatic", self._package.code_class.name, *accessor)
+
     def _array(self, name: str, types: tuple[str, ...]) -> None:
         """Access an array: as the JVM does where its type is known, or through the runtime."""
-        array = types[-ARRAY_DEPTHS[name]] if name in ARRAY_DEPTHS else OBJECT
-        if array[:2] in ARRAY_TYPES.get(name, ()):
-            self.code.op(name)
-        else:
-            self.code.invoke("invokestatic", RUNTIME, name, ARRAYS[name])
+        self._access(self._package.accessors.array(name, types[-ARRAY_DEPTHS[name]]))
 
     def _local(self, instruction: Instruction, stack: Stack) -> None:
         name = instruction.name
@@ -244,7 +240,10 @@ class MethodEmitter:
             self.code.of_class("checkcast", target.owner)
             if what == "putfield":
                 self.code.op("swap")
-        self.code.field(what, target.owner, field_name, descriptor)
+        if what == "putfield":
+            self._access(self._package.accessors.put(target.owner, field_name, descriptor))
+        else:
+            self.code.field(what, target.owner, field_name, descriptor)
 
     def _this(self, instruction: Instruction) -> str:
         """Return the type of what getfield_*_this and putfield_*_this access: local variable 0."""
@@ -259,7 +258,10 @@ class MethodEmitter:
         owner, field_name, descriptor = self._package.static_field(target, kind)
         if what == "putstatic" and kind == "a":
             self._cast(types[-1], reference_in(descriptor))
-        self.code.field(what, owner, field_name, descriptor)
+        if what == "putstatic":
+            self._access(self._package.accessors.put_static(owner, field_name, descriptor))
+        else:
+            self.code.field(what, owner, field_name, descriptor)
 
     def _switch(self, instruction: Instruction) -> None:
         default, *targets = (self._labels[pc] for pc in instruction.targets)
@@ -291,6 +293,9 @@ class MethodEmitter:
                 self.code.of_class("anewarray", self._package.analysis.targets.class_(index).name)
             case "checkcast" | "instanceof":
                 self.code.of_class(name, checked_type(self._package.analysis, instruction))
+            case "areturn":
+                self._cast(types[-1], self._returned)
+                self.code.op("areturn")
             case "athrow":
                 self._cast(types[-1], "java/lang/Throwable")
                 self.code.op("athrow")

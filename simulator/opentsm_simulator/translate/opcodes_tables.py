@@ -44,7 +44,7 @@ BRANCHES: Final = {
     "goto": "goto", "jsr": "jsr",
 }  # fmt: skip
 
-# Array instructions are the JVM's where the array's type is known, or else calls of opentsm.runtime.Jcvm.
+# Array instructions are the JVM's where the array's type is known, or else these methods of opentsm.runtime.Jcvm.
 ARRAYS: Final = {
     "aaload": "(Ljava/lang/Object;I)Ljava/lang/Object;",
     "baload": "(Ljava/lang/Object;I)I",
@@ -55,7 +55,6 @@ ARRAYS: Final = {
     "sastore": "(Ljava/lang/Object;II)V",
     "iastore": "(Ljava/lang/Object;II)V",
     "arraylength": "(Ljava/lang/Object;)I",
-    "icmp": "(II)I",
 }
 
 # How deep on the stack the array lies, and with which arrays (how their descriptors begin) the JVM's instruction works.

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import CapError
+from opentsm_simulator.translate.accessors import RUNTIME, Accessors
 from opentsm_simulator.translate.adapters import WITHOUT_ARGUMENTS, Adapters, load_arguments, returns
 from opentsm_simulator.translate.analysis import Analysis
 from opentsm_simulator.translate.classes import OwnClass, OwnClasses, OwnInterface, Slot
 from opentsm_simulator.translate.classwriter import ACC_INTERFACE, ACC_STATIC, ClassWriter, Code, Label
-from opentsm_simulator.translate.emit import RUNTIME, MethodEmitter
+from opentsm_simulator.translate.emit import MethodEmitter
 from opentsm_simulator.translate.exports import exported
 from opentsm_simulator.translate.hierarchy import descriptor_of, reference_in
 from opentsm_simulator.translate.linkage import KnownClass, KnownPackage, Linkage
@@ -83,6 +84,7 @@ class PackageTranslator:
         self.adapters = Adapters(
             self.code_class, self.prefix, lambda cls: self._writers[cls.name], self.types.hierarchy
         )
+        self.accessors = Accessors(self.code_class)
         self._add_step()
         self._static_kinds: dict[int, str] = {}
         self._field_kinds: dict[tuple[str, int], str] = {}
