@@ -114,17 +114,17 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """The PEM files that say who the device is, and whom it trusts.
+    """What says who the device is, and whom it trusts.
 
     Args:
         certificate: PEM file of the device's certificate.
-        key: PEM file of its private key.
+        key: PEM file of its private key, or the URI of one in a token or TPM (`opentsm_agent.hardware_keys`).
         ca: PEM file of the TSM's CA.
         renew: get a new certificate before this one ends.
     """
 
     certificate: Path
-    key: Path
+    key: Path | str
     ca: Path
     renew: bool = True
 
@@ -218,12 +218,17 @@ def _problems(parsed: _Document) -> Iterator[str]:
         yield f"no area {area!r}; there are: {', '.join(sorted(AREAS))} - at `$.log.areas`"
 
 
+def _key(base: Path, text: str) -> Path | str:
+    # The schemes of opentsm_agent.hardware_keys, which devices with a key in a file never import.
+    return text if text.startswith(("pkcs11:", "handle:")) else base / text
+
+
 def _resolved(parsed: _Document, base: Path) -> AgentConfig:
     identity = parsed.identity
     return AgentConfig(
         tsm_url=parsed.tsm.url,
         network=Network(parsed.network.gateway, base / (parsed.network.ca or identity.ca)),
-        identity=Identity(base / identity.certificate, base / identity.key, base / identity.ca, identity.renew),
+        identity=Identity(base / identity.certificate, _key(base, identity.key), base / identity.ca, identity.renew),
         journal=base / parsed.journal.path,
         secure_elements=tuple(
             SecureElementConfig(SecureElement(se.type, se.id), se.link, se.timeout_s, se.card) for se in parsed.se

@@ -167,19 +167,26 @@ def _fetch_ca(tsm_url: str, digest: bytes) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _device_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    if path.exists():
+def _device_key(key: Path | str) -> ec.EllipticCurvePrivateKey:
+    if isinstance(key, str):
+        from opentsm_agent.hardware_keys import HardwareKey  # noqa: PLC0415 - few devices have one
+        from opentsm_agent.request_key import RequestKey  # noqa: PLC0415 - as above
+
+        return RequestKey(HardwareKey(key))
+    if key.exists():
         try:
-            key = serialization.load_pem_private_key(path.read_bytes(), None)
+            found = serialization.load_pem_private_key(key.read_bytes(), None)
         except (OSError, ValueError, TypeError) as error:
-            raise ProtocolError(f"key {path}: it is there, but is no PEM private key without a password") from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ProtocolError(f"key {path}: want an elliptic curve key")
-        return key
-    key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    _write(path, pem, 0o600)
-    return key
+            raise ProtocolError(f"key {key}: it is there, but is no PEM private key without a password") from error
+        if not isinstance(found, ec.EllipticCurvePrivateKey):
+            raise ProtocolError(f"key {key}: want an elliptic curve key")
+        return found
+    made = ec.generate_private_key(ec.SECP256R1())
+    pem = made.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    _write(key, pem, 0o600)
+    return made
 
 
 def _request(key: ec.EllipticCurvePrivateKey) -> str:

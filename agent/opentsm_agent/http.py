@@ -58,14 +58,14 @@ def parse_base_url(url: str) -> tuple[str, int, str]:
 
 
 def client_context(
-    ca: Path, certificate: Path | None = None, key: Path | None = None, *, clock: DeviceClock | None = None
+    ca: Path, certificate: Path | None = None, key: Path | str | None = None, *, clock: DeviceClock | None = None
 ) -> ssl.SSLContext:
     """Make a TLS context that trusts one CA and shows one certificate.
 
     Args:
         ca: PEM file of the CA; nothing else is trusted.
         certificate: PEM file of the device's certificate, None to show none.
-        key: PEM file of its private key.
+        key: PEM file of its private key, or the URI of one in a token or TPM.
         clock: tells the time in place of the system's clock; the clients with this context check times by it.
 
     Raises:
@@ -77,7 +77,11 @@ def client_context(
         context.load_verify_locations(cafile=str(ca))
     except OSError as error:  # ssl.SSLError is one
         raise ProtocolError(f"CA certificate {ca}: {_fault(error)}") from error
-    if certificate is not None:
+    if certificate is not None and isinstance(key, str):
+        from opentsm_agent.hardware_keys import HardwareKey  # noqa: PLC0415 - few devices have one
+
+        HardwareKey(key).use_in(context, certificate)
+    elif certificate is not None:
         try:
             context.load_cert_chain(certificate, key)
         except OSError as error:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pkcs11
@@ -13,34 +10,25 @@ import pytest
 from opentsm_card.errors import ProtocolError
 from opentsm_tools.card.pkcs11_keys import log_out, parse_uri
 from sd_host import BANK, ISD, ISD_KEYS, keys, service_provider
+from softhsm import PIN, SoftHsm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from card_cli import CardDoor
 
-LIBRARIES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so")
-PIN = "4321"
 BANK_KEYS = keys(0x31, 1, 32)
 
 
 @pytest.fixture(scope="module", name="token")
 def _token(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The URI of a token with the bank's three keys, and one key that is a published test key."""
-    library = next((path for path in LIBRARIES if Path(path).exists()), None)
-    program = shutil.which("softhsm2-util")
-    assert library is not None, "needs SoftHSM: apt-get install softhsm2"
-    assert program is not None
-    folder = tmp_path_factory.mktemp("softhsm")
-    (folder / "tokens").mkdir()
-    configuration = folder / "softhsm2.conf"
-    configuration.write_text(f"directories.tokendir = {folder / 'tokens'}\nobjectstore.backend = file\n")
+    hsm = SoftHsm(tmp_path_factory.mktemp("softhsm"), "opentsm")
     with pytest.MonkeyPatch.context() as patch:
         # SoftHSM reads it when the library is loaded, once in a process.
-        patch.setenv("SOFTHSM2_CONF", str(configuration))
-        init = [program, "--init-token", "--free", "--label", "opentsm", "--so-pin", PIN, "--pin", PIN]
-        subprocess.run(init, check=True, capture_output=True)
-        loaded = pkcs11.lib(library)
+        patch.setenv("SOFTHSM2_CONF", str(hsm.configuration))
+        loaded = pkcs11.lib(hsm.library)
         with loaded.get_token(token_label="opentsm").open(rw=True, user_pin=PIN) as session:
             for label, value in (
                 ("bank-enc", BANK_KEYS.enc),
@@ -62,10 +50,7 @@ def _token(tmp_path_factory: pytest.TempPathFactory) -> str:
                         pkcs11.Attribute.ENCRYPT: True,
                     }
                 )
-    pin = folder / "pin"
-    pin.write_text(f"{PIN}\n")
-    pin.chmod(0o600)
-    return f"pkcs11:token=opentsm;object=NAME?module-path={library}&pin-source=file:{pin}"
+    return f"pkcs11:token=opentsm;object=NAME?module-path={hsm.library}&pin-source=file:{hsm.pin}"
 
 
 @pytest.fixture(autouse=True)

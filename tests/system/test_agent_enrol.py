@@ -7,6 +7,7 @@ import json
 import stat
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,6 @@ from opentsm_card.errors import ProtocolError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -52,10 +52,10 @@ def test_a_code_gets_a_certificate_for_a_key_that_never_left(
 ) -> None:
     assert enrol(peer.url, parse_code(code(authority)), identity) == [SE_ID]
     client_context(identity.ca, identity.certificate, identity.key)  # they fit together
-    assert stat.S_IMODE(identity.key.stat().st_mode) == 0o600
-    key_lines = identity.key.read_text().splitlines()[1:-1]
+    assert stat.S_IMODE(Path(identity.key).stat().st_mode) == 0o600
+    key_lines = Path(identity.key).read_text().splitlines()[1:-1]
     assert not any(line.encode() in body for _, _, body in peer.requests for line in key_lines)
-    assert sorted(path.name for path in identity.key.parent.iterdir()) == ["ca.pem", "device.key", "device.pem"]
+    assert sorted(path.name for path in Path(identity.key).parent.iterdir()) == ["ca.pem", "device.key", "device.pem"]
 
 
 def test_a_code_in_lower_case_with_spaces_around_is_the_same_code(
@@ -78,7 +78,7 @@ def test_a_lost_answer_can_be_asked_for_again_with_the_same_key(
 def test_a_used_code_is_refused_with_the_tsms_reason(peer: Peer, authority: Authority, identity: Identity) -> None:
     enrol(peer.url, parse_code(code(authority)), identity)
     for path in (identity.key, identity.certificate):
-        path.unlink()
+        Path(path).unlink()
     with pytest.raises(EnrolmentRefusedError, match="no such code"):
         enrol(peer.url, parse_code(code(authority)), identity)
     assert not identity.certificate.exists()

@@ -8,7 +8,8 @@ import json
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -22,9 +23,6 @@ from opentsm_agent.events import Events
 from opentsm_agent.http import HttpsClient, client_context
 from opentsm_agent.renewal import Renewal, due_at
 from opentsm_card.errors import ProtocolError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DAY = dt.timedelta(days=1)
 
@@ -42,7 +40,7 @@ class Rig:
         identity = load_config(self.config).identity
         made, key = self.authority.write(folder, "made", "device", **life)
         identity.certificate.write_bytes(made.read_bytes())
-        identity.key.write_bytes(key.read_bytes())
+        Path(identity.key).write_bytes(key.read_bytes())
         self.certificate = identity.certificate
         self.key = key.read_bytes()
         self.issuer = self.authority
@@ -89,7 +87,7 @@ def test_a_running_agent_renews_in_time_and_goes_on(ageing: Rig) -> None:
         assert (
             (ageing.folder / "made.key").read_bytes()
             == ageing.key
-            == load_config(ageing.config).identity.key.read_bytes()
+            == Path(load_config(ageing.config).identity.key).read_bytes()
         )
         ageing.peer.orders = [stop_order(1)]
         ageing.peer.wakeups.append("a-session")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,7 +94,7 @@ def test_an_agent_with_a_new_certificate_takes_the_work_over(world: World) -> No
         "POST", f"{BASE}/enrolment-codes", EnrolmentCodeReply, CreateEnrolmentCode(ses=(PHONE.se,))
     ).code
     for path in (config.identity.certificate, config.identity.key, config.identity.ca):
-        path.unlink(missing_ok=True)
+        Path(path).unlink(missing_ok=True)
     enrol.enrol(world.tsm_url, enrol.parse_code(code), config.identity)
     world.restart_agent(PHONE)
     deployed = sp.deploy(PHONE.se, BANK.service, CUSTOMER)
