@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentConfig",
+    "Control",
     "Hook",
     "Identity",
     "Log",
     "Metrics",
     "Network",
     "SecureElementConfig",
+    "Wake",
     "example",
     "load_config",
 ]
@@ -99,6 +101,18 @@ class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_s: _Seconds = 10.0
 
 
+class _Wake(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    every_s: Annotated[float, msgspec.Meta(gt=0, le=7 * 86400)] | None = None
+
+
+class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The local socket on which `opentsm agent` commands reach the running agent: its path, mode and group."""
+
+    socket: _Text
+    mode: Annotated[str, msgspec.Meta(pattern=r"\A0?[0-7]{3}\Z")] = "600"
+    group: _Text | None = None
+
+
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tsm: _Tsm
     network: _Network
@@ -111,6 +125,8 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: _File | None = None
     trace: _File | None = None
     clock: _Clock | None = None
+    wake: _Wake = _Wake()
+    control: Control | None = None
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -134,6 +150,16 @@ class Network(msgspec.Struct, frozen=True):
 
     gateway: str
     ca: Path
+
+
+class Wake(msgspec.Struct, frozen=True):
+    """How the agent is woken, beside by its user.
+
+    Args:
+        every_s: how often the gateway is asked for wake-ups, in seconds; None to hold a request open there.
+    """
+
+    every_s: float | None = None
 
 
 class SecureElementConfig(msgspec.Struct, frozen=True):
@@ -167,6 +193,8 @@ class AgentConfig(msgspec.Struct, frozen=True):
     policy: Path | None = None
     trace: Path | None = None
     clock: Path | None = None
+    wake: Wake = Wake()
+    control: Control | None = None
 
 
 def example(state: str | None = None) -> str:
@@ -239,4 +267,10 @@ def _resolved(parsed: _Document, base: Path) -> AgentConfig:
         policy=base / parsed.policy.path if parsed.policy else None,
         trace=base / parsed.trace.path if parsed.trace else None,
         clock=base / parsed.clock.floor if parsed.clock else None,
+        wake=Wake(parsed.wake.every_s),
+        control=_control(parsed.control, base),
     )
+
+
+def _control(parsed: Control | None, base: Path) -> Control | None:
+    return None if parsed is None else msgspec.structs.replace(parsed, socket=str(base / parsed.socket))

@@ -1,13 +1,15 @@
 """Report and order in turn, until the Remote Agent stops the session.
 
 A report goes out the same, byte for byte, until it is acknowledged, after a restart of the agent too. An order whose
-number is in the journal is never run; its report is repeated.
+number is in the journal is never run: its report is repeated when it is the same order, by its digest, and refused
+when another one has taken its number.
 
 Spec: GP SERAM 2.0.0, /remoteManagement.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Final
 
 from opentsm_agent.journal import boot_id
@@ -60,6 +62,7 @@ class Conversation:
         self._last_report = b""
         self._malformed = 0
         self._repeated = 0
+        self._refused = b""
 
     def run(self) -> None:
         """Report and obey until the Remote Agent stops the session.
@@ -74,10 +77,19 @@ class Conversation:
             self._runner.close()
 
     def _converse(self) -> None:
-        orphans = self._orphans() if self._extended and not self._state.last_order else ()
-        self._last_report = self._first_report(orphans)
+        own = self._device.journal.state.orphans.get(self._session) if self._extended else None
+        orphans: tuple[Orphan, ...] = ()
+        if own is not None:
+            # The session was given up here with a report that nobody had taken, and goes on now.
+            self._last_report = own.report
+        else:
+            orphans = self._orphans() if self._extended and not self._state.last_order else ()
+            self._last_report = self._first_report(orphans)
         while True:
             document = self._post(self._last_report)
+            if own is not None:
+                self._device.journal.orphans_told([own.session])
+                own = None
             if orphans:
                 self._device.journal.orphans_told([orphan.session for orphan in orphans])
                 self._last_report, orphans = encode_polling(None), ()
@@ -109,6 +121,8 @@ class Conversation:
             return self._refuse(document, error)
         self._malformed = 0
         if number is None:
+            if self._is_another(order, document):
+                return self._refuse_another(order, document)
             return self._repeat(order)
         self._repeated = 0
         if Step.STOP in order.commands:
@@ -117,7 +131,7 @@ class Conversation:
         if order.commands:
             self._last_report, _ = self._runner.run(order, number, document)
         else:
-            self._device.journal.note_order(self._session, number)
+            self._device.journal.note_order(self._session, number, document)
             self._last_report = encode_polling(number if self._extended else None)
         return order.delay_ms
 
@@ -136,6 +150,21 @@ class Conversation:
         if order.number is None or order.number <= self._state.last_order:
             return None
         return order.number
+
+    def _is_another(self, order: Order, document: bytes) -> bool:
+        """Tell whether an order with commands has the number of the last one, and is another."""
+        state = self._state
+        same_number = self._extended and order.number == state.last_order and bool(order.commands)
+        return same_number and hashlib.sha256(document).digest() not in (state.last_digest, self._refused)
+
+    def _refuse_another(self, order: Order, document: bytes) -> int:
+        """Refuse an order that has another one's number: nothing of it is run, and the report says so."""
+        self._refused = hashlib.sha256(document).digest()
+        error = ProtocolError(f"order: number {order.number} was another order's, and is not run again")
+        sizes = [len(command.script) for command in order.se_commands]
+        self._last_report = self._runner.refuse_another(self._state.last_order, sizes, error)
+        self._device.events.emit("malformed-order", error=str(error))
+        return order.delay_ms
 
     def _repeat(self, order: Order) -> int:
         """Leave the last report as it is, to be sent again; return the delay before that in ms.

@@ -16,18 +16,22 @@ from urllib.parse import urlsplit
 import msgspec
 
 from opentsm_agent.clock import without_time
+from opentsm_agent.timers import SYSTEM
 from opentsm_card.errors import ProtocolError, TransportError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from opentsm_agent.clock import DeviceClock
+    from opentsm_agent.timers import Timers
 
 __all__ = ["HttpsClient", "Response", "client_context", "parse_base_url"]
 
 _CONNECT_TIMEOUT_S: Final = 15.0
 _MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 _MAX_COOKIES: Final = 16
+_MAX_COOKIE_CHARACTERS: Final = 1024
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -99,22 +103,30 @@ def _fault(error: OSError) -> str:
 class HttpsClient:
     """A connection to the server of a base URL; one thread asks, any thread may `interrupt`.
 
-    Cookies that the server sets come back to it, and only over this client.
+    Cookies that the server sets come back to it, and only over this client: each has a jar of its own.
 
     Args:
         base_url: `https://HOST:PORT`, with or without a path.
         context: from `client_context`.
         clock: the one that the context was made for, if any.
         teaches: the server is the TSM, whose time the clock takes over.
+        timers: by which it waits.
     """
 
     def __init__(
-        self, base_url: str, context: ssl.SSLContext, *, clock: DeviceClock | None = None, teaches: bool = False
+        self,
+        base_url: str,
+        context: ssl.SSLContext,
+        *,
+        clock: DeviceClock | None = None,
+        teaches: bool = False,
+        timers: Timers = SYSTEM,
     ) -> None:
         self._host, self._port, self._base = parse_base_url(base_url)
         self._context = context
         self._clock = clock
         self._teaches = teaches
+        self._timers = timers
         self._connection: http.client.HTTPSConnection | None = None
         self._cookies: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -124,6 +136,15 @@ class HttpsClient:
     def name(self) -> str:
         """Host and port, for people."""
         return f"{self._host}:{self._port}"
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """A copy of the jar: values by name."""
+        return dict(self._cookies)
+
+    def fill_jar(self, cookies: Mapping[str, str]) -> None:
+        """Put cookies of an earlier client of the same session into the jar."""
+        self._cookies.update(cookies)
 
     @property
     def connected(self) -> bool:
@@ -154,7 +175,7 @@ class HttpsClient:
         try:
             connection = self._connect()
             if connection.sock is not None:
-                connection.sock.settimeout(timeout_s)
+                connection.sock.settimeout(self._timers.real_s(timeout_s))
             connection.request(method, target, body, headers)
             response = connection.getresponse()
             content = response.read(_MAX_BODY_BYTES + 1)
@@ -203,7 +224,7 @@ class HttpsClient:
         if self._connection is not None:
             return self._connection
         connection = http.client.HTTPSConnection(
-            self._host, self._port, timeout=_CONNECT_TIMEOUT_S, context=self._context
+            self._host, self._port, timeout=self._timers.real_s(_CONNECT_TIMEOUT_S), context=self._context
         )
         try:
             connection.connect()
@@ -222,9 +243,15 @@ class HttpsClient:
 
     def _keep_cookies(self, response: http.client.HTTPResponse) -> None:
         for line in response.headers.get_all("Set-Cookie") or ():
-            name, equals, value = line.partition(";")[0].strip().partition("=")
-            if equals and (name in self._cookies or len(self._cookies) < _MAX_COOKIES):
+            pair, *attributes = (part.strip() for part in line.split(";"))
+            name, equals, value = pair.partition("=")
+            if "max-age=0" in (attribute.lower() for attribute in attributes):
+                self._cookies.pop(name, None)
+            elif equals and len(pair) <= _MAX_COOKIE_CHARACTERS and self._has_room(name):
                 self._cookies[name] = value
+
+    def _has_room(self, name: str) -> bool:
+        return name in self._cookies or len(self._cookies) < _MAX_COOKIES
 
 
 def _reason(error: Exception) -> str:

@@ -27,6 +27,7 @@ from opentsm_agent.journal_frames import JournalDamagedError, encode_frame, pars
 from opentsm_agent.journal_records import (
     CommandAnswered,
     CommandSent,
+    CookiesKept,
     JournalState,
     OrderNoted,
     OrderStarted,
@@ -40,11 +41,12 @@ from opentsm_agent.journal_records import (
 from opentsm_card.errors import ProtocolError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["Journal", "JournalWriteError", "boot_id", "read_journal"]
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_MAX_GARBAGE: Final = 64
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
@@ -118,6 +120,12 @@ class Journal:
             self.close()
             raise
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[JournalState]:
+        """Keep the state as it is while a thread looks at it."""
+        with self._lock:
+            yield self.state
+
     def append(self, record: Record, *, sync: bool = False) -> None:
         """Add one record: the one way anything gets into the journal.
 
@@ -160,7 +168,9 @@ class Journal:
         """
         digest = hashlib.sha256(document).digest()
         with self._lock:
-            self.append(OrderStarted(session, order, digest, se, tuple(sizes), boot_id()), sync=any(sizes))
+            # What is written anew is synced as a whole: then the record needs no sync of its own.
+            sync = any(sizes) and not self.state.erases_with(session)
+            self.append(OrderStarted(session, order, digest, se, tuple(sizes), boot_id()), sync=sync)
             self._compact()
 
     def command_sent(self, session: str, command: int, position: int, c_apdu: bytes) -> None:
@@ -175,11 +185,24 @@ class Journal:
         """Record, and sync, the report of the started order."""
         self.append(ReportMade(session, report), sync=True)
 
-    def note_order(self, session: str, order: int) -> None:
-        """Record an order without commands, and erase the answers whose report it acknowledges."""
+    def note_order(self, session: str, order: int, document: bytes) -> None:
+        """Record an order without commands, and erase the answers whose report it acknowledges.
+
+        Args:
+            session: the session's id.
+            order: its number.
+            document: the order as received.
+        """
         with self._lock:
-            self.append(OrderNoted(session, order))
+            self.append(OrderNoted(session, order, hashlib.sha256(document).digest()))
             self._compact()
+
+    def keep_cookies(self, session: str, cookies: Mapping[str, str]) -> None:
+        """Record what the cookie jar of a session holds; the next sync takes it along."""
+        with self._lock:
+            self.append(CookiesKept(session, dict(cookies)))
+            if self.state.garbage > _MAX_GARBAGE:
+                self._compact()
 
     def end_session(self, session: str, *, keep: bool) -> None:
         """Record a session's end; `keep` its unacknowledged report, to be told in a later session."""

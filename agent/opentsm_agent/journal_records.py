@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "MAX_SESSIONS",
     "CommandAnswered",
     "CommandSent",
+    "CookiesKept",
     "JournalState",
     "OrderNoted",
     "OrderStarted",
@@ -33,12 +35,16 @@ __all__ = [
     "SessionOpened",
     "SessionState",
     "session_digest",
+    "session_mark",
 ]
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 _MAX_ENDED: Final = 64
 _MAX_ORPHANS: Final = 16
+
+MAX_SESSIONS: Final = 64
+"""How many sessions a journal holds open; one more ends the oldest, as if its TSM had dropped it."""
 
 
 class SessionOpened(msgspec.Struct, frozen=True, array_like=True, tag="open"):
@@ -90,10 +96,21 @@ class ReportMade(msgspec.Struct, frozen=True, array_like=True, tag="report"):
 
 
 class OrderNoted(msgspec.Struct, frozen=True, array_like=True, tag="noted"):
-    """An order without commands came; it acknowledges every earlier report of its session."""
+    """An order without commands came; it acknowledges every earlier report of its session.
+
+    `digest` is the SHA-256 of the order as received, b"" where it is not known.
+    """
 
     session: str
     order: int
+    digest: bytes = b""
+
+
+class CookiesKept(msgspec.Struct, frozen=True, array_like=True, tag="cookies"):
+    """What the cookie jar of a session holds now."""
+
+    session: str
+    cookies: dict[str, str]
 
 
 class SessionEnded(msgspec.Struct, frozen=True, array_like=True, tag="end"):
@@ -132,6 +149,7 @@ Record = (
     | CommandAnswered
     | ReportMade
     | OrderNoted
+    | CookiesKept
     | SessionEnded
     | SessionForgotten
     | Orphan
@@ -144,11 +162,19 @@ def session_digest(session: str) -> bytes:
     return hashlib.sha256(session.encode()).digest()[:16]
 
 
+def session_mark(session: str) -> str:
+    """Return what stands for a session's id where people read: 8 digits that lead nobody to it."""
+    return session_digest(session)[:4].hex()
+
+
 class OrderState(msgspec.Struct):
-    """An order that was started, and not acknowledged yet."""
+    """An order that was started, and not acknowledged yet.
+
+    `digests` has, for each SE RAM command, the SHA-256 of each C-APDU that was given to the card.
+    """
 
     started: OrderStarted
-    sent: list[int]
+    digests: list[list[bytes]]
     answers: list[list[bytes]]
     report: bytes | None = None
 
@@ -159,6 +185,8 @@ class SessionState(msgspec.Struct):
     opened: SessionOpened
     last_order: int = 0
     current: OrderState | None = None
+    last_digest: bytes = b""
+    cookies: dict[str, str] = {}
 
 
 class JournalState(msgspec.Struct):
@@ -182,6 +210,8 @@ class JournalState(msgspec.Struct):
             case SessionOpened():
                 last = self.ended.get(session_digest(record.session), 0)
                 self.sessions[record.session] = SessionState(record, last)
+                while len(self.sessions) > MAX_SESSIONS:
+                    self._end(SessionEnded(next(iter(self.sessions)), keep=True))
             case OrderStarted():
                 self._start(record)
             case CommandSent() | CommandAnswered() | ReportMade():
@@ -191,7 +221,11 @@ class JournalState(msgspec.Struct):
                 if record.order < session.last_order:
                     raise JournalDamagedError(f"journal: order {record.order} comes after {session.last_order}")
                 self._acknowledge(session)
-                session.last_order = record.order
+                session.last_order, session.last_digest = record.order, record.digest
+            case CookiesKept():
+                session = self._session(record.session)
+                self.garbage += bool(session.cookies)
+                session.cookies = record.cookies
             case SessionEnded():
                 self._end(record)
             case SessionForgotten():
@@ -201,6 +235,10 @@ class JournalState(msgspec.Struct):
             case OrphanTold():
                 self.orphans.pop(record.session, None)
                 self.garbage += 2
+
+    def erases_with(self, session: str) -> bool:
+        """Tell whether an order of a session, when it starts, leaves something to be erased."""
+        return bool(self.garbage) or self._session(session).current is not None
 
     def records(self) -> Iterator[Record]:
         """Give the records that add up to this state, and nothing that was acknowledged."""
@@ -226,8 +264,8 @@ class JournalState(msgspec.Struct):
         if record.order <= session.last_order:
             raise JournalDamagedError(f"journal: order {record.order} starts after order {session.last_order}")
         self._acknowledge(session)
-        session.last_order = record.order
-        session.current = OrderState(record, [0] * len(record.sizes), [[] for _ in record.sizes])
+        session.last_order, session.last_digest = record.order, record.digest
+        session.current = OrderState(record, [[] for _ in record.sizes], [[] for _ in record.sizes])
 
     def _add_to_order(self, record: CommandSent | CommandAnswered | ReportMade) -> None:
         order = self._session(record.session).current
@@ -242,7 +280,8 @@ class JournalState(msgspec.Struct):
         if record.position != len(answers) or record.position >= order.started.sizes[record.command]:
             raise JournalDamagedError(f"journal: C-APDU {record.position} comes after {len(answers)} answers")
         if isinstance(record, CommandSent):
-            order.sent[record.command] = record.position + 1
+            del order.digests[record.command][record.position :]
+            order.digests[record.command].append(record.digest)
         else:
             answers.append(record.r_apdu)
 
@@ -265,20 +304,25 @@ class JournalState(msgspec.Struct):
 
 def _session_records(name: str, session: SessionState) -> Iterator[Record]:
     yield session.opened
+    if session.cookies:
+        yield CookiesKept(name, session.cookies)
     current = session.current
     if current is None:
         if session.last_order:
-            yield OrderNoted(name, session.last_order)
+            yield OrderNoted(name, session.last_order, session.last_digest)
         return
     yield current.started
     if current.report is not None:
         yield ReportMade(name, current.report)
         return
     for command, answers in enumerate(current.answers):
+        digests = current.digests[command]
         for position, r_apdu in enumerate(answers):
+            if position < len(digests):
+                yield CommandSent(name, command, position, digests[position])
             yield CommandAnswered(name, command, position, r_apdu)
-        if current.sent[command] > len(answers):
-            yield CommandSent(name, command, len(answers), b"")
+        for position in range(len(answers), len(digests)):
+            yield CommandSent(name, command, position, digests[position])
 
 
 def _drop_oldest(entries: dict[_Key, _Value], most: int) -> None:

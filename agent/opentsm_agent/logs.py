@@ -32,6 +32,7 @@ EVENTS: Final[dict[str, tuple[str, Level]]] = {
     "attached": ("gateway", Level.INFO),
     "detached": ("gateway", Level.WARNING),
     "wake-up": ("gateway", Level.INFO),
+    "reports-recovered": ("session", Level.INFO),
     "wake-up-ignored": ("gateway", Level.WARNING),
     "network-error": ("session", Level.WARNING),
     "session-started": ("session", Level.INFO),

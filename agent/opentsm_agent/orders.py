@@ -15,6 +15,8 @@ from opentsm_card.errors import CardRemovedError, OpenTsmError, ProtocolError, S
 from opentsm_card.script import ScriptOutcome
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from opentsm_agent.events import Events
     from opentsm_agent.journal import Journal
     from opentsm_agent.journal_records import OrderState
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["OrderRunner", "recovered_report"]
 
 _MAX_ERROR_CHARACTERS: Final = 300
+_MAX_ANSWER_BYTES: Final = 256 * 1024
+# What the R-APDUs of one order may take together: the journal holds them, and a report must fit one request.
 
 
 @dataclass(slots=True)
@@ -41,15 +45,20 @@ class _Progress:
 class _JournalRecorder:
     """Tells the journal of the C-APDUs and R-APDUs of one SE RAM command."""
 
-    def __init__(self, journal: Journal, session: str, command: int) -> None:
+    def __init__(self, journal: Journal, session: str, command: int, room_bytes: int) -> None:
         self._journal = journal
         self._session = session
         self._command = command
+        self._room_bytes = room_bytes
+
+    def has_room(self) -> bool:
+        return self._room_bytes > 0
 
     def sent(self, position: int, c_apdu: bytes) -> None:
         self._journal.command_sent(self._session, self._command, position, c_apdu)
 
     def answered(self, position: int, r_apdu: bytes) -> None:
+        self._room_bytes -= len(r_apdu)
         self._journal.command_answered(self._session, self._command, position, r_apdu)
 
 
@@ -116,6 +125,19 @@ class OrderRunner:
         self._journal.report_made(self._session, report)
         return report
 
+    def refuse_another(self, number: int, sizes: Sequence[int], error: ProtocolError) -> bytes:
+        """Return the report of an order that came under the number of one that was run: nothing of it was sent.
+
+        It takes the place of that one's report, which must not be taken for an answer to this.
+        """
+        outcomes = [(ScriptOutcome((), False, size), size) for size in sizes]
+        report = encode_report(
+            LocalAgentStatus.UNKNOWN_FAILURE, outcomes, error=str(error), order=number, extended=self._extended
+        )
+        if self._journal.state.sessions[self._session].current is not None:
+            self._journal.report_made(self._session, report)
+        return report
+
     def close(self) -> None:
         """Close the links of the session."""
         self._links.close()
@@ -166,7 +188,8 @@ class OrderRunner:
         except (TransportError, ProtocolError) as error:
             progress.fail(LocalAgentStatus.UNAVAILABLE_SE, error)
             return False
-        recorder = _JournalRecorder(self._journal, self._session, len(progress.outcomes))
+        taken = sum(len(answer) for outcome, _ in progress.outcomes for answer in outcome.answers)
+        recorder = _JournalRecorder(self._journal, self._session, len(progress.outcomes), _MAX_ANSWER_BYTES - taken)
         result = run_script(link, command.script, recorder)
         progress.outcomes.append((result.outcome, len(command.script)))
         failure = result.failure
@@ -206,10 +229,10 @@ def recovered_report(order: OrderState, boot: str, *, extended: bool) -> bytes:
     """
     same_boot = boot != "" and order.started.boot == boot
     outcomes: list[tuple[ScriptOutcome, int]] = []
-    for size, answers, sent in zip(order.started.sizes, order.answers, order.sent, strict=True):
+    for size, answers, digests in zip(order.started.sizes, order.answers, order.digests, strict=True):
         rest = size - len(answers)
         if same_boot:
-            in_doubt = sent > len(answers)
+            in_doubt = len(digests) > len(answers)
             outcome = ScriptOutcome(tuple(answers), in_doubt, rest - in_doubt)
         else:
             outcome = ScriptOutcome(tuple(answers), rest > 0, 0)

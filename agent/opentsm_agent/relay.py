@@ -40,6 +40,9 @@ ANY_ANSWER: Final = AnyAnswer()
 class Recorder(Protocol):
     """Is told of every C-APDU before it is given to the card, and of every R-APDU before anything else is done."""
 
+    def has_room(self) -> bool:
+        """Tell whether another answer can be kept; a script ends where none can."""
+
     def sent(self, position: int, c_apdu: bytes) -> None:
         """Record that the C-APDU at `position` is about to be given to the card."""
 
@@ -99,6 +102,9 @@ def run_script(link: Link, script: Script, recorder: Recorder) -> RelayResult:
     answers: list[bytes] = []
     total = len(script)
     for position, command in enumerate(script):
+        if not recorder.has_room():
+            full = ProtocolError("the answers are longer than an order's may be together; the rest was not sent")
+            return RelayResult(ScriptOutcome(tuple(answers), False, total - position), full)
         recorder.sent(position, command.c_apdu)
         try:
             answer = link.transmit(command.c_apdu)

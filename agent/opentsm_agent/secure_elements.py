@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from opentsm_agent.identifiers import check_card
 from opentsm_agent.links import open_link
 from opentsm_agent.policy import ANYTHING
+from opentsm_agent.timers import SYSTEM
 from opentsm_card.errors import LinkTimeoutError, TransportError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from opentsm_agent.handshake import SecureElement
     from opentsm_agent.links.traced import ApduTrace
     from opentsm_agent.policy import Policy
+    from opentsm_agent.timers import Timers
     from opentsm_card.link import Link
 
 __all__ = ["SecureElements", "SessionLinks"]
@@ -36,6 +38,7 @@ class SecureElements:
         busy_timeout_s: how long a session waits for an element that another one holds, in seconds.
         policy: what remote scripts may do on this device.
         trace: records what passes over the links, None to record nothing.
+        timers: by which it waits for a busy one.
     """
 
     def __init__(
@@ -45,9 +48,10 @@ class SecureElements:
         *,
         policy: Policy = ANYTHING,
         trace: ApduTrace | None = None,
+        timers: Timers = SYSTEM,
     ) -> None:
         self.configs = {config.element.se_id: config for config in configs}
-        self.busy_timeout_s = busy_timeout_s
+        self.busy_timeout_s = timers.real_s(busy_timeout_s)
         self.policy = policy
         self.trace = trace
         self.locks = {se_id: threading.Lock() for se_id in self.configs}

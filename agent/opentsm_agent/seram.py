@@ -36,6 +36,7 @@ __all__ = [
     "SeCommand",
     "Step",
     "encode_polling",
+    "encode_recovered",
     "encode_report",
     "order_number",
     "parse_order",
@@ -229,6 +230,11 @@ def encode_polling(order: int | None, orphans: Sequence[Orphan] = ()) -> bytes:
         extension["recovered"] = [_recovered(orphan) for orphan in orphans]
     status = {"localAgentStatusEnum": LocalAgentStatus.POLLING.value, "executedSeRamCommands": 0}
     return _encode(status, None, extension)
+
+
+def encode_recovered(orphans: Sequence[Orphan]) -> bytes:
+    """Encode reports of sessions that are at an end, for the endpoint of our own that takes them."""
+    return msgspec.json.encode({"recovered": [_recovered(orphan) for orphan in orphans]})
 
 
 def encode_report(

@@ -133,6 +133,8 @@ class Peer:
         self.requests: list[tuple[str, str, bytes]] = []
         self.cookies: list[str] = []
         self.extended = True
+        self.takes_recovered = False
+        self.recovered: list[dict[str, Any]] = []
         self.sessions: set[str] | None = None
         self.enrol: Callable[[dict[str, Any]], tuple[int, dict[str, Any]]] | None = None
         self.first_request_at: dict[str, float] = {}
@@ -183,6 +185,11 @@ class Peer:
         if path in {"/enrol", "/renew"} and self.enrol is not None:
             status, document = self.enrol(json.loads(body))
             return status, json.dumps(document).encode()
+        if path == "/opentsm/recovered-reports":
+            if not self.takes_recovered:
+                return 404, b""
+            self.recovered += json.loads(body)["recovered"]
+            return 204, b""
         return self._seram(path, query, body)
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = 20.0) -> None:

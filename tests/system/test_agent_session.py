@@ -18,6 +18,7 @@ from opentsm_agent.agent import Agent
 from opentsm_agent.config import load_config
 from opentsm_agent.events import Events
 from opentsm_agent.journal import read_journal
+from opentsm_agent.timers import SYSTEM, FastTimers, Timers
 from opentsm_card.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class Rig:
         self.log = io.StringIO()
         self.agent: Agent | None = None
 
-    def start(self) -> Agent:
-        self.agent = Agent(load_config(self.config), Events(self.log, as_json=True))
+    def start(self, timers: Timers = SYSTEM) -> Agent:
+        self.agent = Agent(load_config(self.config), Events(self.log, as_json=True), timers=timers)
         self.agent.start()
         return self.agent
 
@@ -132,6 +133,19 @@ class TestSession:
             if path.startswith("/gp")
         ]
         assert cookies == ["", "route=a", "route=a"]
+
+    def test_a_restarted_agent_brings_the_cookie_back(self, rig: Rig) -> None:
+        rig.peer.orders = [se_order(1, [SELECT])]
+        rig.peer.wakeups.append(SESSION)
+        rig.start()
+        rig.peer.wait_until(lambda: len(rig.peer.reports()) >= 2)
+        rig.stop()
+        before = len(rig.peer.requests)
+        rig.peer.orders.append(stop_order(2))
+        rig.wait_for_end(rig.start())
+        rig.peer.wait_until(lambda: any("/gp/" in path for _, path, _ in rig.peer.requests[before:]))
+        later = zip(rig.peer.cookies[before:], rig.peer.requests[before:], strict=False)
+        assert next(cookie for cookie, (_, path, _) in later if path.startswith("/gp")) == "route=a"
 
     def test_an_unknown_session_is_dropped(self, rig: Rig) -> None:
         rig.peer.sessions = set()
@@ -252,11 +266,37 @@ class TestNetworkFailures:
 
     def test_an_order_that_comes_again_is_not_run_again(self, rig: Rig) -> None:
         again = json.dumps(se_order(1, [INSTALL])).encode()
-        rig.peer.raw_answers += [again, again, json.dumps(se_order(1, [SELECT, INSTALL])).encode()]
+        rig.peer.raw_answers += [again, again, again]
         rig.run_session(se_order(1, [INSTALL]))
         assert len(rig.card.run) == 1
         bodies = [body for _, path, body in rig.peer.requests if path == "/gp/seram/remoteManagement"]
         assert bodies[1] == bodies[2] == bodies[3]
+
+    def test_an_order_under_the_number_of_another_one_is_refused(self, rig: Rig) -> None:
+        again = json.dumps(se_order(1, [INSTALL])).encode()
+        other = json.dumps(se_order(1, [SELECT, INSTALL])).encode()
+        rig.peer.raw_answers += [again, other, other]
+        reports = rig.run_session(se_order(1, [INSTALL]))
+        assert len(rig.card.run) == 1
+        assert outcome(reports[1]) == ([INSTALLED], 1, False, 0)
+        for report in reports[2:4]:
+            assert status(report) == "UNKNOWN_FAILURE"
+            assert "number 1" in report["localAgentStatus"]["errorMsg"]
+            assert outcome(report) == (["", ""], 0, False, 2)
+            assert report["opentsm"] == {"order": 1}
+
+    def test_a_refusal_outlives_a_restart(self, rig: Rig) -> None:
+        rig.peer.raw_answers += [json.dumps(se_order(1, commands)).encode() for commands in ([INSTALL], [SELECT])]
+        rig.peer.wakeups.append(SESSION)
+        rig.start()
+        rig.peer.wait_until(lambda: "was another order's" in str(rig.peer.reports()))
+        rig.stop()
+        rig.peer.orders = [stop_order(2)]
+        before = len(rig.peer.reports())
+        rig.wait_for_end(rig.start())
+        rig.peer.wait_until(lambda: len(rig.peer.reports()) > before)
+        assert outcome(rig.peer.reports()[before]) == ([""], 0, False, 1)
+        assert rig.card.run == [bytes.fromhex(INSTALL)]
 
     def test_a_server_of_another_ca_is_told_nothing(self, rig: Rig, tmp_path: Path) -> None:
         folder = tmp_path / "stranger"
@@ -283,6 +323,53 @@ class TestNetworkFailures:
         (rig.folder / "device.key").unlink()
         with pytest.raises(ProtocolError, match=r"device\.key"):
             rig.start()
+
+
+class TestFiveMinutes:
+    """SERAM's five minutes, a thousand times as fast."""
+
+    def give_up(self, rig: Rig) -> Agent:
+        """Run an order, lose the network, and wait until the session is given up."""
+        rig.peer.orders = [se_order(1, [SELECT, INSTALL])]
+        rig.peer.wakeups.append(SESSION)
+        rig.peer.faults += [200, 200] + ["drop"] * 10_000
+        agent = rig.start(FastTimers(1000))
+        wait_for_event(rig, "session-ended")
+        return agent
+
+    def test_a_session_that_can_not_be_resumed_in_time_ends_and_its_report_is_told_outside_of_it(
+        self, rig: Rig
+    ) -> None:
+        rig.peer.takes_recovered = True
+        agent = self.give_up(rig)
+        (ended,) = [event for event in rig.events() if event["event"] == "session-ended"]
+        assert "5 minutes" in ended["reason"]
+        pauses = [event["retry_in_s"] for event in rig.events() if event["event"] == "network-error"]
+        assert 10 <= len(pauses) <= 40, pauses
+        assert max(pauses) <= 30
+        rig.peer.faults.clear()
+        agent.hurry()
+        wait_for_event(rig, "reports-recovered")
+        (recovered,) = rig.peer.recovered
+        assert (recovered["session"], recovered["order"]) == (SESSION, 1)
+        assert outcome(recovered) == (["A000009000", INSTALLED], 2, False, 0)
+        assert rig.card.run == [bytes.fromhex(SELECT), bytes.fromhex(INSTALL)]
+        rig.stop()
+        assert read_journal(rig.folder / "journal").orphans == {}
+
+    def test_a_session_that_was_given_up_and_is_asked_for_again_goes_on_with_its_report(self, rig: Rig) -> None:
+        agent = self.give_up(rig)
+        rig.peer.faults.clear()
+        rig.peer.orders.append(stop_order(2))
+        before = len(rig.peer.reports())
+        rig.peer.wakeups.append(SESSION)
+        rig.peer.wait_until(lambda: len(rig.peer.reports()) > before)
+        rig.wait_for_end(agent)
+        assert outcome(rig.peer.reports()[before]) == (["A000009000", INSTALLED], 2, False, 0)
+        assert rig.peer.reports()[before]["opentsm"] == {"order": 1}
+        assert len(rig.card.run) == 2
+        rig.stop()
+        assert read_journal(rig.folder / "journal").orphans == {}
 
 
 def wait_for_event(rig: Rig, name: str) -> None:
@@ -413,7 +500,7 @@ class TestProcess:
     def test_a_report_that_its_session_never_took_is_told_in_the_next(self, rig: Rig) -> None:
         rig.peer.orders = [se_order(1, [SELECT, INSTALL])]
         rig.peer.wakeups.append(SESSION)
-        process = Process(rig, 5)  # open, start, sent, answer, sent: the second C-APDU is in doubt
+        process = Process(rig, 6)  # open, cookies, start, sent, answer, sent: the second C-APDU is in doubt
         assert process.end()[0] == -signal.SIGKILL
         rig.peer.sessions = {"next-session"}
         rig.peer.orders = [stop_order(1)]
@@ -435,7 +522,7 @@ class TestProcess:
     ) -> None:
         rig.peer.orders = [se_order(1, [SELECT, INSTALL, INSTALL, INSTALL])]
         rig.peer.wakeups.append(SESSION)
-        process = Process(rig, 4)  # open, start, sent, answer
+        process = Process(rig, 5)  # open, cookies, start, sent, answer
         assert process.end()[0] == -signal.SIGKILL
         monkeypatch.setattr("opentsm_agent.conversation.boot_id", lambda: "another boot")
         rig.peer.orders.append(stop_order(2))

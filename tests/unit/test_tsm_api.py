@@ -190,6 +190,8 @@ def test_an_agent_gets_its_order_as_soon_as_there_is_work(server: Server) -> Non
     # The same report again, and again: the same bytes.
     assert agent.post(f"/gp/seram/remoteManagement?sessionId={session}", json=POLL).content == order.content
 
+    assert agent.cookies.get("opentsm-order") == "1"
+
     strangers = (server.client(("se", "ese-2")), server.client(("se", "ese-1")), server.client(("sp", "bank")))
     for stranger in strangers:
         assert stranger.post(f"/gp/seram/remoteManagement?sessionId={session}", json=POLL).status_code == 404
@@ -204,6 +206,18 @@ def _refresh(bank: httpx.Client) -> None:
     """Ask for something that needs the SE: a deployment, whose first order asks for diversification data."""
     body = {"seId": "ese-1", "service": "card", "qualifier": "1", "sd": "F06F70656E74736D0A0001"}
     assert bank.post(f"{BASE}/DeployService", json=body).status_code == 202
+
+
+def test_reports_of_sessions_at_an_end_are_taken_from_agents_only(server: Server) -> None:
+    report = {"session": "x", "order": 1, "localAgentStatus": {"localAgentStatusEnum": "PROCESSED"}}
+    body = {"recovered": [report]}
+    for client, status in (
+        (server.client(("se", "ese-1")), 204),
+        (server.client(("sp", "bank")), 404),
+        (server.client(), 404),
+    ):
+        assert client.post("/opentsm/recovered-reports", json=body).status_code == status
+    assert server.client(("se", "ese-1")).post("/opentsm/recovered-reports", json={}).status_code == 400
 
 
 def test_a_session_that_nobody_needs_is_stopped(server: Server) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from opentsm_tsm import inventory, pki, sessions
+from opentsm_card.errors import ProtocolError
+from opentsm_tsm import inventory, pki, seram, sessions, wire
 from opentsm_tsm.messages import ResolveOperation
 from opentsm_tsm.problems import RefusalError
 from tsm_peers import BANK, BANK_APP, BANK_SD, OPERATOR, TRANSIT, World, make_folder
@@ -114,6 +115,59 @@ def test_a_lost_sessions_report_from_the_journal_counts(world: World) -> None:
     operation = world.central.desk.operation(BANK, name)
     assert operation.state == "done"
     assert operation.round_trips == 1
+
+
+def _recovered(session: str, report: dict[str, Any]) -> seram.RecoveredReports:
+    entry = {
+        "session": session,
+        "order": report["opentsm"]["order"],
+        "localAgentStatus": report["localAgentStatus"],
+        "ramResponses": report["ramResponses"],
+    }
+    return wire.decode(json.dumps({"recovered": [entry]}).encode(), seram.RecoveredReports)
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_report_told_outside_of_its_session_settles_its_order_once(world: World, given_up: bool) -> None:  # noqa: FBT001
+    name = world.start(BANK, "SendScript", **_script_after_deploy(world))
+    agent = world.agents["ese-1"]
+    session = _run_without_reporting(world)
+    told = _recovered(session, agent.report)
+    engine = world.central.engine
+    if given_up:
+        engine.give_up(session)
+    stranger = pki.Identity(b"stranger" * 4, agent.identity.names, 4e9)
+    engine.recover(stranger, told.recovered)
+    assert world.central.desk.operation(BANK, name).state == "running"
+    for _ in range(3):
+        engine.recover(agent.identity, told.recovered)
+        operation = world.central.desk.operation(BANK, name)
+        assert (operation.state, operation.round_trips) == ("done", 1)
+    if given_up:
+        return
+    # The session lives on: its agent, woken again, shakes hands again and goes on behind that order.
+    agent.poll(world.central, session)
+    agent.report["opentsm"] = {"order": told.recovered[0].order}
+    agent.done = told.recovered[0].order
+    assert world.do(BANK, "SendScript", seId="ese-1", target=BANK_SD, script=HARMLESS).state == "done"
+
+
+def test_the_order_that_a_nameless_report_is_of_is_known_from_the_cookie(world: World) -> None:
+    name = world.start(BANK, "SendScript", **_script_after_deploy(world))
+    agent = world.agents["ese-1"]
+    agent.session = session = _run_without_reporting(world)
+    number = agent.report["opentsm"]["order"]
+    nameless = {name: value for name, value in agent.report.items() if name != "opentsm"}
+    report = wire.decode(json.dumps(nameless).encode(), seram.Report)
+    engine = world.central.engine
+    outstanding = sessions.find(world.central.store, session)
+    assert outstanding is not None
+    assert engine.take(session, agent.identity, report, number - 1) == outstanding.body, "a repeat of the one before"
+    assert world.central.desk.operation(BANK, name).state == "running"
+    with pytest.raises(ProtocolError):
+        engine.take(session, agent.identity, report, number + 1)
+    engine.take(session, agent.identity, report, number)
+    assert world.central.desk.operation(BANK, name).state == "done"
 
 
 def test_a_lost_session_without_a_report_leaves_an_sps_script_in_doubt(world: World) -> None:

@@ -8,6 +8,7 @@
 | GET /gp/messaging/v2/audit?after=n, /ses/{id}; POST /enrolment-codes | operator |
 | GET /gp/messaging/v2/openapi.json, /docs | anyone |
 | POST /gp/seram/handshake, /gp/seram/remoteManagement; POST /renew | agents |
+| POST /opentsm/recovered-reports | agents, for sessions that could not be resumed in time |
 | POST /enrol, GET /ca | anyone |
 
 Every route but the last two lines' needs a client certificate. Session ids are in query strings, so there is no
@@ -61,6 +62,7 @@ _MAX_DIGITS: Final = 18
 _PROBLEM: Final = "application/problem+json"
 _JSON: Final = "application/json"
 _NOT_FOUND: Final = 404
+_ORDER_COOKIE: Final = "opentsm-order"
 
 
 def _document(message: Message, status: int = 200) -> Response:
@@ -231,9 +233,11 @@ class Front:
         report = _decode(await _body(request), seram.Report)
         if agent is None:
             return Response(status_code=_NOT_FOUND)
+        cookie = request.cookies.get(_ORDER_COOKIE, "")
+        received = int(cookie) if cookie.isdecimal() and len(cookie) <= _MAX_DIGITS else None
         gone = asyncio.ensure_future(_disconnected(request))
         try:
-            body = self._engine.take(*agent, report)
+            body = self._engine.take(*agent, report, received)
             if body is None:
                 body = await self._next_order(agent, gone)
         except LookupError:
@@ -242,7 +246,22 @@ class Front:
             raise bad_request("$.opentsm.order", str(error)) from None
         finally:
             gone.cancel()
-        return Response(body, media_type=_JSON)
+        response = Response(body, media_type=_JSON)
+        if sent := self._engine.answered(*agent):
+            # The agent keeps it in a jar of the session's own: whose report comes next, whatever the report says.
+            response.set_cookie(
+                _ORDER_COOKIE, str(sent), path=seram.BASE, secure=True, httponly=True, samesite="strict"
+            )
+        return response
+
+    async def recovered(self, request: Request) -> Response:
+        """Take reports of sessions that could not be resumed in time; what is not ours to settle is let go too."""
+        identity = peer(request.scope)
+        message = _decode(await _body(request), seram.RecoveredReports)
+        if identity is None or not identity.ids("se") or enrolment.revoked(self._centre.store, identity.fingerprint):
+            return Response(status_code=_NOT_FOUND)
+        self._engine.recover(identity, message.recovered)
+        return Response(status_code=204)
 
     async def _next_order(self, agent: tuple[str, Identity], gone: asyncio.Future[None]) -> bytes:
         """Wait for an order; without one, end the session when nobody needs it, or send the agent round again."""
@@ -329,6 +348,7 @@ def create_app(front: Front, desk: Desk, errands: Errands | None = None) -> Star
         ("POST", f"{BASE}/{{function}}", front.function),
         ("POST", f"{seram.BASE}/handshake", front.handshake),
         ("POST", f"{seram.BASE}/remoteManagement", front.remote_management),
+        ("POST", seram.RECOVERED, front.recovered),
         ("GET", "/ca", front.ca),
         ("POST", "/enrol", front.enrol),
         ("POST", "/renew", front.renew),

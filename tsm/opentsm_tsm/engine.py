@@ -20,7 +20,7 @@ from opentsm_tsm.problems import RefusalError, failed
 from opentsm_tsm.signals import WORK_SIGNAL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from opentsm_tsm.centre import Centre, Handler
     from opentsm_tsm.operations import OperationRow
@@ -83,8 +83,15 @@ class Engine:
         self._saw(session)
         return seram.handshake_reply(handshake)
 
-    def take(self, name: str, identity: Identity, report: Report) -> bytes | None:
+    def take(self, name: str, identity: Identity, report: Report, cookie: int | None = None) -> bytes | None:
         """Take a report, and return the next order if there is one to send.
+
+        Args:
+            name: the session.
+            identity: of the agent's certificate.
+            report: the report.
+            cookie: number of the last order that the agent has received, which its cookie brought back: whose report
+                this is, where it does not say so itself.
 
         Raises:
             LookupError: no such session for this agent.
@@ -95,6 +102,8 @@ class Engine:
         if session.state == "closed":
             return session.body
         order = report.order
+        if order is None and not report.polling:
+            order = cookie
         if order is not None and order > session.sent:
             raise ProtocolError("the report is of an order that was not sent")
         if order is not None and 0 < order < session.sent:
@@ -112,6 +121,26 @@ class Engine:
         self._centre.leave_no_trace()
         self._centre.signals.notify(se_signal(session.se))
         return body
+
+    def recover(self, identity: Identity, entries: Sequence[RecoveredReport]) -> None:
+        """Take reports of sessions that could not be resumed in time, told outside of any session.
+
+        Each settles the order that is under way in its session, given up or not, where it is that agent's and that
+        order's. What was settled already stays as it is: a repeat changes nothing.
+        """
+        with self._store.transaction():
+            for entry in entries:
+                session = sessions.find(self._store, entry.session)
+                if session is None or session.certificate != identity.fingerprint:
+                    continue
+                if not session.outstanding or entry.order != session.sent or session.state not in {"open", "lost"}:
+                    continue
+                self._settle(session, entry, self._outcome(session, entry))
+                if session.state == "lost":
+                    session.state = "gone"
+                session.save(self._store)
+                self._centre.signals.notify(se_signal(session.se))
+        self._centre.leave_no_trace()
 
     def next_order(self, name: str, identity: Identity, answered: int) -> bytes | None:
         """Return the order that follows number `answered`, if there is one by now.
@@ -207,7 +236,7 @@ class Engine:
             lost.state = "gone"
             lost.save(self._store)
 
-    def _outcome(self, session: Session, report: Report) -> ScriptOutcome:
+    def _outcome(self, session: Session, report: Report | RecoveredReport) -> ScriptOutcome:
         return seram.outcome(report, session.context["length"], extended=session.extended)
 
     def _settle(self, session: Session, report: Report | RecoveredReport | None, outcome: ScriptOutcome | None) -> None:

@@ -1,8 +1,9 @@
 """SendScript: relay a service provider's own script, unread beyond its headers.
 
 The SELECT of the target is ours; the script holds no SELECT and no MANAGE CHANNEL, and stays on the basic channel, so
-it reaches nothing but its target. What a break leaves in doubt can't be settled here: it goes back to its owner, and
-blocks the security domain until then.
+it reaches nothing but its target. Keys and personal data travel encrypted for the card or not at all: PUT KEY and
+STORE DATA without secure messaging, or in a secure channel that the script opens without C-DECRYPTION, are refused.
+What a break leaves in doubt can't be settled here: it goes back to its owner, and blocks the domain until then.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["SendScriptHandler", "check", "only_selected", "relay", "relayed", "script_of"]
 
 _SELECT, _MANAGE_CHANNEL = 0xA4, 0x70
+_PUT_KEY, _STORE_DATA, _EXTERNAL_AUTHENTICATE = 0xD8, 0xE2, 0x82
+# What carries keys and personal data.
+_SECRET: Final = {_PUT_KEY: "PUT KEY", _STORE_DATA: "STORE DATA"}
+# Of CLA in GP's proprietary class, and of P1 of EXTERNAL AUTHENTICATE. Spec: GP 2.3.1, 11.1.4; Amendment D 7.1.2.1.
+_SECURE_MESSAGING: Final = 0x04
+_C_DECRYPTION: Final = 0x02
 _PROPRIETARY: Final = 0x80
 # DELETE, INSTALL, LOAD, SET STATUS, PUT KEY: what may change the registry. An INS is never encrypted.
 _CHANGING: Final = frozenset({0xE4, 0xE6, 0xE8, 0xF0, 0xD8})
@@ -39,8 +46,10 @@ def check(entries: tuple[ScriptEntry, ...], path: str = "$.script") -> None:
     """Check the headers of a script.
 
     Raises:
-        RefusalError: a C-APDU is malformed, is a SELECT or MANAGE CHANNEL, or leaves the basic channel.
+        RefusalError: a C-APDU is malformed, is a SELECT or MANAGE CHANNEL, or leaves the basic channel; or a PUT KEY or
+            STORE DATA would travel unencrypted.
     """
+    encrypts = True  # in a secure channel that an earlier script has opened, as far as can be seen
     for position, entry in enumerate(entries):
         place = f"{path}[{position}].apdu"
         try:
@@ -52,6 +61,11 @@ def check(entries: tuple[ScriptEntry, ...], path: str = "$.script") -> None:
         if not apdu.cla & _PROPRIETARY and apdu.ins in {_SELECT, _MANAGE_CHANNEL}:
             name = "SELECT" if apdu.ins == _SELECT else "MANAGE CHANNEL"
             raise bad_request(place, f"a script holds no {name}: name its target instead", position=position)
+        secured = bool(apdu.cla & _SECURE_MESSAGING)
+        if secured and apdu.cla & _PROPRIETARY and apdu.ins == _EXTERNAL_AUTHENTICATE:
+            encrypts = bool(apdu.p1 & _C_DECRYPTION)
+        if apdu.ins in _SECRET and apdu.cla & _PROPRIETARY and not (secured and encrypts):
+            raise bad_request(place, f"{_SECRET[apdu.ins]} without C-DECRYPTION is not relayed", position=position)
 
 
 def script_of(target: bytes, entries: tuple[ScriptEntry, ...]) -> Script:

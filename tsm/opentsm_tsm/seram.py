@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASE",
+    "RECOVERED",
     "AgentStatus",
     "Handshake",
+    "RecoveredReports",
     "Report",
     "ReportExtension",
     "SecureElement",
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 BASE: Final = "/gp/seram"
+RECOVERED: Final = "/opentsm/recovered-reports"
 VERSION: Final = "2.0.0"
 _HTTPS: Final = "HTTPS"
 _JSON: Final = "application/json"
@@ -118,6 +121,12 @@ class RecoveredReport(Message, frozen=True, kw_only=True):
     order: int
     local_agent_status: AgentStatus
     ram_responses: tuple[RamResponse, ...] = ()
+
+
+class RecoveredReports(Message, frozen=True, kw_only=True):
+    """Reports of sessions that could not be resumed in time: what our own endpoint takes, outside of SERAM."""
+
+    recovered: Annotated[tuple[RecoveredReport, ...], Meta(max_length=64)]
 
 
 class ReportExtension(Message, frozen=True, kw_only=True):
