@@ -31,6 +31,8 @@ _HERE: Final = Path(__file__).resolve().parent
 _JAVA: Final = _HERE / "java"
 _CAPS: Final = _HERE / "caps"
 _FROM_SOURCES: Final = ("security-domain",)
+# Rules, and that there are any, are the issuer's to bring: cards are made without it.
+_NOT_ON_CARDS: Final = ("access-rules",)
 
 
 class _AppletTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,7 +90,8 @@ def built_in_packages() -> tuple[AppletPackage, ...]:
     """Return the packages of `applets/`: inside the installed package, or beside it in a checkout."""
     for folder in (_HERE / "applets", _HERE.parent.parent / "applets"):
         if folder.is_dir():
-            return tuple(_built_in(entry.parent) for entry in sorted(folder.glob("*/applet.toml")))
+            found = (entry.parent for entry in sorted(folder.glob("*/applet.toml")))
+            return tuple(_built_in(each) for each in found if each.name not in _NOT_ON_CARDS)
     raise OpenTsmError("this installation holds no applets")
 
 

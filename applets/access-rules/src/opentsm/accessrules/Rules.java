@@ -35,7 +35,7 @@ final class Rules {
         }
         short after = (short) (value + Tlv.length(from, offset, end));
         short access = Tlv.end(from, value, after);
-        if (from[value] != TAG_REF || access >= after || from[access] != TAG_AR
+        if (after != end || from[value] != TAG_REF || access >= after || from[access] != TAG_AR
                 || Tlv.end(from, access, after) != after) {
             ISOException.throwIt(ISO7816.SW_WRONG_DATA);
         }
