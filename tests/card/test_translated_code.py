@@ -26,14 +26,12 @@ def code_of(package: Assembler) -> Any:
     """Translate a package and define its classes; return the class with its methods."""
     cap = package.build()
     translated = translate(cap)
-    runtime = _runtime()
+    card = _card()
     classes = jpype.JClass("java.util.HashMap")()
     for name, data in translated.classes.items():
         classes.put(jpype.JString(name.replace("/", ".")), jpype.JArray(jpype.JByte)(data))
-    loader_class = jpype.JClass("opentsm.runtime.CardClassLoader", loader=runtime)
-    constructor = loader_class.class_.getDeclaredConstructors()[0]
-    constructor.setAccessible(True)
-    loader = constructor.newInstance(runtime, classes)
+    aid, version = map(jpype.JArray(jpype.JByte), (bytes(cap.package_aid), bytes(2)))
+    loader = _made("PackageClassLoader", card, classes, _made("LoadFileEntry", aid, version, None))
     name = next(name for name in translated.classes if name.endswith("/Code"))
     return jpype.JClass(name.replace("/", "."), loader=loader)
 
@@ -41,6 +39,18 @@ def code_of(package: Assembler) -> Any:
 @functools.cache
 def _runtime() -> Any:
     return simulator_runtime._card_runtime()[2]
+
+
+@functools.cache
+def _card() -> Any:
+    return VirtualSe.create("embedded")._card
+
+
+def _made(name: str, *arguments: Any) -> Any:
+    """Make an object of a class of the card runtime that only the runtime makes."""
+    constructor = jpype.JClass(f"opentsm.runtime.{name}", loader=_runtime()).class_.getDeclaredConstructors()[0]
+    constructor.setAccessible(True)
+    return constructor.newInstance(*arguments)
 
 
 def method(package: Assembler, name: str) -> Callable[..., Any]:

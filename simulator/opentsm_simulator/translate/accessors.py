@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from opentsm_simulator.translate.classwriter import ACC_STATIC, ClassWriter, Code
+from opentsm_simulator.translate.classwriter import ACC_STATIC, ClassWriter, Code, Label
 from opentsm_simulator.translate.hierarchy import NULL, OBJECT, descriptor_of
 from opentsm_simulator.translate.opcodes_tables import ARRAY_TYPES, ARRAYS
 from opentsm_simulator.translate.signature import parameters, result_of
@@ -50,6 +50,32 @@ class Accessors:
         result = result_of(descriptor)
         code.op("return" if result == "V" else "areturn" if result[0] in "L[" else "ireturn")
 
+    # The card's memory hears of a write before it happens, where anything wants to know of writes.
+
+    @staticmethod
+    def _element_written(code: Code) -> None:
+        unwatched = Label()
+        code.field("getstatic", RUNTIME, "watched", "Z")
+        code.jump("ifeq", unwatched)
+        code.local("aload", 0)
+        code.local("iload", 1)
+        code.invoke("invokestatic", RUNTIME, "writes", "(Ljava/lang/Object;I)V")
+        code.label(unwatched)
+
+    @staticmethod
+    def _field_written(code: Code, owner: str, name: str, how: str) -> None:
+        unwatched = Label()
+        code.field("getstatic", RUNTIME, "watched", "Z")
+        code.jump("ifeq", unwatched)
+        if how == "putfield":
+            code.local("aload", 0)
+        else:
+            code.op("aconst_null")
+        code.of_class("ldc_w", owner)
+        code.string(name)
+        code.invoke("invokestatic", RUNTIME, "writes", "(Ljava/lang/Object;Ljava/lang/Class;Ljava/lang/String;)V")
+        code.label(unwatched)
+
     def array(self, operation: str, array: str) -> tuple[str, str]:
         """Return the accessor that does an array instruction, by name and descriptor.
 
@@ -67,6 +93,8 @@ class Accessors:
                 descriptor = f"({descriptor_of(array)}I){descriptor_of(element)}"
         code = self._add(operation, descriptor)
         if code is not None:
+            if operation.endswith("store"):
+                self._element_written(code)
             self._arguments(code, descriptor)
             if exact:
                 code.op(operation)
@@ -87,6 +115,7 @@ class Accessors:
         descriptor = f"({descriptor_of(owner)}{_as_argument(field)})V"
         code = self._add(accessor, descriptor)
         if code is not None:
+            self._field_written(code, owner, name, "putfield")
             self._arguments(code, descriptor)
             code.field("putfield", owner, name, field)
             code.op("return")
@@ -98,6 +127,7 @@ class Accessors:
         descriptor = f"({_as_argument(field)})V"
         code = self._add(accessor, descriptor)
         if code is not None:
+            self._field_written(code, owner, name, "putstatic")
             self._arguments(code, descriptor)
             code.field("putstatic", owner, name, field)
             code.op("return")

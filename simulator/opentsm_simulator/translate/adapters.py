@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import CapError
+from opentsm_simulator.translate.api_writes_tables import how_it_writes, is_maker, may_write
 from opentsm_simulator.translate.classes import OwnClass, OwnInterface
-from opentsm_simulator.translate.classwriter import ACC_INTERFACE, ACC_STATIC, ClassWriter, Code
+from opentsm_simulator.translate.classwriter import ACC_INTERFACE, ACC_STATIC, ClassWriter, Code, Label
 from opentsm_simulator.translate.hierarchy import OBJECT, descriptor_of
 from opentsm_simulator.translate.signature import parameters, result_of
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from opentsm_simulator.translate.signature import Member, Signature
     from opentsm_simulator.translate.targets import KnownTarget, SuperTarget, VirtualTarget
 
-__all__ = ["WITHOUT_ARGUMENTS", "Adapters", "load_arguments", "returns"]
+__all__ = ["WITHOUT_ARGUMENTS", "Adapters", "load_arguments", "made", "returns"]
 
+_RUNTIME: Final = "opentsm/runtime/Jcvm"
 _OWNER_PIN: Final = "javacard/framework/OwnerPIN"
 
 # What does the work of a constructor of an API's class, by class and descriptor, on an object that is there already.
@@ -40,6 +42,12 @@ def _cast(code: Code, wanted: str) -> None:
     name = wanted[1:-1] if wanted[0] == "L" else wanted
     if name != OBJECT:
         code.of_class("checkcast", name)
+
+
+def made(code: Code) -> None:
+    """Tell the card of the object on top of the stack, which was made now."""
+    code.op("dup")
+    code.invoke("invokestatic", _RUNTIME, "made", "(Ljava/lang/Object;)V")
 
 
 def load_arguments(code: Code, wanted: Sequence[str], first: int, uncast: Sequence[bool] = ()) -> None:
@@ -123,6 +131,7 @@ class Adapters:
         descriptor: str,
         call: Callable[[Code], None],
         before: Callable[[Code], None] | None = None,
+        watched: int | None = None,
     ) -> tuple[str, str]:
         """Make an adapter, or return the one that is there.
 
@@ -133,6 +142,7 @@ class Adapters:
             descriptor: of the method.
             call: appends the call, behind the arguments.
             before: appends what comes before them.
+            watched: where the method is an API's that may write to persistent objects: how it does (Jcvm.leave).
 
         Returns:
             Its name and descriptor.
@@ -147,6 +157,8 @@ class Adapters:
         if name is None:
             name = self._names[own_descriptor, *key] = f"a{len(self._names)}"
             code = Code(self._class, len(wanted) + 3, len(wanted) + 1)
+            if watched is not None:
+                self._watch(code, f"{name}w", own_descriptor, watched, (wanted, fits, call))
             if before is not None:
                 before(code)
             load_arguments(code, wanted, 0, fits)
@@ -154,6 +166,65 @@ class Adapters:
             returns(code, own_descriptor)
             self._class.add_method(name, own_descriptor, code, ACC_STATIC)
         return name, own_descriptor
+
+    def _watch(
+        self,
+        code: Code,
+        name: str,
+        descriptor: str,
+        how: int,
+        called: tuple[Sequence[str], Sequence[bool], Callable[[Code], None]],
+    ) -> None:
+        """Go another way to a method of an API while writes are watched: the card compares what it changed."""
+        wanted, fits, call = called
+        unwatched = Label()
+        code.field("getstatic", _RUNTIME, "watched", "Z")
+        code.jump("ifeq", unwatched)
+        accepted = parameters(descriptor)
+        for number, kind in enumerate(accepted):
+            code.local("aload" if kind[0] in "L[" else "iload", number)
+        code.invoke("invokestatic", self._class.name, name, descriptor)
+        returns(code, descriptor)
+        code.label(unwatched)
+        size = len(wanted)
+        token, result, thrown = size, size + 1, size + 2
+        way = Code(self._class, max(size + 3, 6), size + 3)
+        references = [number for number, kind in enumerate(wanted) if kind[0] in "L["]
+        way.push(len(references))
+        way.of_class("anewarray", OBJECT)
+        for index, number in enumerate(references):
+            way.op("dup")
+            way.push(index)
+            way.local("aload", number)
+            way.op("aastore")
+        way.invoke("invokestatic", _RUNTIME, "enter", "([Ljava/lang/Object;)Ljava/lang/Object;")
+        way.local("astore", token)
+        begin, end, failed = Label(), Label(), Label()
+        way.label(begin)
+        load_arguments(way, wanted, 0, fits)
+        call(way)
+        kind = result_of(descriptor)[0]
+        if kind != "V":
+            way.local("astore" if kind in "L[" else "istore", result)
+        way.label(end)
+        self._left(way, token, how)
+        if kind != "V":
+            way.local("aload" if kind in "L[" else "iload", result)
+        returns(way, descriptor)
+        way.label(failed)
+        way.handler(begin, end, failed, None)
+        way.local("astore", thrown)
+        self._left(way, token, how)
+        way.local("aload", thrown)
+        way.of_class("checkcast", "java/lang/Throwable")
+        way.op("athrow")
+        self._class.add_method(name, descriptor, way, ACC_STATIC)
+
+    @staticmethod
+    def _left(code: Code, token: int, how: int) -> None:
+        code.local("aload", token)
+        code.push(how)
+        code.invoke("invokestatic", _RUNTIME, "leave", "(Ljava/lang/Object;I)V")
 
     def own(self, name: str, descriptor: str, given: Sequence[str]) -> tuple[str, str]:
         """Return a static method of the class of the code, or an adapter to it where arguments have to be cast."""
@@ -177,11 +248,14 @@ class Adapters:
             else:
                 # A static method is called where it is; another through the class that the reference names.
                 code.invoke(target.how, member.owner if static else owner, member.name, member.descriptor)
+            if target.owner.is_api and is_maker(member):
+                made(code)
 
         if member.protected:
             return self._through_interface(member, given)
         wanted = ([] if static else [descriptor_of(owner)]) + parameters(member.descriptor)
-        return self._make((target.how, owner, member), given, wanted, member.descriptor, call)
+        how = how_it_writes(member) if target.owner.is_api and may_write(owner, wanted) else None
+        return self._make((target.how, owner, member), given, wanted, member.descriptor, call, watched=how)
 
     def _through_interface(self, member: Member, given: Sequence[str]) -> tuple[str, str]:
         """Call a protected method on an object of ours: each class of ours under its owner lends its right to it."""
@@ -259,14 +333,12 @@ class Adapters:
             code.of_class("new", member.owner)
             code.op("dup")
 
-        return self._make(
-            ("factory", member),
-            given,
-            wanted,
-            f"({''.join(wanted)}){descriptor_of(member.owner)}",
-            lambda code: code.invoke("invokespecial", member.owner, "<init>", member.descriptor),
-            before,
-        )
+        def call(code: Code) -> None:
+            code.invoke("invokespecial", member.owner, "<init>", member.descriptor)
+            made(code)
+
+        result = descriptor_of(member.owner)
+        return self._make(("factory", member), given, wanted, f"({''.join(wanted)}){result}", call, before)
 
     def super_constructor(self, target: KnownTarget, given: Sequence[str]) -> tuple[str, str] | None:
         """Return what does the work of an API's constructor on an object of a subclass; None for nothing to do.

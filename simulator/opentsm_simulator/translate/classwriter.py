@@ -147,7 +147,7 @@ class Code:
         self._code += struct.pack(">BHBB", OP["invokeinterface"], index, slots, 0)
 
     def of_class(self, name: str, class_name: str) -> None:
-        """Append new, anewarray, checkcast or instanceof."""
+        """Append new, anewarray, checkcast, instanceof, or an ldc_w of a class."""
         self._code += struct.pack(">BH", OP[name], self._pool.class_(class_name))
 
     def new_array(self, element: int) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from opentsm_build.opcode_tables import Flow
 from opentsm_card.errors import CapError
 from opentsm_simulator.translate.accessors import RUNTIME
+from opentsm_simulator.translate.adapters import made
 from opentsm_simulator.translate.analysis import is_new_object, local_of, shuffle_words, take_words
 from opentsm_simulator.translate.classwriter import Code, Label
 from opentsm_simulator.translate.flow import checked_type
@@ -286,11 +287,14 @@ class MethodEmitter:
                 self.code.of_class("new", cls.name)
                 self.code.op("dup")
                 self.code.invoke("invokespecial", cls.name, "<init>", "()V")
+                made(self.code)
             case "newarray":
                 self.code.new_array(self._primitive(instruction.operands[0])[0])
+                made(self.code)
             case "anewarray":
                 assert index is not None
                 self.code.of_class("anewarray", self._package.analysis.targets.class_(index).name)
+                made(self.code)
             case "checkcast" | "instanceof":
                 self.code.of_class(name, checked_type(self._package.analysis, instruction))
             case "areturn":

@@ -40,7 +40,7 @@ def write_static_initializer(fields: StaticFieldComponent, writer: ClassWriter, 
     for number, array in enumerate(fields.array_init):
         offset = number * _REFERENCE_BYTES
         if offset in descriptors:
-            _make_array(code, array)
+            _make_array(code, array, writer.name)
             if descriptors[offset] != _OBJECT:
                 code.of_class("checkcast", descriptors[offset])
             code.field("putstatic", writer.name, f"s{offset:04x}", descriptors[offset])
@@ -58,12 +58,13 @@ def write_static_initializer(fields: StaticFieldComponent, writer: ClassWriter, 
     writer.add_method("<clinit>", "()V", code, ACC_STATIC)
 
 
-def _make_array(code: Code, array: ArrayInitInfo) -> None:
+def _make_array(code: Code, array: ArrayInitInfo, owner: str) -> None:
     if array.type not in _ELEMENT_BYTES or len(array.values) % _ELEMENT_BYTES[array.type]:
         raise CapError(f"an array of type {array.type} and {len(array.values)} bytes", component="StaticField")
+    code.of_class("ldc_w", owner)
     code.push(array.type)
     code.push(len(array.values) // _ELEMENT_BYTES[array.type])
-    code.invoke("invokestatic", _RUNTIME, "array", f"(II){_OBJECT}")
+    code.invoke("invokestatic", _RUNTIME, "array", f"(Ljava/lang/Class;II){_OBJECT}")
     for at in range(0, len(array.values), _PART_BYTES):
         code.op("dup")
         code.push(at // _ELEMENT_BYTES[array.type])

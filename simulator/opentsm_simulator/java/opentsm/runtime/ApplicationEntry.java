@@ -61,7 +61,7 @@ final class ApplicationEntry extends RegistryEntry implements GPCLRegistryEntry 
         super(kind, name, domain);
         this.card = card;
         this.module = module;
-        this.memory = new ContextMemory(card.transients);
+        this.memory = new ContextMemory(card.memory);
         this.contactlessState = kind == KIND_APPLICATION ? STATE_CL_DEACTIVATED : STATE_CL_NON_ACTIVATABLE;
     }
 
@@ -161,6 +161,11 @@ final class ApplicationEntry extends RegistryEntry implements GPCLRegistryEntry 
     public LoadFileEntry loadFile() {
         live();
         return module.loadFile();
+    }
+
+    /** Returns the package in whose context it runs (JCRE 3.0.5 clause 6.1.1). */
+    LoadFileEntry owner() {
+        return module.loadFile;
     }
 
     @Override

@@ -4,7 +4,6 @@ import com.licel.jcardsim.base.SimulatorRuntime;
 import com.licel.jcardsim.base.SimulatorSystem;
 import com.licel.jcardsim.base.TransientMemory;
 import com.licel.jcardsim.utils.BiConsumer;
-import java.util.Set;
 import javacard.framework.AID;
 import javacard.framework.APDU;
 import javacard.framework.ApduAccess;
@@ -23,8 +22,8 @@ import javacard.framework.Shareable;
 public final class CardRuntime extends SimulatorRuntime {
     private static final byte[] NOTHING = {};
 
-    final Set<Object> transients = ContextMemory.newCardSet();
-    final Transactions transactions = new Transactions(transients);
+    final Memory memory = new Memory(this);
+    final Transactions transactions = new Transactions(memory.heap);
     final Budget budget = new Budget();
     final Contexts contexts = new Contexts(transactions);
     final Registry registry = new Registry();
@@ -154,18 +153,55 @@ public final class CardRuntime extends SimulatorRuntime {
      * @return the R-APDU; nothing when it can't be selected beside what is
      */
     public synchronized byte[] ask(byte[] aid, byte[] command) {
-        activateSimulatorRuntimeInstance();
-        budget.begin();
         ApplicationEntry entry = registry.application(aid);
         Channel on = backstage.channels[0];
-        if (entry == null || !form.parse(command) || !selection.selectAs(on, entry)) {
+        if (isMute() || entry == null || !form.parse(command)) {
             return NOTHING;
         }
+        begin();
         try {
-            return process(on, command, form, false);
+            if (!selection.selectAs(on, entry)) {
+                return NOTHING;
+            }
+            try {
+                return process(on, command, form, false);
+            } finally {
+                selection.deselect(on);
+            }
         } finally {
-            selection.deselect(on);
+            memory.end();
         }
+    }
+
+    /** Begins something that the card does, bound to the calling thread; memory.end() ends it. */
+    private void begin() {
+        activateSimulatorRuntimeInstance();
+        budget.begin();
+        memory.begin();
+    }
+
+    private boolean isMute() {
+        return budget.isExhausted() || memory.isCut();
+    }
+
+    /** Cuts the power at the n-th persistent write from now; 0 takes that back. */
+    public synchronized void cutPower(long atWrite) {
+        memory.cutPower(atWrite);
+    }
+
+    /** Tells whether the power was cut and no reset has brought it back, or an applet made the card lock up. */
+    public synchronized boolean isCut() {
+        return memory.isCut();
+    }
+
+    /** Counts persistent writes from now on, in all and for each address. */
+    public synchronized void countWrites() {
+        memory.count();
+    }
+
+    /** Returns how many persistent writes were counted. */
+    public synchronized long writes() {
+        return memory.writes();
     }
 
     /** Returns what commands left behind on the card, in order, since it was made. */
@@ -178,8 +214,9 @@ public final class CardRuntime extends SimulatorRuntime {
         effects.logTo(path);
     }
 
-    /** Sets the first byte of a persistent array for good, whatever becomes of a transaction in progress. */
+    /** Sets the first byte of an array inside of an API's object for good, whatever becomes of a transaction. */
     public void setUnconditionally(byte[] array, byte value) {
+        memory.unconditional(array);
         array[0] = value;
         transactions.keep(array);
     }
@@ -217,13 +254,16 @@ public final class CardRuntime extends SimulatorRuntime {
 
     /** Runs a command; null when the card is mute, because of this command or one before. */
     synchronized byte[] transmit(CardInterface side, byte[] command) {
-        activateSimulatorRuntimeInstance();
-        if (budget.isExhausted()) {
+        if (isMute()) {
             return null;
         }
-        budget.begin();
-        byte[] answer = run(side, command);
-        return budget.isExhausted() ? null : answer;
+        begin();
+        try {
+            byte[] answer = run(side, command);
+            return isMute() ? null : answer;
+        } finally {
+            memory.end();
+        }
     }
 
     private byte[] run(CardInterface side, byte[] command) {
@@ -291,9 +331,7 @@ public final class CardRuntime extends SimulatorRuntime {
             ApduAccess.close(apdu);
             management.endCommand();
         }
-        if (transactionDepth != 0) {
-            abortOpenTransaction();
-        }
+        abortOpenTransaction();
         // Data go with 9000 and with warnings; an error is a status word alone (ISO 7816-3 clause 12.2.1).
         int sw1 = sw >> 8 & 0xFF;
         int length = (sw1 & 0xF0) == 0x90 || sw1 >= 0x61 && sw1 <= 0x63 ? responseBufferSize : 0;
@@ -305,23 +343,39 @@ public final class CardRuntime extends SimulatorRuntime {
     }
 
     synchronized void reset(CardInterface side) {
-        activateSimulatorRuntimeInstance();
+        end(side);
+        begin();
+        try {
+            power.on(side);
+        } finally {
+            memory.end();
+        }
+    }
+
+    /** Ends a session: in order, or because the power was cut, and then on both interfaces. */
+    private void end(CardInterface side) {
         budget.reset();
-        budget.begin();
-        power.off(side);
-        power.on(side);
+        begin();
+        try {
+            if (memory.isCut()) {
+                power.lost();
+            } else {
+                power.off(side);
+            }
+        } finally {
+            memory.end();
+        }
     }
 
     synchronized void powerOff(CardInterface side) {
-        activateSimulatorRuntimeInstance();
-        budget.reset();
-        budget.begin();
-        power.off(side);
+        end(side);
     }
 
+    /** Aborts a transaction that an applet left open (JCRE 3.0.5 clause 7.6.2); after a power cut, the next reset does. */
     void abortOpenTransaction() {
-        if (transactionDepth != 0) {
-            abortTransaction();
+        if (!memory.isCut() && memory.depth() != 0) {
+            memory.abortTransaction();
+            endedTransaction(false);
         }
     }
 
@@ -332,13 +386,13 @@ public final class CardRuntime extends SimulatorRuntime {
 
     /** Runs something as the card's maker, with this card bound to the thread. */
     synchronized <T> T make(Contexts.Action<T> action) throws Throwable {
-        activateSimulatorRuntimeInstance();
+        begin();
         channel = interfaces[0].channels[0];
-        budget.begin();
         try {
             return action.run();
         } finally {
             abortOpenTransaction();
+            memory.end();
         }
     }
 
@@ -392,25 +446,51 @@ public final class CardRuntime extends SimulatorRuntime {
 
     @Override
     public void beginTransaction() {
-        transactions.begin(contexts.current);
-        transactionDepth = 1;
+        memory.beginTransaction();
+        if (transactions.depth() == 0) {
+            transactions.begin(contexts.current);
+        }
     }
 
     @Override
     public void commitTransaction() {
-        transactions.commit();
-        transactionDepth = 0;
+        memory.commitTransaction();
+        endedTransaction(true);
     }
 
     @Override
     public void abortTransaction() {
-        transactionDepth = 0;
-        transactions.abort();
+        boolean made = memory.abortTransaction();
+        endedTransaction(false);
+        if (made) {
+            // Clause 7.6.3: references to what was made are on the applet's stack still. The session is locked up.
+            memory.lockUp();
+        }
+    }
+
+    private void endedTransaction(boolean committed) {
+        if (memory.depth() == 0 && transactions.depth() != 0) {
+            if (committed) {
+                transactions.commit();
+            } else {
+                transactions.abort();
+            }
+        }
     }
 
     @Override
     public byte getTransactionDepth() {
-        return transactionDepth;
+        return memory.depth();
+    }
+
+    @Override
+    public short getMaxCommitCapacity() {
+        return (short) Math.min(memory.capacity(), Short.MAX_VALUE);
+    }
+
+    @Override
+    public short getUnusedCommitCapacity() {
+        return (short) Math.min(memory.unusedCapacity(), Short.MAX_VALUE);
     }
 
     @Override

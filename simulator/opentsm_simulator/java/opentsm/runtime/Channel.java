@@ -31,4 +31,13 @@ final class Channel {
         this.side = side;
         this.number = number;
     }
+
+    /** Closes it without a word to what was selected: the power is gone. */
+    void forget() {
+        open = false;
+        selected = null;
+        chain = null;
+        chainByP1 = null;
+        response = null;
+    }
 }

@@ -109,7 +109,6 @@ final class ContentManagement {
             if (!done) {
                 registry.remove(entry);
                 card.globalServices().forget(entry);
-                entry.memory.forget();
             }
         }
         if (makeSelectable && entry.unlockedState == LifeCycle.INSTALLED) {
@@ -271,6 +270,7 @@ final class ContentManagement {
                 remove(instance);
             }
             registry.remove(loadFile);
+            card.memory.delete(item -> item.context == loadFile);
             record("delete " + loadFile);
             card.management().done(name);
             return;
@@ -302,7 +302,7 @@ final class ContentManagement {
         card.contactless.deleting(entry);
         registry.remove(entry);
         card.globalServices().forget(entry);
-        entry.memory.forget();
+        card.memory.delete(item -> item.instance == entry);
         record("delete " + entry);
     }
 
@@ -342,10 +342,12 @@ final class ContentManagement {
         void run() {
             card.onRegister(this);
             try {
-                card.contexts.as(entry, null, () -> {
+                // JCRE 3.0.5 clause 3.1: of an installation that fails, nothing stays.
+                card.memory.atomically(() -> card.contexts.as(entry, null, () -> {
                     entry.module().install.invokeExact(array, (short) 0, (byte) array.length);
+                    Sw.require(entry.applet != null, Sw.CONDITIONS_NOT_SATISFIED);
                     return null;
-                });
+                }));
             } catch (ISOException refused) {
                 throw refused;
             } catch (Throwable failed) {
@@ -354,7 +356,6 @@ final class ContentManagement {
             } finally {
                 card.onRegister(null);
             }
-            Sw.require(entry.applet != null, Sw.CONDITIONS_NOT_SATISFIED);
         }
     }
 }

@@ -14,11 +14,11 @@ import javacard.framework.JCSystem;
  * <p>Spec: JCRE 3.0.5 clause 5.1.
  */
 final class ContextMemory extends TransientMemory {
-    private final Set<Object> allOfCard;
+    private final Memory card;
 
-    /** @param allOfCard every transient array of the card, by identity; shared by its applications */
-    ContextMemory(Set<Object> allOfCard) {
-        this.allOfCard = allOfCard;
+    /** @param card the memory of the whole card */
+    ContextMemory(Memory card) {
+        this.card = card;
     }
 
     static Set<Object> newCardSet() {
@@ -28,12 +28,13 @@ final class ContextMemory extends TransientMemory {
     @Override
     protected void storeArray(Object array, byte event) {
         super.storeArray(array, event);
-        allOfCard.add(array);
+        card.made(array, event);
     }
 
     @Override
     public byte isTransient(Object object) {
-        return allOfCard.contains(object) ? super.isTransient(object) : JCSystem.NOT_A_TRANSIENT_OBJECT;
+        Heap.Item item = card.heap.find(object);
+        return item == null || item.kind == Heap.GLOBAL ? JCSystem.NOT_A_TRANSIENT_OBJECT : item.kind;
     }
 
     void deselected() {
@@ -44,9 +45,9 @@ final class ContextMemory extends TransientMemory {
         clearOnReset();
     }
 
-    void forget() {
-        allOfCard.removeAll(clearOnDeselect);
-        allOfCard.removeAll(clearOnReset);
-        forgetBuffers();
+    /** Forgets one array, by identity. */
+    void forget(Object array) {
+        clearOnDeselect.removeIf(each -> each == array);
+        clearOnReset.removeIf(each -> each == array);
     }
 }

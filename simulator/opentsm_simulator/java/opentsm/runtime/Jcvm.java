@@ -15,16 +15,58 @@ public final class Jcvm {
     private static final int BYTE = 3;
     private static final int SHORT = 4;
 
+    /**
+     * Whether any card of this process wants to know of writes now; code asks before each. A plain field: whoever switches
+     * it on is the thread whose writes matter.
+     */
+    public static boolean watched;
+
+    private static int watchers;
+
     private Jcvm() {}
+
+    static synchronized void watch(boolean more) {
+        watchers += more ? 1 : -1;
+        watched = watchers != 0;
+    }
+
+    /** Hears of an object that code made. */
+    public static void made(Object object) {
+        CardRuntime.current().memory.made(object);
+    }
+
+    /** Hears of a write to an array, before it happens. */
+    public static void writes(Object array, int index) {
+        if (array != null) {
+            CardRuntime.current().memory.element(array, index);
+        }
+    }
+
+    /** Hears of a write to a field, before it happens; a static one has no object. */
+    public static void writes(Object object, Class<?> owner, String name) {
+        CardRuntime.current().memory.field(object, owner, name);
+    }
+
+    /** Begins a call of an API that gets these references. */
+    public static Object enter(Object[] references) {
+        return CardRuntime.current().memory.enter(references);
+    }
+
+    /** Ends what {@link #enter} began; {@link Memory} says how it writes. */
+    public static void leave(Object call, int how) {
+        if (call != null) {
+            CardRuntime.current().memory.leave((ApiCall) call, how);
+        }
+    }
 
     /** Returns how many steps translated code may go on for, or ends it. */
     public static int portion() {
         return CardRuntime.current().budget.portion();
     }
 
-    /** Lets nothing that ends code without end, or too deep, stop at an applet's handler. */
+    /** Lets nothing that ends code without end, or too deep, or without power, stop at an applet's handler. */
     public static void caught(Object thrown) {
-        if (thrown instanceof Runaway || thrown instanceof VirtualMachineError) {
+        if (thrown instanceof Runaway || thrown instanceof PowerCut || thrown instanceof VirtualMachineError) {
             throw (Error) thrown;
         }
     }
@@ -88,8 +130,15 @@ public final class Jcvm {
         return Integer.compare(left, right);
     }
 
-    /** Makes an array of a static field. */
-    public static Object array(int type, int length) {
+    /** Makes an array of a static field of a package, whose it is. */
+    public static Object array(Class<?> code, int type, int length) {
+        Object array = array(type, length);
+        PackageClassLoader loader = (PackageClassLoader) code.getClassLoader();
+        loader.memory.madeStatic(array, loader.loadFile);
+        return array;
+    }
+
+    private static Object array(int type, int length) {
         switch (type) {
             case BOOLEAN:
                 return new boolean[length];

@@ -43,15 +43,15 @@ final class LoadFileEntry extends RegistryEntry {
      * Takes the code that a package was translated to.
      *
      * @param bytes the length of its load file data block
-     * @param card the class loader of what the card was made with
      */
-    void take(LoadedPackage found, int bytes, CardClassLoader card) {
+    void take(LoadedPackage found, int bytes, CardRuntime card) {
         code = found.code;
         codeBytes = bytes;
-        loader = new PackageClassLoader(card, found.classes, imports);
+        loader = new PackageClassLoader(card, found.classes, this);
         for (int i = 0; i < found.modules.size(); i++) {
             modules.add(new ModuleEntry(found.modules.get(i), this, loader.install(found.appletClasses.get(i))));
         }
+        loader.begin();
     }
 
     /** Tells whether what was compiled against a version can use this one (JC VM 4.5.2: same major, minor not older). */

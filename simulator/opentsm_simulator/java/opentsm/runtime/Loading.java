@@ -178,7 +178,7 @@ final class Loading {
             imported[i] = entry.imports.get(i).code;
         }
         Sw.require(card.packages.translate(block, imported, found), Sw.WRONG_DATA);
-        entry.take(found, block.length, card.applets);
+        entry.take(found, block.length, card);
     }
 
     /** Puts the verified load file into the registry. */

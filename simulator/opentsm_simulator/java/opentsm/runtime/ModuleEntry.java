@@ -5,7 +5,7 @@ import opentsm.open.Entry;
 
 /** An Executable Module: an applet class that instances are made of. */
 final class ModuleEntry extends RegistryEntry {
-    private final LoadFileEntry loadFile;
+    final LoadFileEntry loadFile;
 
     /** The applet class's install(byte[], short, byte). */
     final MethodHandle install;

@@ -16,15 +16,35 @@ import javacard.framework.ISOException;
 final class PackageClassLoader extends CardClassLoader {
     private final List<PackageClassLoader> imports = new ArrayList<>();
 
+    /** Whose classes they are. */
+    final LoadFileEntry loadFile;
+
+    final Memory memory;
+
     /**
-     * @param card the card's own class loader
+     * @param card the card
      * @param classes class files by name
-     * @param imported the packages that it was linked to
+     * @param loadFile whose they are; it says which packages it is linked to
      */
-    PackageClassLoader(CardClassLoader card, Map<String, byte[]> classes, List<LoadFileEntry> imported) {
-        super(card.getParent(), classes);
-        for (LoadFileEntry entry : imported) {
+    PackageClassLoader(CardRuntime card, Map<String, byte[]> classes, LoadFileEntry loadFile) {
+        super(card.applets.getParent(), classes);
+        this.loadFile = loadFile;
+        this.memory = card.memory;
+        for (LoadFileEntry entry : loadFile.imports) {
             imports.add(entry.loader);
+        }
+    }
+
+    /** Makes the static fields begin, as they do when a package is loaded (JCVM 3.1 clause 6.11). */
+    void begin() {
+        for (String name : names()) {
+            if (name.endsWith(".Code")) {
+                try {
+                    memory.madeStatic(Class.forName(name, true, this), loadFile);
+                } catch (ClassNotFoundException | LinkageError broken) {
+                    ISOException.throwIt(Sw.WRONG_DATA);
+                }
+            }
         }
     }
 
@@ -36,22 +56,6 @@ final class PackageClassLoader extends CardClassLoader {
         } catch (ReflectiveOperationException | LinkageError broken) {
             ISOException.throwIt(Sw.WRONG_DATA);
             return null;
-        }
-    }
-
-    /** Returns the classes with the static fields of this package, and of those it imports. */
-    void addStatics(List<Class<?>> into) {
-        for (String name : names()) {
-            if (name.endsWith(".Code")) {
-                try {
-                    into.add(loadClass(name));
-                } catch (ClassNotFoundException impossible) {
-                    throw new IllegalStateException(impossible);
-                }
-            }
-        }
-        for (PackageClassLoader imported : imports) {
-            imported.addStatics(into);
         }
     }
 

@@ -46,6 +46,25 @@ final class Power {
         }
     }
 
+    /**
+     * The power was lost in the middle of something: what was begun is undone, and all sessions are over without any applet
+     * hearing of it (JCRE 3.0.5 clauses 3.6, 7.5).
+     */
+    void lost() {
+        card.memory.recover();
+        for (CardInterface side : card.interfaces) {
+            for (Channel channel : side.channels) {
+                channel.forget();
+            }
+            side.powered = false;
+        }
+        card.contactless.order.prefer(null);
+        for (ApplicationEntry entry : card.registry.applications()) {
+            entry.selections = 0;
+            entry.memory.reset();
+        }
+    }
+
     /** Ends selections of what was locked, all on an interface that was switched off, and, on a locked or terminated card, of all but the final application. */
     void review() {
         boolean cardLocked = card.state() == LifeCycle.CARD_LOCKED || card.state() == LifeCycle.CARD_TERMINATED;

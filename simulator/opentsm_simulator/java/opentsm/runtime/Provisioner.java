@@ -68,7 +68,7 @@ public final class Provisioner {
             return false;
         }
         LoadFileEntry entry = new LoadFileEntry(found.aid, found.version, card.registry.issuerDomain());
-        entry.take(found, block.length, classes);
+        entry.take(found, block.length, card);
         card.registry.add(entry);
         return true;
     }

@@ -26,9 +26,9 @@ final class Resources {
             case Open.RESOURCE_APPLICATIONS:
                 return Util.setShort(buffer, offset, (short) card.registry.applications().size());
             case Open.RESOURCE_FREE_NON_VOLATILE:
-                return put(NON_VOLATILE_BYTES - codeBytes() - everything().persistentBytes(), buffer, offset);
+                return put(NON_VOLATILE_BYTES - codeBytes() - persistentBytes(), buffer, offset);
             case Open.RESOURCE_FREE_VOLATILE:
-                return put(VOLATILE_BYTES - everything().transientBytes(), buffer, offset);
+                return put(VOLATILE_BYTES - bytes(false), buffer, offset);
             default:
                 ISOException.throwIt(Sw.WRONG_DATA);
                 return offset;
@@ -37,9 +37,8 @@ final class Resources {
 
     /** Returns bytes of non-volatile memory in all and free, and of volatile memory in all and free. */
     int[] figures() {
-        Transactions everything = everything();
-        return new int[] {NON_VOLATILE_BYTES, NON_VOLATILE_BYTES - codeBytes() - everything.persistentBytes(),
-            VOLATILE_BYTES, VOLATILE_BYTES - everything.transientBytes()};
+        return new int[] {NON_VOLATILE_BYTES, NON_VOLATILE_BYTES - codeBytes() - persistentBytes(),
+            VOLATILE_BYTES, VOLATILE_BYTES - bytes(false)};
     }
 
     private static short put(int free, byte[] buffer, short offset) {
@@ -48,12 +47,20 @@ final class Resources {
         return Util.setShort(buffer, (short) (offset + 2), (short) shown);
     }
 
-    private Transactions everything() {
-        Transactions everything = new Transactions(card.transients);
+    private int persistentBytes() {
+        Transactions untold = new Transactions(card.memory.heap);
         for (ApplicationEntry entry : card.registry.applications()) {
-            everything.include(entry);
+            untold.include(entry);
         }
-        return everything;
+        return untold.persistentBytes() + bytes(true);
+    }
+
+    private int bytes(boolean persistent) {
+        int bytes = 0;
+        for (Heap.Item item : card.memory.heap.items()) {
+            bytes += item.isPersistent() == persistent ? item.bytes : 0;
+        }
+        return bytes;
     }
 
     private int codeBytes() {

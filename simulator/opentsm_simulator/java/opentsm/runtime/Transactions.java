@@ -11,12 +11,11 @@ import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import javacard.framework.OwnerPIN;
 import javacard.framework.TransactionException;
 
 /**
- * The transaction of the card: what began is undone unless it is committed.
+ * Transactions of applications whose code does not tell of its writes ({@link Memory}), because it is no CAP file's.
  *
  * <p>When a transaction begins, every persistent object that the running application can reach (its instance, the statics
  * of its classes, keys included) is remembered with its values; another application's, when the transaction enters its
@@ -28,10 +27,7 @@ final class Transactions {
     /** What each object and array takes beside its contents. */
     private static final int HEADER_BYTES = 8;
 
-    private final Set<Object> transients;
-
-    /** The transient arrays among what was included. */
-    private final Set<Object> reached = ContextMemory.newCardSet();
+    private final Heap heap;
 
     private final Map<Object, Object[]> objects = new IdentityHashMap<>();
     private final Map<Object, Object> arrays = new IdentityHashMap<>();
@@ -40,8 +36,8 @@ final class Transactions {
     private final Map<Class<?>, Field[]> staticFields = new HashMap<>();
     private byte depth;
 
-    Transactions(Set<Object> transients) {
-        this.transients = transients;
+    Transactions(Heap heap) {
+        this.heap = heap;
     }
 
     byte depth() {
@@ -97,24 +93,15 @@ final class Transactions {
         objects.clear();
         arrays.clear();
         statics.clear();
-        reached.clear();
     }
 
     /** Remembers what an application can reach. */
     void include(ApplicationEntry application) {
-        if (application == null || application.applet == null) {
+        if (application == null || application.applet == null || application.module().loadFile().loader != null) {
             return;
         }
         Deque<Object> pending = new ArrayDeque<>();
         pending.add(application.applet);
-        PackageClassLoader loader = application.module().loadFile().loader;
-        if (loader != null) {
-            List<Class<?>> codes = new ArrayList<>();
-            loader.addStatics(codes);
-            for (Class<?> code : codes) {
-                rememberStatics(code, pending);
-            }
-        }
         while (!pending.isEmpty()) {
             remember(pending.pop(), pending);
         }
@@ -140,11 +127,7 @@ final class Transactions {
     }
 
     private void rememberArray(Object array, Deque<Object> pending) {
-        if (transients.contains(array)) {
-            reached.add(array);
-            return;
-        }
-        if (arrays.containsKey(array)) {
+        if (heap.find(array) != null || arrays.containsKey(array)) {
             return;
         }
         int length = Array.getLength(array);
@@ -158,15 +141,6 @@ final class Transactions {
                 }
             }
         }
-    }
-
-    /** Returns the bytes of the transient arrays that were included so far. */
-    int transientBytes() {
-        int bytes = 0;
-        for (Object array : reached) {
-            bytes += bytesOf(array);
-        }
-        return bytes;
     }
 
     /** Returns the persistent bytes that were included so far, as a Java Card of 16 bits counts them. */

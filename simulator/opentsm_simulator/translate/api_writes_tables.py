@@ -1,0 +1,58 @@
+"""How methods of the APIs write to persistent objects: what is atomic, what no transaction undoes, what makes objects.
+
+Every other call is watched the same way: what it changed of persistent arrays is written element by element, what it
+changed inside of a key or a PIN at once.
+
+Spec: Java Card API 3.0.5, the descriptions of these methods; JCRE 3.0.5, 7.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opentsm_simulator.translate.signature import Member
+
+__all__ = ["how_it_writes", "is_maker", "may_write"]
+
+# opentsm.runtime.Memory.ATOMIC and UNCONDITIONAL.
+_ATOMIC: Final = 1
+_UNCONDITIONAL: Final = 2
+
+_HOW: Final = {
+    ("javacard/framework/Util", "arrayCopy"): _ATOMIC,
+    ("javacard/framework/Util", "arrayFill"): _ATOMIC,
+    ("javacard/framework/Util", "setShort"): _ATOMIC,
+    ("javacard/framework/Util", "arrayCopyNonAtomic"): _UNCONDITIONAL,
+    ("javacard/framework/Util", "arrayFillNonAtomic"): _UNCONDITIONAL,
+    ("javacardx/framework/util/ArrayLogic", "arrayCopyRepack"): _ATOMIC,
+    ("javacardx/framework/util/ArrayLogic", "arrayFillGeneric"): _ATOMIC,
+    ("javacardx/framework/util/ArrayLogic", "arrayCopyRepackNonAtomic"): _UNCONDITIONAL,
+    ("javacardx/framework/util/ArrayLogic", "arrayFillGenericNonAtomic"): _UNCONDITIONAL,
+    ("javacardx/framework/util/intx/JCint", "setInt"): _ATOMIC,
+}
+
+# Static methods that make an object, and what hands out a key that was made with its pair.
+_MAKERS: Final = frozenset(
+    {"getInstance", "buildKey", "buildKeyWithSharedDomain", "buildOwnerPIN", "buildBioTemplate", "open"}
+    | {"makeGlobalArray", "getPublic", "getPrivate"}
+    | {f"makeTransient{kind}Array" for kind in ("Boolean", "Byte", "Short", "Object")}
+)
+
+
+def how_it_writes(member: Member) -> int:
+    """Return how a method writes: bits of `opentsm.runtime.Memory`."""
+    return _HOW.get((member.owner, member.name), 0)
+
+
+def is_maker(member: Member) -> bool:
+    """Tell whether a method of an API returns an object that it made."""
+    return member.name in _MAKERS and member.descriptor[member.descriptor.index(")") + 1] in "L["
+
+
+def may_write(owner: str, wanted: Sequence[str]) -> bool:
+    """Tell whether a method may write to a persistent object: an array among its arguments, a key, a PIN."""
+    stateful = "Key" in owner or "PIN" in owner
+    return stateful or any(kind[0] == "[" or kind == "Ljava/lang/Object;" for kind in wanted)
