@@ -193,6 +193,11 @@ class Agent:
         self._events.emit("stopped")
 
     @property
+    def elements(self) -> SecureElements:
+        """The device's secure elements."""
+        return self._device.elements
+
+    @property
     def busy(self) -> bool:
         """True while a session is open."""
         return bool(self._sessions)

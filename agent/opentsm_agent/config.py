@@ -27,6 +27,7 @@ __all__ = [
     "Control",
     "Hook",
     "Identity",
+    "Local",
     "Log",
     "Metrics",
     "Network",
@@ -73,10 +74,19 @@ class _Se(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     link: _Text
     timeout_s: _Seconds = 30.0
     card: _Text | None = None
+    channel: Literal["basic", "logical"] = "basic"
 
 
 class _Clock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     floor: _Text
+
+
+class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The socket for the device's own applications: its path, its mode, and the hash that stands for each Unix user."""
+
+    socket: _Text
+    users: dict[str, Annotated[str, msgspec.Meta(pattern="^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$")]]
+    mode: Annotated[str, msgspec.Meta(pattern="^0?[0-7]{3}$")] = "660"
 
 
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,6 +135,7 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: _File | None = None
     trace: _File | None = None
     clock: _Clock | None = None
+    local: Local | None = None
     wake: _Wake = _Wake()
     control: Control | None = None
 
@@ -171,12 +182,14 @@ class SecureElementConfig(msgspec.Struct, frozen=True):
         timeout_s: the link's time-out, in seconds.
         card: what the card must say it is before anything is run on it, as `iccid:…`, `cin:…` or `cplc:…`; None
             for any card.
+        channel: "basic": a session holds the element; "logical": each has a logical channel, which SCP03 allows.
     """
 
     element: SecureElement
     link: str
     timeout_s: float
     card: str | None = None
+    channel: str = "basic"
 
 
 class AgentConfig(msgspec.Struct, frozen=True):
@@ -193,6 +206,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
     policy: Path | None = None
     trace: Path | None = None
     clock: Path | None = None
+    local: Local | None = None
     wake: Wake = Wake()
     control: Control | None = None
 
@@ -259,7 +273,8 @@ def _resolved(parsed: _Document, base: Path) -> AgentConfig:
         identity=Identity(base / identity.certificate, _key(base, identity.key), base / identity.ca, identity.renew),
         journal=base / parsed.journal.path,
         secure_elements=tuple(
-            SecureElementConfig(SecureElement(se.type, se.id), se.link, se.timeout_s, se.card) for se in parsed.se
+            SecureElementConfig(SecureElement(se.type, se.id), se.link, se.timeout_s, se.card, se.channel)
+            for se in parsed.se
         ),
         log=parsed.log,
         metrics=parsed.metrics,
@@ -267,6 +282,7 @@ def _resolved(parsed: _Document, base: Path) -> AgentConfig:
         policy=base / parsed.policy.path if parsed.policy else None,
         trace=base / parsed.trace.path if parsed.trace else None,
         clock=base / parsed.clock.floor if parsed.clock else None,
+        local=msgspec.structs.replace(parsed.local, socket=str(base / parsed.local.socket)) if parsed.local else None,
         wake=Wake(parsed.wake.every_s),
         control=_control(parsed.control, base),
     )

@@ -23,6 +23,7 @@ class Level(Enum):
 
 
 EVENTS: Final[dict[str, tuple[str, Level]]] = {
+    "access-denied": ("local", Level.WARNING),
     "started": ("agent", Level.INFO),
     "stopped": ("agent", Level.INFO),
     "certificate-renewed": ("agent", Level.INFO),

@@ -1,15 +1,18 @@
-"""The device's secure elements: one link to each at most, held by one session at a time.
+"""The device's secure elements: one link to each at most, and who uses it.
 
-A secure channel and the selected application live in the link from order to order, so a session keeps the link
-until it ends; another session that wants it waits.
+A secure channel and the selected application live in the link from order to order. So a session keeps the link until it
+ends, and another one that wants it waits; or, where the configuration says that the card's channels may be used, each
+session has a logical channel of its own, and the link is shared. A card that gives no channel is held, as else.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import TYPE_CHECKING, Final
 
-from opentsm_agent.identifiers import check_card
+from opentsm_agent.channels import HeldError, NoChannelError, SharedCard
+from opentsm_agent.identifiers import WrongCardError, check_card
 from opentsm_agent.links import open_link
 from opentsm_agent.policy import ANYTHING
 from opentsm_agent.timers import SYSTEM
@@ -55,11 +58,36 @@ class SecureElements:
         self.policy = policy
         self.trace = trace
         self.locks = {se_id: threading.Lock() for se_id in self.configs}
+        self.shared = {se_id: SharedCard(functools.partial(self.open, se_id)) for se_id in self.configs}
 
     @property
     def elements(self) -> list[SecureElement]:
         """What the handshake says of them."""
         return [config.element for config in self.configs.values()]
+
+    def open(self, se_id: str) -> Link:
+        """Open a link to an element, the card freshly reset, and see that it is the right one.
+
+        Raises:
+            TransportError: it can't be reached, or it is another card.
+            ProtocolError: the link's URI makes no sense to its scheme.
+        """
+        config = self.configs[se_id]
+        link = open_link(config.link, config.timeout_s)
+        if self.trace is not None:
+            from opentsm_agent.links.traced import RecordedLink  # noqa: PLC0415 - few devices record
+
+            atr = getattr(link, "atr", None)
+            if isinstance(atr, bytes):
+                self.trace.atr(se_id, atr)
+            link = RecordedLink(link, self.trace, se_id)
+        if config.card is not None:
+            try:
+                check_card(link, config.card)
+            except TransportError:
+                link.close()
+                raise
+        return link
 
     def session_links(self) -> SessionLinks:
         """Return the links of a new session; none is open yet."""
@@ -85,42 +113,50 @@ class SessionLinks:
             TransportError: the element can't be reached, another session holds it, or it is another card.
             ProtocolError: the link's URI makes no sense to its scheme.
         """
+        link = self._links.get(se_id)
+        if link is not None and reset:
+            link = self._reset(se_id, link)
+        if link is None:
+            link = self._links[se_id] = self._channel(se_id) or self._hold(se_id)
+        return link
+
+    def _channel(self, se_id: str) -> Link | None:
+        """Return a logical channel, None where the element is to be held."""
+        if self._elements.configs[se_id].channel != "logical" or se_id in self._held:
+            return None
+        shared = self._elements.shared[se_id]
+        try:
+            return shared.channel()
+        except HeldError:
+            return None
+        except NoChannelError as error:
+            if shared.users:
+                raise LinkTimeoutError(f"secure element {se_id}: {error}") from error
+            return None
+
+    def _hold(self, se_id: str) -> Link:
         if se_id not in self._held:
             if not self._elements.locks[se_id].acquire(timeout=self._elements.busy_timeout_s):
                 raise LinkTimeoutError(f"another session holds secure element {se_id}")
             self._held.add(se_id)
-        config = self._elements.configs[se_id]
-        link = self._links.get(se_id)
-        fresh = link is None or reset
-        if link is not None and reset:
-            try:
-                link.reset()
-            except TransportError:
-                # Nothing was sent to it yet: opening the link anew resets the card just as well.
-                self.drop(se_id)
-                link = None
-        if link is None:
-            link = self._links[se_id] = self._open(config)
-        if fresh and config.card is not None:
-            try:
-                check_card(link, config.card)
-            except TransportError:
-                self.drop(se_id)
-                raise
+            self._elements.shared[se_id].take()
+        return self._elements.open(se_id)
+
+    def _reset(self, se_id: str, link: Link) -> Link | None:
+        """Reset a card, or the channel; None where the link must be opened anew, which resets the card just as well."""
+        expected = self._elements.configs[se_id].card
+        try:
+            link.reset()
+            if expected is not None and se_id in self._held:
+                check_card(link, expected)
+        except WrongCardError:
+            self.drop(se_id)
+            raise
+        except TransportError:
+            # Nothing was sent to it yet.
+            self.drop(se_id)
+            return None
         return link
-
-    def _open(self, config: SecureElementConfig) -> Link:
-        link = open_link(config.link, config.timeout_s)
-        trace = self._elements.trace
-        if trace is None:
-            return link
-        from opentsm_agent.links.traced import RecordedLink  # noqa: PLC0415 - few devices record
-
-        name = config.element.se_id
-        atr = getattr(link, "atr", None)
-        if isinstance(atr, bytes):
-            trace.atr(name, atr)
-        return RecordedLink(link, trace, name)
 
     def drop(self, se_id: str) -> None:
         """Close a link that failed; the next use opens it anew."""
@@ -129,9 +165,10 @@ class SessionLinks:
             link.close()
 
     def close(self) -> None:
-        """Close all links, and let other sessions have the elements."""
+        """Close all links and channels, and let other sessions have the elements."""
         for se_id in tuple(self._links):
             self.drop(se_id)
         for se_id in self._held:
+            self._elements.shared[se_id].give_back()
             self._elements.locks[se_id].release()
         self._held.clear()

@@ -114,6 +114,10 @@ def run(config: AgentConfig, path: Path, *, as_json: bool = False) -> None:
             if config.identity.renew:
                 certificate = config.identity.certificate
                 around.callback(Renewal(running, path, certificate, events, now=running.now).stop)
+            if config.local is not None:
+                from opentsm_agent.local import LocalServer  # noqa: PLC0415 - few devices have one
+
+                around.callback(LocalServer.of(config.local, running.elements, events).stop)
             notify("READY=1")
             while signal.sigwait(awaited) == _FAILED and running.failure is None:
                 running.hurry()

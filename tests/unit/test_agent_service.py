@@ -206,6 +206,8 @@ def test_the_example_is_a_configuration_as_it_stands_and_with_everything_on(tmp_
     assert config.metrics is not None
     assert config.trace == tmp_path / "apdus.pcapng"
     assert config.clock == tmp_path / "clock"
+    assert config.local is not None
+    assert config.local.socket == str(tmp_path / "apdu.sock")
     assert config.secure_elements[0].card == "cin:0102030405060708"
     assert set(config.log.areas) <= AREAS
 
