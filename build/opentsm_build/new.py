@@ -1,4 +1,4 @@
-"""Begin a project: a small applet that builds at once, and a test that drives it on a virtual SE."""
+"""Begin a project: a small applet that builds at once, and tests that drive it on a virtual SE or a card."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ import javacard.framework.APDU;
 import javacard.framework.Applet;
 import javacard.framework.ISO7816;
 import javacard.framework.ISOException;
+import javacard.framework.JCSystem;
 import javacard.framework.Util;
 
 /** Answers 00 CA 00 00 with a greeting, and 00 DA 00 00 with a name changes whom it greets. */
@@ -88,40 +89,48 @@ public final class $class_name extends Applet {
         if (length > MAX_NAME) {
             ISOException.throwIt(ISO7816.SW_WRONG_LENGTH);
         }
+        // Both or neither, whenever the power is cut.
+        JCSystem.beginTransaction();
         Util.arrayCopy(buffer, ISO7816.OFFSET_CDATA, name, (short) 0, length);
         nameLength = length;
+        JCSystem.commitTransaction();
     }
 }
 """
 
-_PROFILE: Final = """\
-# A virtual SE on which the applet stands in for the issuer security domain: enough to talk to it.
-summary = "$class_name, alone on a card"
-secure_element_type = "embedded"
-packages = [".."]
-
-[keys]
-
-[[instances]]
-aid = "$instance"
-load_file = "$aid"
-module = "${aid}01"
-privileges = "9EFE80"
+_PYTEST: Final = """\
+[pytest]
+testpaths = tests
+# Where the tests run when --se does not say: a virtual SE; or pcsc:READER, with se_key_file for its keys.
+se = virtual:embedded
 """
 
 _TEST: Final = """\
-from pathlib import Path
+from opentsm_tools.testing import Applet, PowerCut
 
-from opentsm_simulator import VirtualSe
-
-AID = bytes.fromhex("$instance")
+GET_DATA = bytes.fromhex("00CA000000")
 
 
-def test_it_greets_whom_it_is_told() -> None:
-    card = VirtualSe.create(str(Path(__file__).with_name("profile.toml"))).link()
-    assert card.transmit(b"\\x00\\xa4\\x04\\x00" + bytes((len(AID),)) + AID)[-2:] == b"\\x90\\x00"
-    assert card.transmit(b"\\x00\\xda\\x00\\x00\\x03Bob") == b"\\x90\\x00"
-    assert card.transmit(b"\\x00\\xca\\x00\\x00\\x00") == b"Hi Bob\\x90\\x00"
+def put_data(name: bytes) -> bytes:
+    return bytes.fromhex("00DA0000") + bytes((len(name),)) + name
+
+
+def test_it_greets_whom_it_is_told(applet: Applet) -> None:
+    assert applet.transmit(put_data(b"Bob")) == b"\\x90\\x00"
+    assert applet.send(GET_DATA).data == b"Hi Bob"
+
+
+def test_a_name_that_is_too_long_changes_nothing(applet: Applet) -> None:
+    applet.send(put_data(b"Bob"))
+    assert applet.send(put_data(b"B" * 33)).sw == 0x6700
+    assert applet.send(GET_DATA).data == b"Hi Bob"
+
+
+def test_a_power_cut_leaves_the_old_name_or_the_new_one(applet: Applet, power_cut: PowerCut) -> None:
+    for _write in power_cut.every(
+        lambda: applet.send(put_data(b"Alexandra")), prepare=lambda: applet.send(put_data(b"Bob"))
+    ):
+        assert applet.send(GET_DATA).data in {b"Hi Bob", b"Hi Alexandra"}
 """
 
 _README: Final = """\
@@ -130,7 +139,8 @@ _README: Final = """\
 ```console
 $$ opentsm build                  # build/$file.cap
 $$ opentsm cap verify build/$file.cap
-$$ pytest tests
+$$ pytest                         # on a virtual SE
+$$ pytest --se pcsc:READER --se-key-file card.toml
 ```
 
 Package AID `$aid`, applet AID `${aid}01`. Take AIDs of your own before others use it: the first five bytes (RID) are
@@ -171,14 +181,14 @@ def new_applet(folder: Path, *, package: str | None = None, aid: str | None = No
         raise ProtocolError(f"AID {own}: 15 bytes at most, the applet's has one more")
     class_name = "".join(part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", name))
     values = {
-        "package": package, "aid": str(own), "instance": f"{own}0101"[:32], "target": target, "class_name": class_name,
+        "package": package, "aid": str(own), "target": target, "class_name": class_name,
         "file": package.rpartition(".")[2],
     }  # fmt: skip
     source = "/".join(["src", *package.split("."), f"{class_name}.java"])
     files = {
         "applet.toml": _PROJECT,
         source: _SOURCE,
-        "tests/profile.toml": _PROFILE,
+        "pytest.ini": _PYTEST,
         f"tests/test_{plain}.py": _TEST,
         "README.md": _README,
         ".gitignore": _IGNORE,

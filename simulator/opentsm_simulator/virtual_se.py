@@ -68,11 +68,11 @@ class VirtualLink:
 
         Raises:
             CardRemovedError: the link is closed, or the SE's contactless interface is switched off.
-            LinkTimeoutError: the card is mute: an applet ran without end. A reset helps.
+            LinkTimeoutError: the card is mute: an applet ran without end, or the power was cut. A reset helps.
         """
         raw = self._run(command)
         if raw is None:
-            raise LinkTimeoutError("the virtual SE is mute: an applet runs without end; reset it")
+            raise LinkTimeoutError("the virtual SE is mute: an applet runs without end, or the power was cut; reset it")
         answer = bytes(raw)
         if not answer:
             raise CardRemovedError("the contactless interface of the virtual SE is switched off")
@@ -167,6 +167,18 @@ class VirtualSe:
         """Reset the SE as a whole, both interfaces: what is selected and every session end, the links stay."""
         for side in (self._card.contactless(), self._card.contact()):
             side.reset()
+
+    def cut_power(self, *, at_write: int) -> None:
+        """Cut the power at the n-th persistent write from now, in place of that write; 0 takes it back.
+
+        The card is mute then until it is reset.
+        """
+        self._card.cutPower(jpype.JLong(at_write))
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the power was cut, and no reset has brought it back."""
+        return bool(self._card.isCut())
 
     def renew(self) -> None:
         """Make the SE anew, as it was delivered; open links go on with the new one.

@@ -64,7 +64,7 @@ def test_what_the_target_lacks_does_not_compile(wallet: Path) -> None:
     project.write_text(project.read_text().replace('"3.0.4"', '"3.0.5"'))
     build_project(wallet)
     project.write_text(project.read_text().replace('"3.0.5"', '"3.0.4"'))
-    with pytest.raises(CapError, match=r"^\S*Wallet\.java:28: error: .*arrayFill"):
+    with pytest.raises(CapError, match=r"^\S*Wallet\.java:29: error: .*arrayFill"):
         build_project(wallet)
 
 

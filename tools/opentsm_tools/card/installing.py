@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from opentsm_card.aid import Aid
     from opentsm_tools.card.manager import CardManager
 
-__all__ = ["install"]
+__all__ = ["choose_applet", "install"]
 
 
 def _parameters(params: bytes | None, whole: bytes | None) -> bytes:
@@ -79,7 +79,7 @@ def install(  # noqa: PLR0913 - one argument an option
         raise click.UsageError("give either a CAP file or --from AID")
     authority = Authority.of(options)
     file = None if cap is None else read_cap(cap)
-    load_file_aid, module = _what(file, package, applet)
+    load_file_aid, module = choose_applet(file, package, applet)
     instance = aid or module
     wanted = parse_privileges(privileges) if privileges else Privilege.NONE
     field = _parameters(params, install_params)
@@ -101,7 +101,7 @@ def install(  # noqa: PLR0913 - one argument an option
     desk.emit(done, f"installed {instance}{state}{receipt_words(receipt)}")
 
 
-def _what(file: CapFile | None, package: Aid | None, applet: Aid | None) -> tuple[Aid, Aid]:
+def choose_applet(file: CapFile | None, package: Aid | None, applet: Aid | None) -> tuple[Aid, Aid]:
     """Return which load file and which of its modules to install from.
 
     Raises:

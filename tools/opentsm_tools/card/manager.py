@@ -245,6 +245,11 @@ class CardManager:
         self.selected = None
         return self.link.reset()
 
+    def forget_session(self) -> None:
+        """Forget what was selected and the secure channel: something else than this manager spoke to the card."""
+        self._end()
+        self.selected = None
+
     def select(self, aid: bytes = b"") -> ResponseApdu:
         """SELECT an application or security domain; no AID for the issuer security domain.
 
