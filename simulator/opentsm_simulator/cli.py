@@ -107,6 +107,12 @@ def profiles(*, as_json: bool) -> None:
     metavar="KIND@N,…",
     help="Faults at the n-th line of the modem: drop, corrupt, delay, unsolicited, stick.",
 )
+@click.option(
+    "--dial",
+    metavar="HOST:PORT",
+    help="Dial who waits for a card there (`tcp:HOST:PORT?listen`), and again when the connection ends; the next SE "
+    "takes the next port.",
+)
 @click.option("--keys-file", type=click.Path(path_type=Path), help="TOML file of key sets in place of the profile's.")
 @click.option("--id", "se_id", help="The SE's identity; with --count, -1, -2, … is appended.  [default: the profile]")
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON line when ready.")
@@ -124,17 +130,19 @@ def run(  # noqa: PLR0913 - one argument an option
     modem: str | None,
     modem_like: str | None,
     modem_faults: str | None,
+    dial: str | None,
     keys_file: Path | None,
     se_id: str | None,
     as_json: bool,
 ) -> None:
     """Run virtual SEs until SIGTERM or SIGINT.
 
-    With --config, or with --profile and options (--vpcd or --uart alone: --profile embedded; --modem alone: --profile
-    uicc). Each interface is a TCP server for one client at a time; a new connection finds it reset. What the SEs hold
-    lives as long as this process. The first SE of a process's first run ever compiles the card runtime (some seconds).
+    With --config, or with --profile and options (--vpcd, --uart or --dial alone: --profile embedded; --modem alone:
+    --profile uicc). Each interface is a TCP server for one client at a time; a new connection finds it reset. What the
+    SEs hold lives as long as this process. The first SE of a process's first run ever compiles the card runtime (some
+    seconds).
     """
-    if config_path is None and profile is None and (vpcd is not None or uart is not None):
+    if config_path is None and profile is None and any(given is not None for given in (vpcd, uart, dial)):
         profile = "embedded"
     if config_path is None and profile is None and modem is not None:
         profile = "uicc"
@@ -149,7 +157,7 @@ def run(  # noqa: PLR0913 - one argument an option
         configs = load_config(config_path)
     else:
         assert profile is not None
-        reachable = any(option is not None for option in (tcp, contactless_tcp, vpcd, uart, modem))
+        reachable = any(option is not None for option in (tcp, contactless_tcp, vpcd, uart, modem, dial))
         configs = tuple(
             SeConfig(
                 (se_id or Path(profile).stem) + (f"-{index + 1}" if count > 1 else ""),
@@ -165,6 +173,7 @@ def run(  # noqa: PLR0913 - one argument an option
                 modem=_path(modem, index, count),
                 modem_like=modem_like,
                 modem_faults=modem_faults,
+                dial=_next_reader(dial, index),
             )
             for index in range(count)
         )

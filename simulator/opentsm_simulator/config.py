@@ -38,6 +38,7 @@ class _SeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     modem: str | None = None
     modem_like: str | None = None
     modem_faults: str | None = None
+    dial: str | None = None
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,6 +64,7 @@ class SeConfig:
         modem: path at which a modem with the SE in it appears, or `AUTO` for a pseudo-terminal's own.
         modem_like: which modem it is, or its quirks (`opentsm_simulator.modem.find_modem`).
         modem_faults: faults of its lines (`opentsm_simulator.modem_faults`).
+        dial: where somebody waits for the contact interface to dial.
     """
 
     id: str
@@ -79,6 +81,7 @@ class SeConfig:
     modem: str | None = None
     modem_like: str | None = None
     modem_faults: str | None = None
+    dial: Address | None = None
 
 
 def parse_address(text: str) -> Address:
@@ -112,9 +115,9 @@ def load_config(path: Path) -> tuple[SeConfig, ...]:
         raise ProtocolError(f"{path}: more than one SE is named {', '.join(sorted(twice))}")
     for config in configs:
         if config.tcp is None and config.contactless is None and config.vpcd is None and not config.reader:
-            if config.uart is not None or config.modem is not None:
+            if config.uart is not None or config.modem is not None or config.dial is not None:
                 continue
-            known = "tcp, contactless, vpcd, uart or modem"
+            known = "tcp, contactless, vpcd, uart, modem or dial"
             raise ProtocolError(f"{path}: se {config.id!r}: nothing reaches it; give {known}")
     return configs
 
@@ -155,6 +158,7 @@ def _config(table: _SeTable, folder: Path) -> SeConfig:
             str(folder / table.modem) if table.modem and table.modem != AUTO else table.modem,
             table.modem_like,
             table.modem_faults,
+            parse_address(table.dial) if table.dial else None,
         )
     except ProtocolError as error:
         raise ProtocolError(f"se {table.id!r}: {error}") from error

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from opentsm_simulator.virtual_se import Interface, VirtualSe
 
-__all__ = ["TcpFront", "VpcdFront", "serve_connection"]
+__all__ = ["DialFront", "TcpFront", "VpcdFront", "serve_connection"]
 
 POWER_OFF, POWER_ON, RESET, ATR = b"\x00", b"\x01", b"\x02", b"\x04"
 
@@ -175,35 +175,20 @@ class TcpFront(_Front):
             self._serve(connection)
 
 
-class VpcdFront(_Front):
-    """A virtual SE's contact interface as the card in a reader of pcscd's vpcd driver.
-
-    The driver listens, and the card dials; when the connection is lost, it dials again.
+class DialFront(_Front):
+    """A virtual SE's contact interface that dials who waits for it; when the connection is lost, it dials again.
 
     Args:
         se: the virtual SE.
-        host: where pcscd runs.
-        port: the driver's port.
-
-    Raises:
-        TransportError: nothing answers there (from `start`).
+        host: where somebody listens, or will.
+        port: TCP port.
     """
 
-    _tpdus = True
-
     def __init__(self, se: VirtualSe, host: str, port: int) -> None:
-        super().__init__(se, "contact", f"{se.se_id} vpcd")
+        super().__init__(se, "contact", f"{se.se_id} dials")
         self.address = f"{host}:{port}"
         self._peer = (host, port)
         self._first: socket.socket | None = None
-
-    def start(self) -> None:
-        """Dial the driver and begin to serve."""
-        try:
-            self._first = socket.create_connection(self._peer, timeout=10)
-        except OSError as error:
-            raise TransportError(f"no vpcd reader answers at {self.address}: {error.strerror or error}") from error
-        super().start()
 
     def _wake(self) -> None:
         pass
@@ -220,3 +205,21 @@ class VpcdFront(_Front):
                 connection = socket.create_connection(self._peer, timeout=10)
             except OSError:
                 connection = None
+
+
+class VpcdFront(DialFront):
+    """A virtual SE's contact interface as the card in a reader of pcscd's vpcd driver, which listens.
+
+    Raises:
+        TransportError: nothing answers there (from `start`).
+    """
+
+    _tpdus = True
+
+    def start(self) -> None:
+        """Dial the driver and begin to serve."""
+        try:
+            self._first = socket.create_connection(self._peer, timeout=10)
+        except OSError as error:
+            raise TransportError(f"no vpcd reader answers at {self.address}: {error.strerror or error}") from error
+        super().start()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from opentsm_card.errors import ProtocolError, TransportError
 from opentsm_simulator.config import AUTO
 from opentsm_simulator.control import ControlServer
-from opentsm_simulator.front import TcpFront, VpcdFront
+from opentsm_simulator.front import DialFront, TcpFront, VpcdFront
 from opentsm_simulator.inspection import inspect
 from opentsm_simulator.modem import STANDARD, find_modem
 from opentsm_simulator.modem_faults import ModemFaults
@@ -42,6 +42,7 @@ class HostedSe:
         tcp: its contact interface's server, if it has one.
         contactless: its contactless interface's server, if it has one.
         vpcd: its connection to pcscd, if it has one.
+        dial: its connection to who waits for it, if it has one.
         reader: its reader of the host's own pcscd, if it has one.
         uart: its serial port, if it has one.
         modem: the modem it is in, if it is in one.
@@ -52,6 +53,7 @@ class HostedSe:
     tcp: TcpFront | None = None
     contactless: TcpFront | None = None
     vpcd: VpcdFront | None = None
+    dial: DialFront | None = None
     reader: Reader | None = None
     uart: UartFront | None = None
     modem: ModemFront | None = None
@@ -69,6 +71,7 @@ class HostedSe:
             "contactless_reader": self.reader.slot_name(1) if self.reader else None,
             "uart": self.uart.address if self.uart else None,
             "modem": self.modem.address if self.modem else None,
+            "dial": self.dial.address if self.dial else None,
         }
 
 
@@ -100,7 +103,7 @@ class Host:
 
     def __init__(self, configs: Iterable[SeConfig], *, controlled: bool = False) -> None:
         self.ses: list[HostedSe] = []
-        self._started: list[TcpFront | VpcdFront | UartFront | ModemFront] = []
+        self._started: list[TcpFront | DialFront | UartFront | ModemFront] = []
         self._pcscd: Pcscd | None = None
         self._control: ControlServer | None = None
         self.uncontrolled: str | None = None
@@ -128,11 +131,12 @@ class Host:
         vpcd = VpcdFront(se, *dialled) if dialled else None
         uart = _uart(se, config) if config.uart else None
         modem = _modem(se, config) if config.modem else None
-        for front in (tcp, contactless, vpcd, uart, modem):
+        dial = DialFront(se, *config.dial) if config.dial else None
+        for front in (tcp, contactless, vpcd, uart, modem, dial):
             if front is not None:
                 self._start(front)
         reader = self._open_reader(se) if config.reader and dialled is None else None
-        return HostedSe(se, tcp, contactless, vpcd, reader, uart, modem)
+        return HostedSe(se, tcp, contactless, vpcd, dial, reader, uart, modem)
 
     def _open_control(self) -> None:
         try:
@@ -140,7 +144,7 @@ class Host:
         except TransportError as error:
             self.uncontrolled = str(error)
 
-    def _start(self, front: TcpFront | VpcdFront | UartFront | ModemFront) -> None:
+    def _start(self, front: TcpFront | DialFront | UartFront | ModemFront) -> None:
         self._started.append(front)
         front.start()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -167,6 +169,69 @@ class TestTcp:
                 link.transmit(SELECT)
             with pytest.raises(CardRemovedError):
                 link.transmit(SELECT)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class TestTcpListening:
+    def test_a_card_that_dials_is_let_in_and_the_next_is_not(self, card: CountingCard) -> None:
+        port = free_port()
+
+        def dial() -> None:
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                with contextlib.suppress(OSError):
+                    card.serve(socket.create_connection(("127.0.0.1", port)))
+                    break
+
+        thread = threading.Thread(target=dial)
+        thread.start()
+        with open_link(f"tcp:127.0.0.1:{port}?listen", 10) as link:
+            assert link.transmit(bytes.fromhex("80CA000003AABBCC")) == bytes.fromhex("AABBCC9000")
+            assert link.reset() == ATR
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port))
+        thread.join(10)
+        assert not thread.is_alive()
+        assert card.resets == 2
+
+    def test_nobody_dials(self) -> None:
+        port = free_port()
+        with pytest.raises(LinkTimeoutError, match=r"no card dials within 0\.2 s"):
+            open_link(f"tcp:127.0.0.1:{port}?listen", 0.2)
+        with socket.create_server(("127.0.0.1", port)):
+            pass
+
+    def test_a_port_that_is_taken_is_said_so(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(TransportError, match="can't be listened on"):
+                open_link(f"tcp:127.0.0.1:{port}?listen", 1)
+
+    def test_what_dials_and_says_nothing_is_a_timeout(self) -> None:
+        port = free_port()
+        held: list[socket.socket] = []
+
+        def dial() -> None:
+            while not held:
+                with contextlib.suppress(OSError):
+                    held.append(socket.create_connection(("127.0.0.1", port)))
+
+        thread = threading.Thread(target=dial)
+        thread.start()
+        with pytest.raises(LinkTimeoutError, match="no answer"):
+            open_link(f"tcp:127.0.0.1:{port}?listen", 0.3)
+        thread.join()
+        held[0].close()
+
+    def test_only_listen_may_follow_the_port(self) -> None:
+        assert check_uri("tcp:[::1]:9?listen") == ("tcp", "[::1]:9?listen")
+        for address in ("host:1?dial", "host:1?listen=1", "?listen"):
+            with pytest.raises(ProtocolError, match="HOST:PORT"):
+                check_uri(f"tcp:{address}")
 
 
 def tpdus(*exchanges: tuple[str, str]) -> Callable[[bytes], bytes]:

@@ -1,4 +1,4 @@
-"""Links to secure elements, named by URI: `tcp:HOST:PORT`, `pcsc:READER`, `uart:` or `modem:DEVICE`, `replay:TRACE`.
+"""Links to secure elements, named by URI: `tcp:`, `pcsc:`, `uart:`, `modem:`, `stdio:` and `replay:`.
 
 A scheme's module is imported when a link of that scheme is opened, so an agent pays only for what it uses.
 Other rooms add schemes with `register` (`tools` adds `virtual:`); the agent itself never imports them.
@@ -28,6 +28,7 @@ _BUILT_IN: Final = {
     "pcsc": "opentsm_agent.links.pcsc:open_pcsc",
     "uart": "opentsm_agent.links.uart:open_uart",
     "modem": "opentsm_agent.links.modem:open_modem",
+    "stdio": "opentsm_agent.links.stdio:open_stdio",
     "replay": "opentsm_agent.links.replay:open_replay",
 }
 # The extra that a scheme needs, where it has another name.
@@ -57,9 +58,13 @@ def check_uri(uri: str) -> tuple[str, str]:
     if scheme not in _BUILT_IN and scheme not in _registered:
         raise ProtocolError(f"link {uri!r}: unknown scheme {scheme!r}; known: {', '.join(schemes())}")
     if scheme == "tcp" and scheme not in _registered:
-        from opentsm_agent.links.tcp import parse_host_port  # noqa: PLC0415 - as every scheme's module
+        from opentsm_agent.links.tcp import parse_tcp  # noqa: PLC0415 - as every scheme's module
 
-        parse_host_port(rest)
+        parse_tcp(rest)
+    if scheme == "stdio" and scheme not in _registered:
+        from opentsm_agent.links.stdio import split_command  # noqa: PLC0415 - as above
+
+        split_command(rest)
     if scheme == "uart" and scheme not in _registered:
         from opentsm_agent.links.uart_settings import UartSettings  # noqa: PLC0415 - as above
 
@@ -75,7 +80,8 @@ def open_link(uri: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> Link:
     """Open the link that a URI names; the card behind it is freshly reset.
 
     Args:
-        uri: `tcp:HOST:PORT` (vpcd framing), `pcsc:READER` (the name of a reader, or a part that fits exactly one),
+        uri: `tcp:HOST:PORT` (vpcd framing; with `?listen` behind it the card dials), `stdio:COMMAND` (a program that
+            speaks lines of JSON), `pcsc:READER` (the name of a reader, or a part that fits exactly one),
             `uart:DEVICE?…` (a card on a serial port, see `UartSettings`), `modem:DEVICE?…` (the card in a modem, see
             `ModemSettings`), `replay:TRACE` (a recorded trace), or a
             registered scheme.

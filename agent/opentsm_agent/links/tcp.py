@@ -1,5 +1,7 @@
 """`tcp:HOST:PORT`: the reader's side of the framing of vpcd (vsmartcard), over which virtual SEs are reached.
 
+With `?listen` behind the port the card dials, as cards of vsmartcard do, and this side waits for it.
+
 Each message is a 2-byte big-endian length and that many bytes. A message of one byte from the reader is a
 control: 00 power off, 01 power on, 02 reset, 04 give the ATR; only the last is answered. Anything longer is a
 C-APDU, answered by its R-APDU.
@@ -15,13 +17,14 @@ from typing import Final, Self
 
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, ProtocolError, TransportError
 
-__all__ = ["TcpLink", "open_tcp", "parse_host_port"]
+__all__ = ["TcpLink", "open_tcp", "parse_host_port", "parse_tcp"]
 
 _POWER_OFF: Final = 0x00
 _POWER_ON: Final = 0x01
 _RESET: Final = 0x02
 _GET_ATR: Final = 0x04
 _LENGTH_BYTES: Final = 2
+_LISTEN: Final = "?listen"
 _MAX_MESSAGE_BYTES: Final = 0xFFFF
 # Linux only; elsewhere a delayed acknowledgement costs time, not correctness.
 _TCP_QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
@@ -40,35 +43,63 @@ def parse_host_port(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def parse_tcp(address: str) -> tuple[str, int, bool]:
+    """Parse `HOST:PORT`, or `HOST:PORT?listen`; the third value tells whether the card is to dial.
+
+    Raises:
+        ProtocolError: as `parse_host_port`.
+    """
+    host, port = parse_host_port(address.removesuffix(_LISTEN))
+    return host, port, address.endswith(_LISTEN)
+
+
 def open_tcp(address: str, timeout_s: float) -> TcpLink:
-    """Open a link to the card that listens at `HOST:PORT`."""
-    host, port = parse_host_port(address)
-    return TcpLink(host, port, timeout_s)
+    """Open a link to the card that listens at `HOST:PORT`, or that dials it."""
+    host, port, listen = parse_tcp(address)
+    return TcpLink(host, port, timeout_s, listen=listen)
 
 
 class TcpLink:
     """A card behind a TCP port that speaks vpcd's framing; opening it powers the card off and on.
 
     Args:
-        host: name or address to connect to.
+        host: name or address to connect to, or to listen on.
         port: TCP port, 1..65535.
         timeout_s: how long to wait for the connection, and for each answer, in seconds.
+        listen: whether the card dials. One is let in; nobody listens any more once it is there.
 
     Raises:
         LinkTimeoutError: no connection, or no ATR, in time.
         CardRemovedError: nobody listens, or the card closed the connection.
+        TransportError: the address can't be listened on.
     """
 
-    def __init__(self, host: str, port: int, timeout_s: float) -> None:
+    def __init__(self, host: str, port: int, timeout_s: float, *, listen: bool = False) -> None:
         self._name = f"tcp:{host}:{port}"
         self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
         try:
-            self._socket = socket.create_connection((host, port), timeout_s)
+            self._socket = self._await(host, port) if listen else socket.create_connection((host, port), timeout_s)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             raise self._failed(error) from error
         self.atr = self._power_up(_POWER_OFF, _POWER_ON)
+
+    def _await(self, host: str, port: int) -> socket.socket:
+        """Wait for a card to dial."""
+        try:
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            listener = socket.create_server((host, port), family=family, backlog=1)
+        except OSError as error:
+            raise TransportError(f"{self._name}: can't be listened on: {error.strerror or error}") from error
+        with listener:
+            listener.settimeout(self._timeout_s)
+            try:
+                connection, _ = listener.accept()
+            except TimeoutError as error:
+                raise LinkTimeoutError(f"{self._name}: no card dials within {self._timeout_s:g} s") from error
+        connection.settimeout(self._timeout_s)
+        return connection
 
     def transmit(self, command: bytes) -> bytes:
         """Send one C-APDU and return its R-APDU, SW1 SW2 last.

@@ -30,6 +30,7 @@ _COMMANDS: Final = {
     "receipt": (f"{_HERE}.tokens:receipt", "Verify receipts of delegated management."),
     "send": (f"{_HERE}.scripts:send", "Send APDUs, or a script with expectations."),
     "shell": (f"{_HERE}.shell:shell", "Work at one card with every subcommand."),
+    "stdio": (f"{_HERE}.stdio:stdio", "Serve a card to a stdio: link, also from another machine."),
     "profiles": (f"{_HERE}.profiles:profiles", "Show what is publicly known of real cards."),
     "forget-failure": (
         f"{_HERE}.forgetting:forget_failure",
