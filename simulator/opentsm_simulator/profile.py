@@ -113,6 +113,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # Calls, and 4096 turns of a loop each, of loaded code that one command may take; then the card is mute until reset.
     # Loops that only count up to something are not counted.
     most_steps: Annotated[int, msgspec.Meta(ge=1)] = 100_000_000
+    # Bytes that a transaction may take in the commit buffer: for each field or element 4 and its old value.
+    commit_bytes: Annotated[int, msgspec.Meta(ge=0, le=0x7FFF)] = 4096
     # Folders of the packages on the card, relative to the profile's file; the built-in packages when there are none.
     packages: tuple[str, ...] = ()
 

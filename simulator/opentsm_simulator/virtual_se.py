@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import weakref
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from opentsm_card.keys import KeySet
 
-__all__ = ["Interface", "VirtualLink", "VirtualSe", "diversification_data"]
+__all__ = ["HotSpot", "Interface", "VirtualLink", "VirtualSe", "diversification_data"]
 
 Interface = Literal["contact", "contactless"]
 
@@ -42,6 +43,31 @@ _CPLC_BYTES: Final = 42
 def diversification_data(se_id: str) -> bytes:
     """Return the 10 bytes by which an SE names itself in its answer to INITIALIZE UPDATE."""
     return hashlib.sha256(se_id.encode()).digest()[:10]
+
+
+@dataclass(frozen=True, slots=True)
+class HotSpot:
+    """An address of a card's persistent memory, and how often it was written.
+
+    Args:
+        writes: how often.
+        owner: AID in hex of the instance, or else of the package, that the object belongs to.
+        number: of the object: the card counts them from 1 as they are made.
+        what: the object, such as `byte[16]`, `static fields` or a class's name.
+        offset: of the element, or the field, in it.
+    """
+
+    writes: int
+    owner: str
+    number: int
+    what: str
+    offset: int
+
+    @classmethod
+    def parse(cls, line: str) -> HotSpot:
+        """Read a line of `Wear.hottest`."""
+        writes, owner, number, what, offset = line.split("\t")
+        return cls(int(writes), owner, int(number), what, int(offset))
 
 
 class VirtualLink:
@@ -68,11 +94,12 @@ class VirtualLink:
 
         Raises:
             CardRemovedError: the link is closed, or the SE's contactless interface is switched off.
-            LinkTimeoutError: the card is mute: an applet ran without end, or the power was cut. A reset helps.
+            LinkTimeoutError: the card is mute: an applet ran without end, or its power was cut. A reset helps.
         """
         raw = self._run(command)
         if raw is None:
-            raise LinkTimeoutError("the virtual SE is mute: an applet runs without end, or the power was cut; reset it")
+            why = "its power was cut, or its session locked up" if self._side.isCut() else "an applet runs without end"
+            raise LinkTimeoutError(f"the virtual SE is mute: {why}; reset it")
         answer = bytes(raw)
         if not answer:
             raise CardRemovedError("the contactless interface of the virtual SE is switched off")
@@ -114,6 +141,7 @@ class VirtualSe:
         self._make = make
         self._card = make()
         self._log: str | None = None
+        self._counts = False
         self._links: weakref.WeakSet[VirtualLink] = weakref.WeakSet()
 
     @classmethod
@@ -168,18 +196,6 @@ class VirtualSe:
         for side in (self._card.contactless(), self._card.contact()):
             side.reset()
 
-    def cut_power(self, *, at_write: int) -> None:
-        """Cut the power at the n-th persistent write from now, in place of that write; 0 takes it back.
-
-        The card is mute then until it is reset.
-        """
-        self._card.cutPower(jpype.JLong(at_write))
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the power was cut, and no reset has brought it back."""
-        return bool(self._card.isCut())
-
     def renew(self) -> None:
         """Make the SE anew, as it was delivered; open links go on with the new one.
 
@@ -191,6 +207,49 @@ class VirtualSe:
             link.rebind(self._side(link.interface))
         if self._log is not None:
             self.log_effects(self._log)
+        if self._counts:
+            self.count_writes()
+
+    def cut_power(self, *, at_write: int) -> None:
+        """Cut the power at the n-th persistent write from now: that write and all later ones do not happen.
+
+        From then on the card answers nothing (LinkTimeoutError) until any of its interfaces is reset. Then it is as a
+        card is: an unfinished transaction is undone, transient memory is cleared, logical channels are closed.
+
+        Args:
+            at_write: 1 for the next write; 0 takes back what was set up before.
+
+        Raises:
+            ProtocolError: the number is negative.
+
+        Spec: Java Card RE 3.0.5, 3.6, 7.5.
+        """
+        if at_write < 0:
+            raise ProtocolError(f"there is no write {at_write}")
+        self._card.cutPower(jpype.JLong(at_write))
+
+    @property
+    def is_cut(self) -> bool:
+        """True when the power was cut and no reset has brought it back."""
+        return bool(self._card.isCut())
+
+    def count_writes(self) -> None:
+        """Count persistent writes from now on, in all and for each address; commands take longer."""
+        self._card.countWrites()
+        self._counts = True
+
+    @property
+    def writes(self) -> int:
+        """Persistent writes so far, of commands that ran while writes were counted, or a power cut was set up."""
+        return int(self._card.writes())
+
+    def hottest(self, most: int = 10) -> list[HotSpot]:
+        """Return the addresses of persistent memory that were written most, the hottest first, as far as counted.
+
+        Args:
+            most: how many at most.
+        """
+        return [HotSpot.parse(str(line)) for line in self._card.hottest(most)]
 
     def registry_lines(self) -> list[str]:
         """Return what the OPEN's registry holds, a line an entry, fields separated by tabs (Inspection.java)."""
@@ -237,6 +296,7 @@ class VirtualSe:
 def _make(profile: Profile, se_id: str, key_sets: Mapping[str, KeySet]) -> Any:  # noqa: ANN401 - a Java object
     provisioner = card_maker(_packages(profile)).begin()
     provisioner.setMostSteps(jpype.JLong(profile.most_steps))
+    provisioner.setCommitCapacity(profile.commit_bytes)
     provisioner.setKind(profile.secure_element_value, Atr.parse(profile.atr_bytes).historical)
     for tag, value in _identity(profile, se_id).items():
         provisioner.setData(tag, value)

@@ -41,6 +41,11 @@ public final class CardInterface {
         return card.transmit(this, command);
     }
 
+    /** Tells whether the card is mute because it lost its power, not because an applet runs without end. */
+    public boolean isCut() {
+        return card.isCut();
+    }
+
     /** Resets the card on this interface: its channels are closed, and its default application is selected. */
     public void reset() {
         card.reset(this);

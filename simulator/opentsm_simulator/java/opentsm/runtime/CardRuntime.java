@@ -199,6 +199,11 @@ public final class CardRuntime extends SimulatorRuntime {
         memory.count();
     }
 
+    /** Returns the addresses that were written most ({@link Wear#hottest}). */
+    public synchronized String[] hottest(int most) {
+        return Wear.hottest(memory.heap, most);
+    }
+
     /** Returns how many persistent writes were counted. */
     public synchronized long writes() {
         return memory.writes();

@@ -31,8 +31,7 @@ final class Power {
      */
     void off(CardInterface side) {
         for (Channel channel : side.channels) {
-            selection.deselect(channel);
-            channel.open = false;
+            selection.drop(channel);
         }
         side.powered = false;
         if (!side.contactless() || !card.interfaces[0].powered) {
@@ -53,15 +52,7 @@ final class Power {
     void lost() {
         card.memory.recover();
         for (CardInterface side : card.interfaces) {
-            for (Channel channel : side.channels) {
-                channel.forget();
-            }
-            side.powered = false;
-        }
-        card.contactless.order.prefer(null);
-        for (ApplicationEntry entry : card.registry.applications()) {
-            entry.selections = 0;
-            entry.memory.reset();
+            off(side);
         }
     }
 

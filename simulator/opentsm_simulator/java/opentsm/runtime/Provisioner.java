@@ -42,6 +42,12 @@ public final class Provisioner {
         card.budget.setMost(steps);
     }
 
+    /** Sets how many bytes a transaction may take in the commit buffer ({@link Memory}). */
+    public void setCommitCapacity(int bytes) {
+        requireUnfinished();
+        card.memory.setCapacity(bytes);
+    }
+
     /** Says who reads what LOAD brings. */
     public void setPackageReader(PackageReader reader) {
         requireUnfinished();

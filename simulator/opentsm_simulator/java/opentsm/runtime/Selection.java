@@ -149,6 +149,15 @@ final class Selection {
         return accepted;
     }
 
+    /** Ends the selection on a channel without a word to the applet: reset, or the loss of power (JCRE clause 3.6). */
+    void drop(Channel channel) {
+        ApplicationEntry entry = channel.selected;
+        channel.forget();
+        if (entry != null && --entry.selections == 0) {
+            entry.memory.deselected();
+        }
+    }
+
     /** Ends the selection on a channel, if there is one; whatever the applet throws is ignored. */
     void deselect(Channel channel) {
         channel.chain = null;
