@@ -113,11 +113,13 @@ class PackageReader:
             Whether it can be linked and translated; why not is logged.
         """
         data, names = bytes(block), [str(name) for name in imported]
-        code = hashlib.sha256(data + "".join(names).encode()).hexdigest()
+        firewall = bool(into.isFirewalled())
+        code = hashlib.sha256(data + "".join(names).encode() + bytes((firewall,))).hexdigest()
         try:
             package = self._kept(code)
             if package is None:
-                package = translate(CapFile.parse_load_file(data), [self._linked(name) for name in names])
+                linked = [self._linked(name) for name in names]
+                package = translate(CapFile.parse_load_file(data), linked, firewall=firewall)
                 self._keep(code, package)
         except CapError as error:
             _log.warning("load file refused: %s", error)

@@ -115,6 +115,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     most_steps: Annotated[int, msgspec.Meta(ge=1)] = 100_000_000
     # Bytes that a transaction may take in the commit buffer: for each field or element 4 and its old value.
     commit_bytes: Annotated[int, msgspec.Meta(ge=0, le=0x7FFF)] = 4096
+    # Whether loaded code meets the applet firewall (JCRE 3.0.5, 6).
+    firewall: bool = True
     # Folders of the packages on the card, relative to the profile's file; the built-in packages when there are none.
     packages: tuple[str, ...] = ()
 

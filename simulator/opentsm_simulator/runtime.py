@@ -144,9 +144,14 @@ class CardMaker:
             name = ".".join(path.relative_to(applets).with_suffix("").parts)
             self._class_files.put(jpype.JString(name), jpype.JArray(jpype.JByte)(path.read_bytes()))
 
-    def begin(self) -> Any:  # noqa: ANN401 - Java objects have no Python types
-        """Return a Provisioner for a new card, with the packages on it."""
+    def begin(self, *, firewall: bool = True) -> Any:  # noqa: ANN401 - Java objects have no Python types
+        """Return a Provisioner for a new card, with the packages on it.
+
+        Args:
+            firewall: whether the card has an applet firewall.
+        """
         provisioner = self._provisioner(self._class_files)
+        provisioner.setFirewall(firewall)
         provisioner.setPackageReader(self._reader)
         for package in self.packages:
             if package.block is not None:

@@ -294,7 +294,7 @@ class VirtualSe:
 
 
 def _make(profile: Profile, se_id: str, key_sets: Mapping[str, KeySet]) -> Any:  # noqa: ANN401 - a Java object
-    provisioner = card_maker(_packages(profile)).begin()
+    provisioner = card_maker(_packages(profile)).begin(firewall=profile.firewall)
     provisioner.setMostSteps(jpype.JLong(profile.most_steps))
     provisioner.setCommitCapacity(profile.commit_bytes)
     provisioner.setKind(profile.secure_element_value, Atr.parse(profile.atr_bytes).historical)

@@ -172,8 +172,9 @@ def shuffled(name: str, top: int, depth: int, kinds: str) -> list[int]:
         for at, (_, kind) in enumerate(reversed(expected))
     )
     package.method("run", 1, f"{pushes}; {name} {top << 4 | depth}; {stores}return")
+    run = method(package, "run")
     array = jpype.JArray(jpype.JShort)(len(expected))
-    method(package, "run")(array)
+    run(array)
     assert [number for number, _ in expected] == list(reversed([int(value) for value in array]))
     return [number for number, _ in expected]
 

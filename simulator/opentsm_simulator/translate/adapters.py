@@ -6,9 +6,11 @@ arguments. The JVM's compiler puts it in line.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import CapError
+from opentsm_simulator.translate.accessors import FIREWALL
 from opentsm_simulator.translate.api_writes_tables import how_it_writes, is_maker, may_write
 from opentsm_simulator.translate.classes import OwnClass, OwnInterface
 from opentsm_simulator.translate.classwriter import ACC_INTERFACE, ACC_STATIC, ClassWriter, Code, Label
@@ -18,6 +20,7 @@ from opentsm_simulator.translate.signature import parameters, result_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from opentsm_simulator.translate.accessors import Accessors
     from opentsm_simulator.translate.hierarchy import Hierarchy
     from opentsm_simulator.translate.signature import Member, Signature
     from opentsm_simulator.translate.targets import KnownTarget, SuperTarget, VirtualTarget
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["WITHOUT_ARGUMENTS", "Adapters", "load_arguments", "made", "returns"]
 
 _RUNTIME: Final = "opentsm/runtime/Jcvm"
+_JCSYSTEM: Final = "javacard/framework/JCSystem"
 _OWNER_PIN: Final = "javacard/framework/OwnerPIN"
 
 # What does the work of a constructor of an API's class, by class and descriptor, on an object that is there already.
@@ -87,6 +91,23 @@ def _jvm_result(descriptor: str) -> str:
     return "I" if result in {"B", "S", "Z"} else result
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What an adapter does beside the call.
+
+    Args:
+        first: appends what comes first of all.
+        before: appends what comes before the arguments.
+        watched: where the method is an API's that may write to persistent objects: how it does (Jcvm.leave).
+        asks: arguments, by number, about which the card's firewall is asked.
+    """
+
+    first: Callable[[Code], None] | None = None
+    before: Callable[[Code], None] | None = None
+    watched: int | None = None
+    asks: Sequence[int] = ()
+
+
 class Adapters:
     """Makes the adapters of a package, in the class of its code.
 
@@ -95,6 +116,7 @@ class Adapters:
         prefix: before the names of the package's classes.
         class_of: the writer of a class of the package.
         hierarchy: which references fit where.
+        accessors: what asks the card's firewall.
     """
 
     def __init__(
@@ -103,11 +125,13 @@ class Adapters:
         prefix: str,
         class_of: Callable[[OwnClass], ClassWriter],
         hierarchy: Hierarchy,
+        accessors: Accessors,
     ) -> None:
         self._class = code_class
         self._prefix = prefix
         self._class_of = class_of
         self._hierarchy = hierarchy
+        self._accessors = accessors
         self._names: dict[tuple[object, ...], str] = {}
         self._protected: dict[Member, tuple[ClassWriter, str]] = {}
 
@@ -130,8 +154,7 @@ class Adapters:
         wanted: Sequence[str],
         descriptor: str,
         call: Callable[[Code], None],
-        before: Callable[[Code], None] | None = None,
-        watched: int | None = None,
+        around: _Around | None = None,
     ) -> tuple[str, str]:
         """Make an adapter, or return the one that is there.
 
@@ -141,8 +164,7 @@ class Adapters:
             wanted: descriptors of what the method takes, its receiver among it.
             descriptor: of the method.
             call: appends the call, behind the arguments.
-            before: appends what comes before them.
-            watched: where the method is an API's that may write to persistent objects: how it does (Jcvm.leave).
+            around: what else there is to do.
 
         Returns:
             Its name and descriptor.
@@ -157,10 +179,14 @@ class Adapters:
         if name is None:
             name = self._names[own_descriptor, *key] = f"a{len(self._names)}"
             code = Code(self._class, len(wanted) + 3, len(wanted) + 1)
-            if watched is not None:
-                self._watch(code, f"{name}w", own_descriptor, watched, (wanted, fits, call))
-            if before is not None:
-                before(code)
+            around = around or _Around()
+            self._accessors.ask(code, [("call", number) for number in around.asks if wanted[number][0] in "L["])
+            if around.first is not None:
+                around.first(code)
+            if around.watched is not None:
+                self._watch(code, f"{name}w", own_descriptor, around.watched, (wanted, fits, call))
+            if around.before is not None:
+                around.before(code)
             load_arguments(code, wanted, 0, fits)
             call(code)
             returns(code, own_descriptor)
@@ -226,6 +252,52 @@ class Adapters:
         code.push(how)
         code.invoke("invokestatic", _RUNTIME, "leave", "(Ljava/lang/Object;I)V")
 
+    def _switched(self, called: tuple[str, str]) -> tuple[str, str]:
+        """Return what calls a shareable interface's method in its owner's context (JCRE 3.0.5, 6.2.8.6).
+
+        Args:
+            called: the adapter to the method.
+        """
+        name, descriptor = f"{called[0]}s", called[1]
+        if not self._accessors.firewall:
+            return called
+        if not self._class.has_method(name, descriptor):
+            kinds = parameters(descriptor)
+            before = len(kinds)
+            code = Code(self._class, before + 3, before + 1)
+            here, start, end, thrown = Label(), Label(), Label(), Label()
+
+            def call() -> None:
+                for number, kind in enumerate(kinds):
+                    code.local("aload" if kind[0] in "L[" else "iload", number)
+                code.invoke("invokestatic", self._class.name, *called)
+
+            self._accessors.wall(code)
+            code.jump("ifnull", here)
+            self._accessors.wall(code)
+            code.local("aload", 0)
+            code.invoke("invokevirtual", FIREWALL, "enter", f"({descriptor_of(OBJECT)}){descriptor_of(OBJECT)}")
+            code.local("astore", before)
+            code.label(start)
+            call()
+            code.label(end)
+            self._leave(code, before)
+            returns(code, descriptor)
+            code.label(thrown)
+            code.handler(start, end, thrown, None)
+            self._leave(code, before)
+            code.op("athrow")
+            code.label(here)
+            call()
+            returns(code, descriptor)
+            self._class.add_method(name, descriptor, code, ACC_STATIC)
+        return name, descriptor
+
+    def _leave(self, code: Code, local: int) -> None:
+        self._accessors.wall(code)
+        code.local("aload", local)
+        code.invoke("invokevirtual", FIREWALL, "leave", f"({descriptor_of(OBJECT)})V")
+
     def own(self, name: str, descriptor: str, given: Sequence[str]) -> tuple[str, str]:
         """Return a static method of the class of the code, or an adapter to it where arguments have to be cast."""
         wanted = parameters(descriptor)
@@ -254,8 +326,24 @@ class Adapters:
         if member.protected:
             return self._through_interface(member, given)
         wanted = ([] if static else [descriptor_of(owner)]) + parameters(member.descriptor)
-        how = how_it_writes(member) if target.owner.is_api and may_write(owner, wanted) else None
-        return self._make((target.how, owner, member), given, wanted, member.descriptor, call, watched=how)
+        shareable = target.how == "invokeinterface" and target.owner.is_shareable
+        is_api = target.owner.is_api
+        # Code of an API works on all that it is given; code of a package sees for itself (JCRE 3.0.5, 6.2.8.2 and 4).
+        asks = range(0 if shareable else len(wanted) if is_api else 0 if static else 1)
+        how = how_it_writes(member) if is_api and may_write(owner, wanted) else None
+        if is_api and owner == _JCSYSTEM and member.name.startswith("makeTransient"):
+            around = _Around(self._makes_transient, watched=how, asks=asks)
+        else:
+            around = _Around(watched=how, asks=asks)
+        key = (target.how, owner, member)
+        called = self._make(key, given, wanted, member.descriptor, call, around)
+        return self._switched(called) if shareable else called
+
+    @staticmethod
+    def _makes_transient(code: Code) -> None:
+        """Append what looks at the event that clears a transient array: the second argument."""
+        code.local("iload", 1)
+        code.invoke("invokestatic", _RUNTIME, "makesTransient", "(I)V")
 
     def _through_interface(self, member: Member, given: Sequence[str]) -> tuple[str, str]:
         """Call a protected method on an object of ours: each class of ours under its owner lends its right to it."""
@@ -301,7 +389,10 @@ class Adapters:
                 code.invoke("invokevirtual", owner, name, descriptor)
 
         wanted = [descriptor_of(owner), *parameters(descriptor)]
-        return self._make(("virtual", owner, name, descriptor), given, wanted, descriptor, call)
+        shareable = isinstance(target.owner, OwnInterface) and target.owner.is_shareable
+        key = ("virtual", owner, name, descriptor)
+        called = self._make(key, given, wanted, descriptor, call, _Around(asks=range(0 if shareable else 1)))
+        return self._switched(called) if shareable else called
 
     def super(self, target: SuperTarget, given: Sequence[str]) -> tuple[str, str]:
         """Return the adapter to a known superclass's method, called by super from a class of the package."""
@@ -338,7 +429,8 @@ class Adapters:
             made(code)
 
         result = descriptor_of(member.owner)
-        return self._make(("factory", member), given, wanted, f"({''.join(wanted)}){result}", call, before)
+        around = _Around(before=before, asks=range(len(wanted)))
+        return self._make(("factory", member), given, wanted, f"({''.join(wanted)}){result}", call, around)
 
     def super_constructor(self, target: KnownTarget, given: Sequence[str]) -> tuple[str, str] | None:
         """Return what does the work of an API's constructor on an object of a subclass; None for nothing to do.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from opentsm_build.cap.classes import ClassInfo, InterfaceInfo
+from opentsm_build.cap.classes import ClassFlag, ClassInfo, InterfaceInfo
 from opentsm_card.errors import CapError
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ class OwnInterface:
     offset: int
     info: InterfaceInfo
     superinterfaces: tuple[str, ...]
+
+    @property
+    def is_shareable(self) -> bool:
+        """True when its methods switch the context (JCRE 3.0.5, 6.2.4)."""
+        return ClassFlag.SHAREABLE in self.info.flags
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,10 @@ class MethodEmitter:
         self._labels = {pc: Label() for pc in body.instructions}
         self._turns = -1
         self._counts = counts(body)
+        self._keeps_this = package.types.this(body) is not None and not any(
+            "store" in each.name and each.opcode.pops in {"a", "s", "i"} and local_of(each) == 0
+            for each in body.instructions.values()
+        )
         self._states = package.types.states.get(body.offset, {})
         self._returned = reference_in(package.types.result_descriptor(body.signature))
 
@@ -198,6 +202,12 @@ class MethodEmitter:
     def _access(self, accessor: tuple[str, str]) -> None:
         self.code.invoke("invokestatic", self._package.code_class.name, *accessor)
 
+    def _ask(self, method: str) -> None:
+        """Ask the firewall about the reference on top of the stack."""
+        if self._package.accessors.firewall:
+            self.code.op("dup")
+            self._access(self._package.accessors.question(method))
+
     def _array(self, name: str, types: tuple[str, ...]) -> None:
         """Access an array: as the JVM does where its type is known, or through the runtime."""
         self._access(self._package.accessors.array(name, types[-ARRAY_DEPTHS[name]]))
@@ -241,10 +251,15 @@ class MethodEmitter:
             self.code.of_class("checkcast", target.owner)
             if what == "putfield":
                 self.code.op("swap")
+        # The receiver of a virtual method is in the context that runs it (JCRE 3.0.5, 6.2.8.4).
+        own = instruction.name.endswith("_this") and self._keeps_this
+        accessors = self._package.accessors
         if what == "putfield":
-            self._access(self._package.accessors.put(target.owner, field_name, descriptor))
-        else:
+            self._access(accessors.put(target.owner, field_name, descriptor, own=own))
+        elif own or not accessors.firewall:
             self.code.field(what, target.owner, field_name, descriptor)
+        else:
+            self._access(accessors.get(target.owner, field_name, descriptor))
 
     def _this(self, instruction: Instruction) -> str:
         """Return the type of what getfield_*_this and putfield_*_this access: local variable 0."""
@@ -296,12 +311,14 @@ class MethodEmitter:
                 self.code.of_class("anewarray", self._package.analysis.targets.class_(index).name)
                 made(self.code)
             case "checkcast" | "instanceof":
+                self._ask("castShareable" if self._package.is_shareable(instruction) else "cast")
                 self.code.of_class(name, checked_type(self._package.analysis, instruction))
             case "areturn":
                 self._cast(types[-1], self._returned)
                 self.code.op("areturn")
             case "athrow":
                 self._cast(types[-1], "java/lang/Throwable")
+                self._ask("thrown")
                 self.code.op("athrow")
             case _:
                 raise CapError(f"{name} can't be translated")

@@ -36,7 +36,7 @@ def exported(package: PackageTranslator) -> KnownPackage:
         if entry is None:
             raise CapError("no class begins here", component="Export", offset_bytes=info.class_offset)
         found[token] = _interface(package, entry) if isinstance(entry, OwnInterface) else _class(package, entry, info)
-    return KnownPackage(package.cap.package_aid, package.cap.package_version, found)
+    return KnownPackage(package.cap.package_aid, package.cap.package_version, found, package.shares_statics)
 
 
 def _interface(package: PackageTranslator, interface: OwnInterface) -> KnownClass:
@@ -45,7 +45,15 @@ def _interface(package: PackageTranslator, interface: OwnInterface) -> KnownClas
         if slot.interface and slot.root == interface.offset and variable.result is not None:
             name, descriptor, signature = package.family(interface, slot)
             methods[slot.token] = Member(interface.name, name, descriptor, signature)
-    return KnownClass(interface.name, None, is_interface=True, virtual=methods, static={}, is_api=False)
+    return KnownClass(
+        interface.name,
+        None,
+        is_interface=True,
+        virtual=methods,
+        static={},
+        is_api=False,
+        is_shareable=interface.is_shareable,
+    )
 
 
 def _view(package: PackageTranslator, cls: OwnClass) -> KnownClass:

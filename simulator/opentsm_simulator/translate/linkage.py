@@ -24,6 +24,7 @@ __all__ = ["KnownClass", "KnownPackage", "Linkage", "api_package"]
 _ACC_STATIC: Final = 0x0008
 _ACC_PROTECTED: Final = 0x0004
 _OBJECT: Final = "java/lang/Object"
+_SHAREABLE: Final = "javacard/framework/Shareable"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class KnownClass:
         static_fields: by token.
         fields: instance fields by token.
         is_api: it is not a translated package's.
+        is_shareable: it is an interface whose methods switch the context (JCRE 3.0.5, 6.2.4).
     """
 
     name: str
@@ -49,6 +51,7 @@ class KnownClass:
     static_fields: Mapping[int, Member] = field(default_factory=dict, repr=False)
     fields: Mapping[int, Member] = field(default_factory=dict, repr=False)
     is_api: bool = True
+    is_shareable: bool = False
 
     def ancestors(self) -> Iterable[KnownClass]:
         """Yield the class and its superclasses, itself first."""
@@ -66,11 +69,13 @@ class KnownPackage:
         aid: its AID.
         version: (major, minor).
         classes: by class token.
+        shares_statics: other contexts may find references in its static fields.
     """
 
     aid: Aid
     version: tuple[int, int]
     classes: Mapping[int, KnownClass] = field(repr=False)
+    shares_statics: bool = False
 
 
 def _member(owner: ApiClass, method: ApiMethod) -> Member:
@@ -90,7 +95,8 @@ def _api_class(cls: ApiClass, superclass: KnownClass | None) -> KnownClass:
     for method in cls.methods.values():
         of_class = method.name == "<init>" or method.access & _ACC_STATIC
         (static if of_class else virtual)[method.token] = _member(cls, method)
-    return KnownClass(cls.name, superclass, cls.is_interface, virtual, static)
+    shareable = cls.is_interface and _SHAREABLE in {cls.name, *cls.interfaces}
+    return KnownClass(cls.name, superclass, cls.is_interface, virtual, static, is_shareable=shareable)
 
 
 def _superclass(package: ApiPackage, cls: ApiClass) -> KnownClass | None:
@@ -124,6 +130,9 @@ class Linkage:
         imports: as its Import component lists them.
         loaded: packages on the card.
 
+    Attributes:
+        shares_statics: one of them shares static fields that are references.
+
     Raises:
         CapError: a package is not there, or not in a version that fits.
     """
@@ -131,6 +140,7 @@ class Linkage:
     def __init__(self, imports: Iterable[ImportedPackage], loaded: Iterable[KnownPackage]) -> None:
         on_card = {bytes(package.aid): package for package in loaded}
         self._packages = [self._find(wanted, on_card) for wanted in imports]
+        self.shares_statics = any(package.shares_statics for package in self._packages)
 
     @staticmethod
     def _find(wanted: ImportedPackage, on_card: Mapping[bytes, KnownPackage]) -> KnownPackage:

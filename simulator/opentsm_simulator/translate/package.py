@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from opentsm_build.cap import CapFile
+    from opentsm_build.instructions import Instruction
     from opentsm_card.aid import Aid
     from opentsm_simulator.translate.signature import Signature
     from opentsm_simulator.translate.targets import FieldTarget, StaticFieldTarget, VirtualTarget
@@ -57,23 +58,24 @@ class TranslatedPackage:
     exports: KnownPackage = field(repr=False)
 
 
-def translate(cap: CapFile, loaded: Iterable[KnownPackage] = ()) -> TranslatedPackage:
+def translate(cap: CapFile, loaded: Iterable[KnownPackage] = (), *, firewall: bool = True) -> TranslatedPackage:
     """Translate a package to JVM classes that run on `opentsm.runtime.Jcvm` and the Java Card API.
 
     Args:
         cap: the package; its Descriptor and Debug components are not looked at.
         loaded: packages on the card that it may import, beside the APIs.
+        firewall: whether its code asks the card's firewall.
 
     Raises:
         CapError: it can't be linked, or is not what a verifier lets pass, or needs what is not supported.
     """
-    return PackageTranslator(cap, Linkage(cap.imports, loaded)).run()
+    return PackageTranslator(cap, Linkage(cap.imports, loaded), firewall=firewall).run()
 
 
 class PackageTranslator:
     """Translates one package; see `translate`."""
 
-    def __init__(self, cap: CapFile, linkage: Linkage) -> None:
+    def __init__(self, cap: CapFile, linkage: Linkage, *, firewall: bool = True) -> None:
         self.cap = cap
         self.prefix = f"cap/{bytes(cap.package_aid).hex().upper()}/"
         self.classes = OwnClasses(cap, linkage, self.prefix)
@@ -81,13 +83,33 @@ class PackageTranslator:
         self.types = Types(cap, self.classes, self.analysis)
         self.code_class = ClassWriter(f"{self.prefix}Code")
         self._writers = {cls.name: self._writer(cls) for cls in self.classes.classes()}
-        self.adapters = Adapters(
-            self.code_class, self.prefix, lambda cls: self._writers[cls.name], self.types.hierarchy
+        # What other packages can reach through its classes, or it through theirs: objects of any context.
+        self.shares_statics = linkage.shares_statics or self._exports_references()
+        self.accessors = Accessors(
+            self.code_class, self.types.hierarchy, firewall=firewall, from_start=self.shares_statics
         )
-        self.accessors = Accessors(self.code_class)
+        self.adapters = Adapters(
+            self.code_class, self.prefix, lambda cls: self._writers[cls.name], self.types.hierarchy, self.accessors
+        )
         self._add_step()
         self._static_kinds: dict[int, str] = {}
         self._field_kinds: dict[tuple[str, int], str] = {}
+
+    def _exports_references(self) -> bool:
+        """Tell whether it has static fields that are references, and classes that others can use."""
+        exports = self.cap.exports
+        classes = (
+            [] if exports is None else [self.classes.by_offset.get(each.class_offset) for each in exports.class_exports]
+        )
+        return bool(self.cap.static_fields.reference_count) and any(isinstance(each, OwnClass) for each in classes)
+
+    def is_shareable(self, instruction: Instruction) -> bool:
+        """Tell whether a checkcast or instanceof is about a shareable interface."""
+        atype, index = instruction.operands
+        if atype != 0:
+            return False
+        cls = self.analysis.targets.class_(index)
+        return not isinstance(cls, OwnClass) and cls.is_shareable
 
     def _writer(self, cls: OwnClass) -> ClassWriter:
         interfaces = tuple(dict.fromkeys(self.classes.name(each.interface) for each in cls.info.interfaces))
@@ -217,7 +239,9 @@ class PackageTranslator:
         for cls in self.classes.classes():
             if not isinstance(cls.superclass, OwnClass):
                 self.adapters.lend(cls)
-        write_static_initializer(self.cap.static_fields, self.code_class, self._static_descriptors())
+        write_static_initializer(
+            self.cap.static_fields, self.code_class, self._static_descriptors(), self.accessors.begin
+        )
         applets = tuple(self._applets())
         writers = [self.code_class, *self._writers.values(), *self._interfaces()]
         writers += [writer for writer, _ in self.adapters.protected.values()]

@@ -11,7 +11,7 @@ from opentsm_card.errors import CapError
 from opentsm_simulator.translate.classwriter import ACC_STATIC, ClassWriter, Code
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from opentsm_build.cap.static_fields import ArrayInitInfo, StaticFieldComponent
 
@@ -25,18 +25,25 @@ _ELEMENT_BYTES: Final = {2: 1, 3: 1, 4: 2, 5: 4}
 _OBJECT: Final = "Ljava/lang/Object;"
 
 
-def write_static_initializer(fields: StaticFieldComponent, writer: ClassWriter, descriptors: Mapping[int, str]) -> None:
+def write_static_initializer(
+    fields: StaticFieldComponent,
+    writer: ClassWriter,
+    descriptors: Mapping[int, str],
+    begin: Callable[[Code], None],
+) -> None:
     """Add `<clinit>` to the class of the code, where any field begins with something.
 
     Args:
         fields: the component.
         writer: the class that has the fields.
         descriptors: of the fields that are used, by their offset in the image.
+        begin: appends what else comes first.
 
     Raises:
         CapError: the image and its fields don't fit.
     """
     code = Code(writer, 4, 1)
+    begin(code)
     for number, array in enumerate(fields.array_init):
         offset = number * _REFERENCE_BYTES
         if offset in descriptors:

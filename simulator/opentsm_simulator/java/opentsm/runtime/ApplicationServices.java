@@ -87,6 +87,10 @@ public final class ApplicationServices {
     Shareable sharedObject(AID serverAid, byte parameter) {
         for (ApplicationEntry server : card.registry.applications()) {
             if (server.aid().equals(serverAid)) {
+                if (card.firewall.isElsewhere(server)) {
+                    // JCRE clause 6.2.7.2, second step.
+                    throw new SecurityException();
+                }
                 return server.unlockedState == LifeCycle.INSTALLED ? null : sharedObject(server, caller(), parameter);
             }
         }
@@ -99,6 +103,9 @@ public final class ApplicationServices {
             return null;
         }
         Shareable shared;
+        if (client == null || server.owner() != client.owner()) {
+            card.firewall.guard(server.owner());
+        }
         try {
             shared = card.contexts.call(server, client, () -> {
                 AID clientAid = client == null ? null : client.aid();

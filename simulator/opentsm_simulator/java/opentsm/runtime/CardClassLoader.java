@@ -18,7 +18,8 @@ class CardClassLoader extends ClassLoader {
 
     /** What Java's compiler itself and translated code refer to, beside exceptions. */
     private static final Set<String> LANGUAGE = new HashSet<>(Arrays.asList("java.lang.Object", "java.lang.Throwable",
-            "java.lang.String", "java.lang.Class", "java.io.IOException", "opentsm.runtime.Jcvm"));
+            "java.lang.String", "java.lang.Class", "java.io.IOException", "opentsm.runtime.Jcvm",
+            "opentsm.runtime.Firewall"));
 
     private final Map<String, byte[]> classes;
 

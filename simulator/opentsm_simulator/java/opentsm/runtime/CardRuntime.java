@@ -25,7 +25,8 @@ public final class CardRuntime extends SimulatorRuntime {
     final Memory memory = new Memory(this);
     final Transactions transactions = new Transactions(memory.heap);
     final Budget budget = new Budget();
-    final Contexts contexts = new Contexts(transactions);
+    final Contexts contexts = new Contexts(this, transactions);
+    final Firewall firewall = new Firewall(this);
     final Registry registry = new Registry();
     final Effects effects = new Effects();
     final Locks locks = new Locks(this);
@@ -320,18 +321,18 @@ public final class CardRuntime extends SimulatorRuntime {
                 currentProtocol, entry.extendedLength);
         responseBufferSize = 0;
         selecting = isSelect;
-        contexts.current = entry;
-        contexts.previous = null;
         short sw = Sw.OK;
         try {
-            entry.applet.process(apdu);
+            contexts.as(entry, null, () -> {
+                entry.applet.process(apdu);
+                return null;
+            });
         } catch (ISOException thrown) {
             sw = thrown.getReason();
         } catch (Throwable thrown) {
             budget.failed(thrown);
             sw = Sw.NO_PRECISE_DIAGNOSIS;
         } finally {
-            contexts.current = null;
             selecting = false;
             ApduAccess.close(apdu);
             management.endCommand();
@@ -437,6 +438,11 @@ public final class CardRuntime extends SimulatorRuntime {
     @Override
     public byte getAssignedChannel() {
         return channel == null ? 0 : (byte) channel.number;
+    }
+
+    /** Tells whether an array is the APDU buffer, of short or of extended commands. */
+    boolean isApduBuffer(Object array) {
+        return array == shortAPDU.getBuffer() || array == extendedAPDU.getBuffer();
     }
 
     @Override

@@ -341,9 +341,10 @@ final class ContentManagement {
 
         void run() {
             card.onRegister(this);
+            card.firewall.setInstalling(array);
             try {
                 // JCRE 3.0.5 clause 3.1: of an installation that fails, nothing stays.
-                card.memory.atomically(() -> card.contexts.as(entry, null, () -> {
+                card.memory.atomically(() -> card.contexts.asInstalled(entry, () -> {
                     entry.module().install.invokeExact(array, (short) 0, (byte) array.length);
                     Sw.require(entry.applet != null, Sw.CONDITIONS_NOT_SATISFIED);
                     return null;
@@ -354,6 +355,7 @@ final class ContentManagement {
                 card.budget.failed(failed);
                 ISOException.throwIt(Sw.CONDITIONS_NOT_SATISFIED);
             } finally {
+                card.firewall.setInstalling(null);
                 card.onRegister(null);
             }
         }

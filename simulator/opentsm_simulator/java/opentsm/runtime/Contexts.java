@@ -13,8 +13,9 @@ import javacard.framework.Shareable;
 /**
  * Who is running: the current application, and the one that called it.
  *
- * <p>A shareable object of another application is handed out behind a proxy that switches the context for each call, so
- * that inside it the server is the current application and the client the previous one.
+ * <p>Translated code switches the context itself where it calls a shareable object of another application
+ * ({@link Firewall#enter}). Where a client or a server was made from sources, or the card has no firewall, such an object
+ * is handed out behind a proxy that does.
  *
  * <p>Spec: JCRE 3.0.5 clause 6.1.
  */
@@ -24,10 +25,15 @@ final class Contexts {
     /** Memory for transient arrays that are made while no application runs. */
     private final TransientMemory outside = new TransientMemory();
 
+    private final CardRuntime card;
     ApplicationEntry current;
     ApplicationEntry previous;
 
-    Contexts(Transactions transactions) {
+    /** The applet that the runtime itself called: the selected one, or one that is being installed. */
+    ApplicationEntry selected;
+
+    Contexts(CardRuntime card, Transactions transactions) {
+        this.card = card;
         this.transactions = transactions;
     }
 
@@ -43,6 +49,11 @@ final class Contexts {
         return previous == null ? null : previous.aid();
     }
 
+    /** Tells whether the currently active context is the selected applet's (JCRE clause 6.1.5), or the runtime's own. */
+    boolean isSelected() {
+        return current == null || selected != null && current.owner() == selected.owner();
+    }
+
     /** Something that runs as an application. */
     interface Action<T> {
         T run() throws Throwable;
@@ -54,19 +65,58 @@ final class Contexts {
      * @param client whom JCSystem.getPreviousContextAID names meanwhile; null for the runtime
      */
     <T> T as(ApplicationEntry server, ApplicationEntry client, Action<T> action) throws Throwable {
-        ApplicationEntry currentBefore = current;
-        ApplicationEntry previousBefore = previous;
-        current = server;
-        previous = client;
-        if (transactions.depth() != 0) {
-            transactions.include(server);
-        }
+        return as(server, client, current == null ? server : selected, action);
+    }
+
+    /** Runs as an application that is being installed: it may make and use what is cleared when it is deselected. */
+    <T> T asInstalled(ApplicationEntry server, Action<T> action) throws Throwable {
+        return as(server, null, server, action);
+    }
+
+    private <T> T as(ApplicationEntry server, ApplicationEntry client, ApplicationEntry chosen, Action<T> action)
+            throws Throwable {
+        Object before = switchTo(server, client, chosen);
         try {
             return action.run();
         } finally {
-            current = currentBefore;
-            previous = previousBefore;
+            leave(before);
         }
+    }
+
+    /** What a switch of the context restores. */
+    private static final class Frame {
+        final ApplicationEntry current;
+        final ApplicationEntry previous;
+        final ApplicationEntry selected;
+
+        Frame(ApplicationEntry current, ApplicationEntry previous, ApplicationEntry selected) {
+            this.current = current;
+            this.previous = previous;
+            this.selected = selected;
+        }
+    }
+
+    private Object switchTo(ApplicationEntry server, ApplicationEntry client, ApplicationEntry chosen) {
+        Frame before = new Frame(current, previous, selected);
+        current = server;
+        previous = client;
+        selected = chosen;
+        if (transactions.depth() != 0) {
+            transactions.include(server);
+        }
+        return before;
+    }
+
+    /** Enters a server's context from its client's; returns what {@link #leave} takes. */
+    Object enter(ApplicationEntry server) {
+        return switchTo(server, current, selected);
+    }
+
+    void leave(Object before) {
+        Frame frame = (Frame) before;
+        current = frame.current;
+        previous = frame.previous;
+        selected = frame.selected;
     }
 
     /** As {@link #as}, for actions that throw nothing checked. */
@@ -80,13 +130,27 @@ final class Contexts {
         }
     }
 
-    /** Returns a server's shareable object as a client may hold it; itself when both are one. */
+    /**
+     * Returns a server's shareable object as a client may hold it: itself where the code of both watches its accesses, or
+     * else behind a proxy that switches the context.
+     */
     Shareable share(Shareable object, ApplicationEntry server, ApplicationEntry client) {
         if (object == null || server == client || Proxy.isProxyClass(object.getClass())) {
             return object;
         }
+        if (client != null && isWatched(server) && isWatched(client)) {
+            if (server.owner() != client.owner()) {
+                card.firewall.guard(client.owner());
+            }
+            return object;
+        }
         Class<?>[] interfaces = shareableInterfaces(object.getClass());
         return (Shareable) Proxy.newProxyInstance(loaderOf(object), interfaces, new Switch(object, server));
+    }
+
+    /** Tells whether an application's code, as translated from a CAP file, asks the firewall. */
+    private boolean isWatched(ApplicationEntry entry) {
+        return card.firewall.isEnabled() && entry.owner().loader != null;
     }
 
     private static ClassLoader loaderOf(Shareable object) {

@@ -1,5 +1,8 @@
 package opentsm.runtime;
 
+import javacard.framework.JCSystem;
+import javacard.framework.SystemException;
+
 /**
  * What translated Java Card code calls: instructions that need more than the JVM's own.
  *
@@ -69,6 +72,24 @@ public final class Jcvm {
         if (thrown instanceof Runaway || thrown instanceof PowerCut || thrown instanceof VirtualMachineError) {
             throw (Error) thrown;
         }
+    }
+
+    /** Refuses to have a reference stored that is for the moment only (JCRE clauses 6.2.1, 6.2.2). */
+    public static void stored(Object value) {
+        CardRuntime.current().firewall.stored(value);
+    }
+
+    /** Refuses to have an array made that the current context could not access now (JCRE clause 6.1.5). */
+    public static void makesTransient(int event) {
+        if (event == JCSystem.CLEAR_ON_DESELECT && !CardRuntime.current().contexts.isSelected()) {
+            SystemException.throwIt(SystemException.ILLEGAL_TRANSIENT);
+        }
+    }
+
+    /** Returns the firewall, for code that asks it from the start; null when the card has none. */
+    public static Firewall wall() {
+        Firewall firewall = CardRuntime.current().firewall;
+        return firewall.isEnabled() ? firewall : null;
     }
 
     public static Object aaload(Object array, int index) {

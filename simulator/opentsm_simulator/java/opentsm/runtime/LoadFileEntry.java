@@ -34,6 +34,12 @@ final class LoadFileEntry extends RegistryEntry {
     /** The application provider's identifier (5F20); null when none was given. */
     byte[] provider;
 
+    /** Its code asks the firewall: something of another context may have come in. */
+    boolean guarded;
+
+    /** Some of what its context owns, for {@link Firewall}; null before anything asked. */
+    Object[] known;
+
     LoadFileEntry(byte[] name, byte[] version, ApplicationEntry domain) {
         super(KIND_LOAD_FILE, name, domain);
         this.version = version.clone();

@@ -22,6 +22,9 @@ public final class LoadedPackage {
     /** What a package that imports this one names it by, to whoever translates it. */
     String code = "";
 
+    /** Its code is to ask the card's firewall. */
+    boolean firewalled;
+
     /** Packages that must be on the card: AID, then major and minor version. */
     final List<byte[]> imports = new ArrayList<>();
 
@@ -34,6 +37,11 @@ public final class LoadedPackage {
     /** Adds an applet. */
     public void addModule(byte[] moduleAid) {
         modules.add(moduleAid.clone());
+    }
+
+    /** Tells whether its code is to ask the card's firewall. */
+    public boolean isFirewalled() {
+        return firewalled;
     }
 
     /** Says under which name packages that import this one are linked to it. */

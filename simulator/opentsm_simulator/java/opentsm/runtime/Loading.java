@@ -177,6 +177,7 @@ final class Loading {
         for (int i = 0; i < imported.length; i++) {
             imported[i] = entry.imports.get(i).code;
         }
+        found.firewalled = card.firewall.isEnabled();
         Sw.require(card.packages.translate(block, imported, found), Sw.WRONG_DATA);
         entry.take(found, block.length, card);
     }

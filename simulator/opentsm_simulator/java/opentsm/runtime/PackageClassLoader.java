@@ -59,6 +59,19 @@ final class PackageClassLoader extends CardClassLoader {
         }
     }
 
+    /** Has the package's code ask the firewall. */
+    void guard(Firewall firewall) {
+        for (String name : names()) {
+            if (name.endsWith(".Code")) {
+                try {
+                    loadClass(name).getField("wall").set(null, firewall);
+                } catch (ReflectiveOperationException impossible) {
+                    throw new IllegalStateException(impossible);
+                }
+            }
+        }
+    }
+
     @Override
     protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {
         if (!has(name)) {

@@ -48,6 +48,12 @@ public final class Provisioner {
         card.memory.setCapacity(bytes);
     }
 
+    /** Says whether the card has an applet firewall, before any package is loaded. */
+    public void setFirewall(boolean enabled) {
+        requireUnfinished();
+        card.firewall.setEnabled(enabled);
+    }
+
     /** Says who reads what LOAD brings. */
     public void setPackageReader(PackageReader reader) {
         requireUnfinished();

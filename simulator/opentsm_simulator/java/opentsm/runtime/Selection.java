@@ -184,8 +184,22 @@ final class Selection {
             // JCRE clause 3.4: the applet is deselected all the same.
         }
         card.abortOpenTransaction();
-        if (!stillActive) {
-            entry.memory.deselected();
+        clearDeselected(entry.owner());
+    }
+
+    /** Clears what is cleared at deselection, once no applet of a package is active (JCRE clause 5.1). */
+    private void clearDeselected(LoadFileEntry context) {
+        List<ApplicationEntry> applets = new ArrayList<>();
+        for (ApplicationEntry each : registry.applications()) {
+            if (each.owner() == context) {
+                if (each.selections != 0) {
+                    return;
+                }
+                applets.add(each);
+            }
+        }
+        for (ApplicationEntry each : applets) {
+            each.memory.deselected();
         }
     }
 
