@@ -33,6 +33,37 @@ _PACKAGES: Final = {"pkcs11": "pkcs11-provider or libengine-pkcs11-openssl", "ha
 _STORE_INFO_PKEY: Final = 4
 _MOST_OBJECTS: Final = 64
 _SIGNATURE_BYTES: Final = 1024
+_EVP_PKEY_EC: Final = 408
+_RETURN_POINTERS: Final = (
+    "OSSL_LIB_CTX_new",
+    "OSSL_PROVIDER_load",
+    "OSSL_STORE_open_ex",
+    "OSSL_STORE_load",
+    "OSSL_STORE_INFO_get1_PKEY",
+    "ENGINE_by_id",
+    "ENGINE_load_private_key",
+    "EVP_MD_CTX_new",
+    "EVP_PKEY_CTX_new_from_pkey",
+    "EVP_PKEY_new",
+    "EVP_sha256",
+    "EC_KEY_METHOD_new",
+    "EC_KEY_OpenSSL",
+    "d2i_EC_PUBKEY",
+)
+# A context's key calls back what belongs to it; contexts are few, and end with the process.
+_used: Final[list[HardwareKey]] = []
+# EC_KEY_METHOD_set_sign(3): type, digest and its length, signature and its length, k inverted, r, the key.
+_SIGN: Final = ctypes.CFUNCTYPE(
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_void_p,
+    ctypes.c_int,
+    ctypes.c_void_p,
+    ctypes.POINTER(ctypes.c_uint),
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+)
 
 
 def _shown(uri: str) -> str:
@@ -49,12 +80,9 @@ def _openssl() -> Any:  # noqa: ANN401 - C functions have no Python types
     """
     try:
         library = ctypes.CDLL(_ssl.__file__)
-        for name in ("OSSL_STORE_open", "OSSL_STORE_load", "OSSL_STORE_INFO_get1_PKEY", "OSSL_PROVIDER_load"):
-            getattr(library, name).restype = ctypes.c_void_p
-        for name in ("ENGINE_by_id", "ENGINE_load_private_key", "EVP_MD_CTX_new", "EVP_sha256"):
+        for name in _RETURN_POINTERS:
             getattr(library, name).restype = ctypes.c_void_p
         library.ERR_get_error.restype = ctypes.c_ulong
-        library.SSL_CTX_get_cert_store.restype = ctypes.c_void_p
     except (AttributeError, OSError) as error:
         raise ProtocolError("keys by URI: this Python has its OpenSSL built in; use the system's Python") from error
     return library
@@ -90,7 +118,7 @@ class HardwareKey:
         library.ERR_clear_error()
         path, query = uri.partition("?")[0], dict(parse_qsl(uri.partition("?")[2]))
         pin = _pin(query, self.name)
-        key = _from_provider(scheme, path, query, pin)
+        key, self._beside = _from_provider(scheme, path, query, pin)
         if key is None and scheme == "pkcs11":
             key = _from_engine(path, query, pin)
         if not key:
@@ -153,6 +181,7 @@ class HardwareKey:
             raise ProtocolError(f"certificate {certificate}: not PEM, or damaged ({_reason()})")
         if library.SSL_CTX_use_PrivateKey(inside, self._key) != 1 or library.SSL_CTX_check_private_key(inside) != 1:
             raise ProtocolError(f"certificate {certificate} with key {self.name}: {_reason()}")
+        _used.append(self)
 
 
 def _ssl_ctx(context: ssl.SSLContext) -> ctypes.c_void_p:
@@ -181,34 +210,89 @@ def _pin(query: dict[str, str], name: str) -> str | None:
         raise ProtocolError(f"key {name}: its pin-source can't be read") from error
 
 
-def _from_provider(scheme: str, path: str, query: dict[str, str], pin: str | None) -> int | None:
-    """Load a key by OpenSSL's provider for the scheme; None without one."""
+def _from_provider(scheme: str, path: str, query: dict[str, str], pin: str | None) -> tuple[int | None, object]:
+    """Load a key by OpenSSL's provider for the scheme; no key without one. What comes with it must live as long.
+
+    The provider lives in a library context of its own, and the key that TLS gets is one whose signing is done there. In
+    one context, OpenSSL 3.0 would look for the private part in its default provider, or have a TPM do all of TLS.
+    """
     library = _openssl()
-    # A provider that is asked for by name turns off that the default one is loaded by itself.
-    library.OSSL_PROVIDER_load(None, b"default")
-    if not library.OSSL_PROVIDER_load(None, _PROVIDERS[scheme].encode()):
-        return None
+    context = ctypes.c_void_p(library.OSSL_LIB_CTX_new())
+    library.OSSL_PROVIDER_load(context, b"default")
+    if not library.OSSL_PROVIDER_load(context, _PROVIDERS[scheme].encode()):
+        return None, None
     whole = query if pin is None else {**query, "pin-value": pin}
     uri = path + (f"?{urlencode(whole)}" if whole else "")
-    store = library.OSSL_STORE_open(uri.encode(), None, None, None, None)
-    if not store:
-        return None
-    store = ctypes.c_void_p(store)
-    key = None
-    try:
-        for _ in range(_MOST_OBJECTS):
-            if key or library.OSSL_STORE_eof(store):
-                break
-            info = library.OSSL_STORE_load(store)
-            if not info:
-                continue
-            info = ctypes.c_void_p(info)
-            if library.OSSL_STORE_INFO_get_type(info) == _STORE_INFO_PKEY:
-                key = library.OSSL_STORE_INFO_get1_PKEY(info)
-            library.OSSL_STORE_INFO_free(info)
-    finally:
-        library.OSSL_STORE_close(store)
+    store = library.OSSL_STORE_open_ex(uri.encode(), context, None, None, None, None, None, None)
+    key = _first_key(ctypes.c_void_p(store)) if store else None
+    if not key:
+        return None, None
+    return _foreign_key(context, ctypes.c_void_p(key), f"?provider={_PROVIDERS[scheme]}".encode())
+
+
+def _first_key(store: ctypes.c_void_p) -> int | None:
+    library = _openssl()
+    key: int | None = None
+    for _ in range(_MOST_OBJECTS):
+        if key or library.OSSL_STORE_eof(store):
+            break
+        info = library.OSSL_STORE_load(store)
+        if not info:
+            continue
+        if library.OSSL_STORE_INFO_get_type(ctypes.c_void_p(info)) == _STORE_INFO_PKEY:
+            key = library.OSSL_STORE_INFO_get1_PKEY(ctypes.c_void_p(info))
+        library.OSSL_STORE_INFO_free(ctypes.c_void_p(info))
+    library.OSSL_STORE_close(store)
     return key
+
+
+def _foreign_key(context: ctypes.c_void_p, key: ctypes.c_void_p, preference: bytes) -> tuple[int | None, object]:
+    """Return a key with the public part of another, whose signatures the other makes in its own library context."""
+    library = _openssl()
+
+    def sign(
+        _kind: int,
+        digest: int,
+        size: int,
+        signature: int,
+        length: Any,  # noqa: ANN401 - a pointer has no type that can be written
+        _inverse: int,
+        _r: int,
+        _key: int,
+    ) -> int:
+        work = ctypes.c_void_p(library.EVP_PKEY_CTX_new_from_pkey(context, key, preference))
+        try:
+            written = ctypes.c_size_t(_SIGNATURE_BYTES)
+            out = (ctypes.c_ubyte * _SIGNATURE_BYTES)()
+            done = (
+                library.EVP_PKEY_sign_init(work) == 1
+                and library.EVP_PKEY_CTX_set_signature_md(work, ctypes.c_void_p(library.EVP_sha256())) == 1
+                and library.EVP_PKEY_sign(
+                    work, out, ctypes.byref(written), ctypes.c_void_p(digest), ctypes.c_size_t(size)
+                )
+                == 1
+            )
+            if done:
+                ctypes.memmove(signature, out, written.value)
+                length[0] = written.value
+            return int(done)
+        finally:
+            library.EVP_PKEY_CTX_free(work)
+
+    out = ctypes.POINTER(ctypes.c_ubyte)()
+    size = library.i2d_PUBKEY(key, ctypes.byref(out))
+    public = library.d2i_EC_PUBKEY(None, ctypes.byref(out), ctypes.c_long(size)) if size > 0 else None
+    if not public:
+        return None, None
+    method = ctypes.c_void_p(library.EC_KEY_METHOD_new(ctypes.c_void_p(library.EC_KEY_OpenSSL())))
+    before = [ctypes.c_void_p() for _ in range(3)]
+    library.EC_KEY_METHOD_get_sign(method, *map(ctypes.byref, before))
+    callback = _SIGN(sign)
+    library.EC_KEY_METHOD_set_sign(method, callback, *before[1:])
+    library.EC_KEY_set_method(ctypes.c_void_p(public), method)
+    made = library.EVP_PKEY_new()
+    library.EVP_PKEY_assign(ctypes.c_void_p(made), _EVP_PKEY_EC, ctypes.c_void_p(public))
+    return made, (callback, context, key, method)
 
 
 def _from_engine(path: str, query: dict[str, str], pin: str | None) -> int | None:
