@@ -14,6 +14,7 @@ from opentsm_card.errors import ProtocolError, TransportError
 from opentsm_simulator.config import AUTO, SeConfig, check_modem, load_config, parse_address
 from opentsm_simulator.control_cli import list_profiles, list_ses, reset, show
 from opentsm_simulator.fuzz.cli import fuzz
+from opentsm_simulator.power_cli import sweep
 from opentsm_simulator.uart_faults import Faults
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def se() -> None:
         opentsm se list
         opentsm se show embedded
         opentsm se reset embedded --new
+    What an applet is left with when its card loses power at any write:
+        opentsm se sweep embedded --cap wallet.cap --script pay.apdu
     """  # noqa: D301 - click's mark for text that is not to be wrapped
 
 
@@ -233,3 +236,4 @@ def _announce(host: Host, *, as_json: bool) -> None:
 
 
 se.add_command(fuzz)
+se.add_command(sweep)

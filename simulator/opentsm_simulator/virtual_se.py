@@ -251,6 +251,17 @@ class VirtualSe:
         """
         return [HotSpot.parse(str(line)) for line in self._card.hottest(most)]
 
+    def contents(self) -> dict[str, str]:
+        """Return a digest of what each instance, and the static fields of each package, hold in persistent memory.
+
+        Two cards with the same digests hold the same; what is in transient memory does not count.
+
+        Returns:
+            Digests in hex by AID in hex.
+        """
+        lines = (str(line).split("\t") for line in self._card.fingerprint())
+        return {aid: digest for aid, digest in lines}  # noqa: C416 - lines are lists, not pairs
+
     def registry_lines(self) -> list[str]:
         """Return what the OPEN's registry holds, a line an entry, fields separated by tabs (Inspection.java)."""
         return [str(line) for line in self._card.inspect()]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from opentsm_build.cap import CapFile
     from opentsm_card.apdu import ResponseApdu
 
-__all__ = ["ABORT", "BEGIN", "COMMIT", "FAIL", "PACKAGE", "Report", "TearingCard"]
+__all__ = ["ABORT", "BEGIN", "COMMIT", "FAIL", "PACKAGE", "Report", "TearingCard", "cap"]
 
 PACKAGE: Final = Aid.from_text("F06F70656E74736D0E03")
 MODULE: Final = Aid.from_text("F06F70656E74736D0E0301")
@@ -33,7 +33,7 @@ _SOURCES: Final = Path(__file__).parent.parent / "card" / "packages" / "tearing"
 
 
 @cache
-def _cap() -> CapFile:
+def cap() -> CapFile:
     with tempfile.TemporaryDirectory() as out:
         return build_project(_SOURCES, Path(out)).conversion.cap
 
@@ -78,7 +78,7 @@ class TearingCard:
         self.se = VirtualSe.create(profile, se_id="tearing")
         self.host = Host(self.se.link()).into(ISD, ISD_KEYS)
         self.host.done(InstallForLoad(PACKAGE))
-        for block in load_blocks(load_file(_cap().load_file_data_block()), 200):
+        for block in load_blocks(load_file(cap().load_file_data_block()), 200):
             self.host.done(block)
         self.host.done(InstallForInstall(PACKAGE, MODULE, CARD_1))
         self.select()

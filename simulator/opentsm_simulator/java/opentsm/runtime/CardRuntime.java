@@ -205,6 +205,11 @@ public final class CardRuntime extends SimulatorRuntime {
         return Wear.hottest(memory.heap, most);
     }
 
+    /** Returns digests of what the applications hold ({@link Fingerprint}). */
+    public synchronized String[] fingerprint() {
+        return Fingerprint.of(this);
+    }
+
     /** Returns how many persistent writes were counted. */
     public synchronized long writes() {
         return memory.writes();

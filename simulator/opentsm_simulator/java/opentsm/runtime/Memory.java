@@ -196,7 +196,7 @@ public final class Memory {
         if (cut) {
             throw new PowerCut();
         }
-        if (watching) {
+        if (counting || cutAt != 0) {
             writes++;
         }
         if (cutAt != 0 && writes == cutAt) {
