@@ -12,7 +12,7 @@ import click
 
 from opentsm_card.errors import ProtocolError, TransportError
 from opentsm_simulator.config import AUTO, SeConfig, check_modem, load_config, parse_address
-from opentsm_simulator.control_cli import list_profiles, list_ses, reset, show
+from opentsm_simulator.control_cli import cut, list_profiles, list_ses, reset, show
 from opentsm_simulator.fuzz.cli import fuzz
 from opentsm_simulator.power_cli import sweep
 from opentsm_simulator.uart_faults import Faults
@@ -51,7 +51,7 @@ def se() -> None:
     """  # noqa: D301 - click's mark for text that is not to be wrapped
 
 
-for _command in (list_ses, show, reset):
+for _command in (list_ses, show, reset, cut):
     se.add_command(_command)
 
 
@@ -117,6 +117,7 @@ def profiles(*, as_json: bool) -> None:
     "takes the next port.",
 )
 @click.option("--keys-file", type=click.Path(path_type=Path), help="TOML file of key sets in place of the profile's.")
+@click.option("--wear", is_flag=True, help="Count persistent writes by address, for `opentsm se show`; it costs speed.")
 @click.option("--id", "se_id", help="The SE's identity; with --count, -1, -2, … is appended.  [default: the profile]")
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON line when ready.")
 def run(  # noqa: PLR0913 - one argument an option
@@ -135,6 +136,7 @@ def run(  # noqa: PLR0913 - one argument an option
     modem_faults: str | None,
     dial: str | None,
     keys_file: Path | None,
+    wear: bool,
     se_id: str | None,
     as_json: bool,
 ) -> None:
@@ -176,6 +178,7 @@ def run(  # noqa: PLR0913 - one argument an option
                 modem=_path(modem, index, count),
                 modem_like=modem_like,
                 modem_faults=modem_faults,
+                wear=wear,
                 dial=_next_reader(dial, index),
             )
             for index in range(count)

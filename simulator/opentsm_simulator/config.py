@@ -39,6 +39,7 @@ class _SeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     modem_like: str | None = None
     modem_faults: str | None = None
     dial: str | None = None
+    wear: bool = False
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +66,7 @@ class SeConfig:
         modem_like: which modem it is, or its quirks (`opentsm_simulator.modem.find_modem`).
         modem_faults: faults of its lines (`opentsm_simulator.modem_faults`).
         dial: where somebody waits for the contact interface to dial.
+        wear: whether persistent writes are counted, in all and for each address; commands take longer.
     """
 
     id: str
@@ -82,6 +84,7 @@ class SeConfig:
     modem_like: str | None = None
     modem_faults: str | None = None
     dial: Address | None = None
+    wear: bool = False
 
 
 def parse_address(text: str) -> Address:
@@ -159,6 +162,7 @@ def _config(table: _SeTable, folder: Path) -> SeConfig:
             table.modem_like,
             table.modem_faults,
             parse_address(table.dial) if table.dial else None,
+            table.wear,
         )
     except ProtocolError as error:
         raise ProtocolError(f"se {table.id!r}: {error}") from error

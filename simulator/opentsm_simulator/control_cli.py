@@ -15,7 +15,7 @@ from opentsm_simulator.profile import load_profile, profile_names
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["list_profiles", "list_ses", "reset", "show"]
+__all__ = ["cut", "list_profiles", "list_ses", "reset", "show"]
 
 _pid = click.option("--pid", type=int, help="The process, where several run an SE of that name.")
 _json = click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
@@ -112,3 +112,24 @@ def reset(*, se_id: str, new: bool, pid: int | None, as_json: bool) -> None:
         click.echo(json.dumps(answer))
     else:
         click.echo(f"{se_id}: {'as it was delivered' if new else 'reset'}")
+
+
+@click.command()
+@click.argument("se_id", metavar="ID")
+@click.option("--at-write", type=click.IntRange(0), required=True, help="Which write from now; 0: none after all.")
+@_pid
+@_json
+def cut(*, se_id: str, at_write: int, pid: int | None, as_json: bool) -> None:
+    """Cut the power of a running SE at its n-th persistent write from now: that write does not happen.
+
+    From then on it is as mute as a card without power, until its reader or client resets it, or `opentsm se reset`
+    does. Then what was begun is undone, as on a card.
+
+    \b
+    Torn at the third write of whatever comes next:   opentsm se cut embedded --at-write 3
+    """  # noqa: D301 - click's mark for text that is not to be wrapped
+    answer = ask(_find(se_id, pid), {"do": "cut", "id": se_id, "at_write": at_write})
+    if as_json:
+        click.echo(json.dumps(answer))
+    else:
+        click.echo(f"{se_id}: " + (f"power is cut at write {at_write} from now" if at_write else "power is not cut"))

@@ -124,6 +124,8 @@ class Host:
         if config.reader:
             dialled = running_vpcd(sum(hosted.vpcd is not None for hosted in self.ses))
         se = VirtualSe.create(config.profile, se_id=config.id, keys=keys)
+        if config.wear:
+            se.count_writes()
         if config.effects:
             se.log_effects(str(config.effects))
         tcp = TcpFront(se, "contact", *config.tcp) if config.tcp else None
@@ -184,7 +186,14 @@ class Host:
                 else:
                     hosted.se.reset()
                 return self._listed(hosted)
-        raise ProtocolError("a request is list, show or reset")
+            case "cut":
+                hosted = self._find(request)
+                at_write = request.get("at_write")
+                if not isinstance(at_write, int) or isinstance(at_write, bool):
+                    raise ProtocolError("a request is to cut at a write, by its number")
+                hosted.se.cut_power(at_write=at_write)
+                return self._listed(hosted) | {"at_write": at_write}
+        raise ProtocolError("a request is list, show, reset or cut")
 
     def _listed(self, hosted: HostedSe) -> dict[str, Any]:
         return hosted.describe() | {"pid": os.getpid(), "uptime_s": round(time.monotonic() - hosted.started, 1)}

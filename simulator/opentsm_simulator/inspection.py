@@ -5,6 +5,7 @@ Keys are named with version, identifier, type and length; never their values.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from opentsm_card.errors import ProtocolError
@@ -58,7 +59,7 @@ def inspect(se: VirtualSe) -> dict[str, Any]:
 
     Returns:
         `card` with its state, `memory` in bytes, `domains`, `applications`, `load_files`, and `effects`: what commands
-        left behind since the SE was made.
+        left behind since the SE was made; `power`, `writes` that were counted, and the `hottest` addresses among them.
     """
     state, contactless, *memory = se.figures()
     entries = [line.split("\t") for line in se.registry_lines()]
@@ -73,6 +74,9 @@ def inspect(se: VirtualSe) -> dict[str, Any]:
         ],
         "load_files": [_load_file(fields) for fields in entries if fields[0] == "load-file"],
         "effects": se.effects(),
+        "power": "cut" if se.is_cut else "on",
+        "writes": se.writes,
+        "hottest": [asdict(spot) for spot in se.hottest()],
     }
 
 
@@ -188,6 +192,12 @@ def render(se: dict[str, Any]) -> Iterator[str]:
     for load_file in se["load_files"]:
         modules = " ".join(load_file["modules"])
         yield f"  {load_file['aid']} {load_file['version']}: {modules} ({load_file['code_bytes']} bytes)"
+    if se["power"] != "on":
+        yield "power: cut; reset it"
+    if se["hottest"]:
+        yield f"writes: {se['writes']}; the hottest addresses"
+        for spot in se["hottest"]:
+            yield f"  {spot['writes']:>8}  {spot['owner']} object {spot['number']}, {spot['what']}, at {spot['offset']}"
     yield f"effects: {len(se['effects'])}"
     yield from (f"  {line}" for line in se["effects"])
 

@@ -15,8 +15,9 @@ import pytest
 from click.testing import CliRunner
 
 from opentsm_card import tlv
-from opentsm_card.errors import ProtocolError, TransportError
+from opentsm_card.errors import LinkTimeoutError, ProtocolError, TransportError
 from opentsm_card.get_status import GetStatus, Scope
+from opentsm_card.install import InstallForInstall
 from opentsm_card.install_parameters import InstallParameters
 from opentsm_card.lifecycle import CardState
 from opentsm_card.set_status import SetStatus
@@ -24,7 +25,7 @@ from opentsm_simulator.cli import se as se_command
 from opentsm_simulator.config import SeConfig
 from opentsm_simulator.control import ControlServer, ask, ask_all, runtime_folder
 from opentsm_simulator.host import Host
-from sd_host import BANK, CARD_1, CRS, ISD, ISD_KEYS, PPSE, keys, payment_parameters
+from sd_host import BANK, CARD_1, CRS, ISD, ISD_KEYS, PAYMENT_MODULE, PAYMENT_PACKAGE, PPSE, keys, payment_parameters
 from sd_host import Host as CardHost
 
 if TYPE_CHECKING:
@@ -186,6 +187,32 @@ class TestReset:
         assert card.raw(secured.encode()).sw == 0x6982
         assert CardHost(card.link).into(ISD, ISD_KEYS).entry(CARD_1) is not None
 
+    def test_power_is_cut_until_a_reset(self, host: Host) -> None:
+        se = host.ses[0].se
+        with se.link() as link:
+            card = CardHost(link).into(ISD, ISD_KEYS)
+            assert answer("cut", "ese", "--at-write", "1")["at_write"] == 1
+            with pytest.raises(LinkTimeoutError):
+                card.done(InstallForInstall(PAYMENT_PACKAGE, PAYMENT_MODULE, CARD_1, parameters=payment_parameters()))
+            assert answer("show", "ese")["power"] == "cut"
+            assert "power: cut" in run("show", "ese")
+            run("reset", "ese")
+            shown = answer("show", "ese")
+            assert shown["power"] == "on"
+            assert CARD_1.hex().upper() not in {each["aid"] for each in shown["applications"]}
+            assert "not cut" in run("cut", "ese", "--at-write", "0")
+
+    def test_the_hottest_addresses_are_shown(self) -> None:
+        with Host([SeConfig("worn", "embedded", tcp=("127.0.0.1", 0), wear=True)], controlled=True) as host:
+            with host.ses[0].se.link() as link:
+                card = CardHost(link).into(ISD, ISD_KEYS)
+                card.done(InstallForInstall(PAYMENT_PACKAGE, PAYMENT_MODULE, CARD_1, parameters=payment_parameters()))
+            shown = answer("show", "worn")
+            assert shown["writes"] > 0
+            counts = [spot["writes"] for spot in shown["hottest"]]
+            assert counts == sorted(counts, reverse=True)
+            assert f"writes: {shown['writes']}; the hottest addresses" in run("show", "worn")
+
     def test_as_it_was_delivered(self, host: Host, tmp_path: Path) -> None:
         se = host.ses[0].se
         se.log_effects(str(tmp_path / "effects"))
@@ -237,12 +264,21 @@ class TestDoor:
 
     @pytest.mark.parametrize(
         "request_",
-        [{}, {"do": "stop"}, {"do": 1}, {"do": "show"}, {"do": "show", "id": None}, {"do": "reset", "id": []}],
+        [
+            {},
+            {"do": "stop"},
+            {"do": "cut", "id": "ese"},
+            {"do": "cut", "id": "ese", "at_write": -1},
+            {"do": 1},
+            {"do": "show"},
+            {"do": "show", "id": None},
+            {"do": "reset", "id": []},
+        ],
     )
     def test_requests_that_mean_nothing(self, host: Host, folder: Path, request_: dict[str, Any]) -> None:
         del host
         (path,) = folder.iterdir()
-        with pytest.raises(ProtocolError, match=r"a request is|no SE named"):
+        with pytest.raises(ProtocolError, match=r"a request is|no SE named|there is no write"):
             ask(path, request_)
 
     @pytest.mark.parametrize("line", [b"", b"\n", b"[]\n", b"{\n", b"\xff\n", b"[" * 4000 + b"\n", b"x" * 100_000])
