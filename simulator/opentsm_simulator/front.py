@@ -18,7 +18,8 @@ from opentsm_simulator.t0 import T0Card
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opentsm_simulator.virtual_se import Interface, VirtualSe
+    from opentsm_simulator.carried import Carried
+    from opentsm_simulator.virtual_se import Interface
 
 __all__ = ["DialFront", "TcpFront", "VpcdFront", "serve_connection"]
 
@@ -34,7 +35,7 @@ _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 
 def serve_connection(
     connection: socket.socket,
-    se: VirtualSe,
+    se: Carried,
     interface: Interface,
     *,
     stays: bool = False,
@@ -100,7 +101,7 @@ class _Front:
     _stays = False
     _tpdus = False
 
-    def __init__(self, se: VirtualSe, interface: Interface, name: str) -> None:
+    def __init__(self, se: Carried, interface: Interface, name: str) -> None:
         self._se = se
         self._interface = interface
         self._stopped = threading.Event()
@@ -150,7 +151,7 @@ class TcpFront(_Front):
         TransportError: the address can't be listened on.
     """
 
-    def __init__(self, se: VirtualSe, interface: Interface, host: str, port: int, *, stays: bool = False) -> None:
+    def __init__(self, se: Carried, interface: Interface, host: str, port: int, *, stays: bool = False) -> None:
         super().__init__(se, interface, f"{se.se_id} {interface} tcp")
         self._stays = self._tpdus = stays
         try:
@@ -184,7 +185,7 @@ class DialFront(_Front):
         port: TCP port.
     """
 
-    def __init__(self, se: VirtualSe, host: str, port: int) -> None:
+    def __init__(self, se: Carried, host: str, port: int) -> None:
         super().__init__(se, "contact", f"{se.se_id} dials")
         self.address = f"{host}:{port}"
         self._peer = (host, port)

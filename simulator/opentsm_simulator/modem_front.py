@@ -20,8 +20,8 @@ from opentsm_simulator.port_link import put_link
 
 if TYPE_CHECKING:
     from opentsm_card.modem import ModemEntry
+    from opentsm_simulator.carried import Carried
     from opentsm_simulator.modem_faults import ModemFaults
-    from opentsm_simulator.virtual_se import VirtualSe
 
 __all__ = ["ModemFront"]
 
@@ -42,7 +42,7 @@ class ModemFront:
     """
 
     def __init__(
-        self, se: VirtualSe, path: str | None = None, *, entry: ModemEntry = STANDARD, faults: ModemFaults | None = None
+        self, se: Carried, path: str | None = None, *, entry: ModemEntry = STANDARD, faults: ModemFaults | None = None
     ) -> None:
         try:
             self._master, self._slave = pty.openpty()

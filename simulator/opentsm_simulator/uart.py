@@ -24,7 +24,7 @@ from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from opentsm_card.errors import CardRemovedError, TransportError
+from opentsm_card.errors import TransportError
 from opentsm_card.transmission import CardSide
 from opentsm_card.transmission.events import INVERSE, Discard, Execute, Receive, Send, SetInverse
 from opentsm_simulator.port_link import put_link
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Never
 
+    from opentsm_card.link import Link
     from opentsm_card.transmission import Conversation
-    from opentsm_simulator.virtual_se import VirtualLink, VirtualSe
+    from opentsm_simulator.carried import Carried
 
 __all__ = ["UartFront"]
 
@@ -81,7 +82,7 @@ class UartFront:
     """
 
     def __init__(
-        self, se: VirtualSe, path: str | None = None, *, echo: bool = True, faults: Faults | None = None
+        self, se: Carried, path: str | None = None, *, echo: bool = True, faults: Faults | None = None
     ) -> None:
         CardSide(se.atr, _CLOCK_HZ).parameters  # noqa: B018 - checked now rather than at the first reset
         self._se = se
@@ -194,13 +195,13 @@ class UartFront:
     def _finish(self) -> None:
         """Wait for a command that still runs: a card runs one at a time."""
         if self._pending is not None:
-            with contextlib.suppress(CardRemovedError):
+            with contextlib.suppress(TransportError):
                 self._pending.result()
             self._pending = None
 
     # The conversation.
 
-    def _converse(self, link: VirtualLink) -> Never:
+    def _converse(self, link: Link) -> Never:
         t0 = T0Card(link.transmit, exact=True)
         conversation: Conversation[Never] = CardSide(self._se.atr, _CLOCK_HZ).serve()
         outcome: bytes | None = None
@@ -227,6 +228,10 @@ class UartFront:
             response = self._pending.result(None if math.isinf(event.within_s) else event.within_s)
         except NotYet:
             return None
+        except TransportError as error:
+            # A card that has become mute, or was switched off.
+            self._pending = None
+            raise _FaultError("stick") from error
         self._pending = None
         return response
 

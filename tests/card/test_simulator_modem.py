@@ -17,7 +17,7 @@ import pytest
 from card_cli import TEST_KEY
 from door import door
 from opentsm_agent.links import open_link
-from opentsm_agent.links.modem import find_modems
+from opentsm_agent.links.modem import ModemLink, find_modems
 from opentsm_agent.links.modem_port import TtyPort
 from opentsm_card.errors import CardRemovedError, ProtocolError, TransportError
 from opentsm_simulator import VirtualSe
@@ -49,6 +49,33 @@ def test_the_card_command_lists_the_card_in_a_modem(
     answer = door("card", "--link", link, "--key", TEST_KEY, "--test-card", "list", "--json")
     assert answer.code == 0, answer
     assert ISSUER_DOMAIN in answer.out
+
+
+@pytest.mark.parametrize("way", ["csim", "ccho"])
+def test_a_card_that_is_locked_under_the_link_is_unlocked_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    # A locked card has no channels but the basic one (GP Card Specification 2.3.1, 6.4.3).
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    front = ModemFront(VirtualSe.create("uicc"), str(tmp_path / "port"))
+    front.start()
+    select = bytes.fromhex("00A4040008A000000151000000")
+    card = ("card", "--link", f"modem:{front.address}?apdu={way}", "--key", TEST_KEY, "--test-card")
+    try:
+        number = json.loads(door(*card, "info", "--json").out)["card"]
+        lock = "lock --card\nsend 00A4040008A000000151000000\nreset\nunlock --card\n"
+        assert door(*card, "--yes-card", number, "shell", stdin=lock.encode()).code == 0
+        with open_link(f"modem:{front.address}?apdu={way}", 5) as link:
+            assert isinstance(link, ModemLink)
+            assert link.way == way
+            assert link.transmit(select)[-2:] == b"\x90\x00"
+        assert door(*card, "--yes-card", number, "lock", "--card").code == 0
+        with open_link(f"modem:{front.address}?apdu={way}", 5) as link:
+            assert isinstance(link, ModemLink)
+            assert link.way == "basic"
+            assert link.transmit(select)[-2:] == b"\x62\x83"
+    finally:
+        front.stop()
 
 
 def test_ports_are_found_by_asking(front: ModemFront) -> None:

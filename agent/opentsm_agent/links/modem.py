@@ -41,6 +41,8 @@ UNKNOWN_ATR: Final = bytes.fromhex("3B00")
 _MANAGE_CHANNEL: Final = 0x70
 _OPEN_CHANNEL: Final = bytes.fromhex("0070000001")
 _SELECT_DEFAULT: Final = bytes.fromhex("00A4040000")
+_SELECT_BY_NAME: Final = bytes.fromhex("A404")
+_NOT_SUPPORTED: Final = bytes.fromhex("6A81")
 _SELECT_MF: Final = bytes.fromhex("00A4000C023F00")
 _MOST_CHANNEL: Final = 3
 _FIND_S: Final = 1.0
@@ -154,10 +156,13 @@ class ModemLink:
             _check_channel(command)
             command = bytes((command[0] | self._channel,)) + command[1:]
         try:
-            return transmit_t0(self._exchange, command)
+            answer = transmit_t0(self._exchange, command)
+            if answer == _NOT_SUPPORTED and self._way != "basic" and command[1:3] == _SELECT_BY_NAME:
+                return self._select_on_basic(command) or answer
         except TransportError:
             self._give_up()
             raise
+        return answer
 
     def reset(self) -> bytes:
         """Begin anew on the card, as far as a modem can (see the module), and return `UNKNOWN_ATR`.
@@ -219,6 +224,10 @@ class ModemLink:
             else:
                 self._way = way
                 return
+        if "basic" not in ways and self._is_locked():
+            self._open_basic()
+            self._way = "basic"
+            return
         raise TransportError(
             f"{self._name}: the modem {self.modem!r} gives no access to the card: {'; '.join(reasons)}"
         )
@@ -258,6 +267,32 @@ class ModemLink:
             if answer[-2] in {0x90, 0x62, 0x63}:
                 return
         raise RefusedError(f"{self._name}: the basic channel: neither MF nor default application can be selected")
+
+    def _is_locked(self) -> bool:
+        """Tell whether the card gives no channels, as a locked one."""
+        try:
+            answer = self._exchange(_OPEN_CHANNEL)
+            if len(answer) == 3:
+                self._exchange(bytes((0, _MANAGE_CHANNEL, 0x80, answer[0], 0)))
+        except RefusedError:
+            return False
+        return answer == _NOT_SUPPORTED
+
+    def _select_on_basic(self, command: bytes) -> bytes | None:
+        """Select on the basic channel what the card refuses on ours; None where that can't be.
+
+        A card that was locked meanwhile answers there alone, and is unlocked there alone; selecting has been refused,
+        so it may be tried again.
+
+        Spec: GP Card Specification 2.3.1, 6.4.3.1.2 and 11.9.3.2.
+        """
+        try:
+            self._close_channel()
+            self._open_basic()
+        except RefusedError:
+            return None
+        self._way = "basic"
+        return transmit_t0(self._exchange, bytes((command[0] & ~_MOST_CHANNEL,)) + command[1:])
 
     def _close_channel(self) -> None:
         try:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 SES_VARIABLE = "OPENTSM_DEMO_SES"
+# As in `opentsm_tools.demo.ends`, which help is shown without.
+LINKS: Final = ("tcp", "tcp-listen", "stdio", "uart-t0", "uart-t1", "modem-csim", "modem-ccho", "pcsc")
 _EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 
 
@@ -37,11 +39,18 @@ _EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 )
 @click.option("--keep", is_flag=True, help="Keep the temporary folder.")
 @click.option(
+    "--link",
+    type=click.Choice(LINKS),
+    default="tcp",
+    show_default=True,
+    help="By what the agents reach their SEs: modems, serial ports, readers (pcsc: as root, where no pcscd runs).",
+)
+@click.option(
     "--before-check",
     metavar="COMMAND",
     help=f"Run this shell command before the comparison; {SES_VARIABLE} names a file with each SE's links and keys.",
 )
-def demo(*, as_json: bool, work_dir: Path | None, keep: bool, before_check: str | None) -> None:
+def demo(*, as_json: bool, work_dir: Path | None, keep: bool, link: str, before_check: str | None) -> None:
     """Run the whole system on this machine, end to end.
 
     Two service providers, one central TSM, two mobile networks, and three devices, each with an agent and a virtual
@@ -56,7 +65,7 @@ def demo(*, as_json: bool, work_dir: Path | None, keep: bool, before_check: str 
     began = time.monotonic()
     try:
         with _folder(work_dir, keep=keep) as folder, report.shown():
-            differences = _perform(folder, report, before_check)
+            differences = _perform(folder, report, link, before_check)
     except OpenTsmError as error:
         report.end(ok=False, differences=[str(error)], seconds=time.monotonic() - began)
         raise
@@ -84,14 +93,14 @@ def _folder(work_dir: Path | None, *, keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _perform(folder: Path, report: TableReport | JsonReport, before_check: str | None) -> list[str]:
+def _perform(folder: Path, report: TableReport | JsonReport, link: str, before_check: str | None) -> list[str]:
     """Run world, sequences and comparison; return everything that is not as it should be."""
     from opentsm_tools.demo.comparison import compare  # noqa: PLC0415 - as above
     from opentsm_tools.demo.sequences import SEQUENCES  # noqa: PLC0415 - as above
     from opentsm_tools.demo.stage import Stage  # noqa: PLC0415 - as above
     from opentsm_tools.demo.world import World  # noqa: PLC0415 - as above
 
-    with World(folder, report.say) as world:
+    with World(folder, report.say, link=link) as world:
         stage = Stage(world, report)
         world.observe = stage.observe
         for step in SEQUENCES:

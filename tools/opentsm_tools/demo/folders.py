@@ -181,7 +181,8 @@ class Folders:
         path.write_text(
             f'[tsm]\nurl = "{tsm_url}"\n\n[network]\ngateway = "{gateway}"\nca = "../mno-{device.mno}/ca.pem"\n\n'
             '[identity]\ncertificate = "device.pem"\nkey = "device.key"\nca = "tsm-ca.pem"\n\n'
-            f'[journal]\npath = "journal"\n\n[[se]]\nid = "{device.se}"\ntype = "{device.se_type}"\nlink = "{link}"\n'
+            f'[journal]\npath = "journal"\n\n[[se]]\nid = "{device.se}"\ntype = "{device.se_type}"\n'
+            f"link = {json.dumps(link)}\n"
         )
         return path
 

@@ -3,6 +3,8 @@
     SP TSMs (this process) ── central TSM ── gateway north ── agent of phone 1 ── tap ── SE
                                    └──────── gateway south ── agents of phones 2, 3 ── taps ── SEs
 
+Between an agent and its tap may be another kind of link (`opentsm_tools.demo.ends`).
+
 Processes start beside each other; each says when it is ready, and nothing waits for a fixed time.
 """
 
@@ -21,6 +23,7 @@ from opentsm_agent.config import load_config as load_agent_config
 from opentsm_build import artifacts
 from opentsm_card.errors import TransportError
 from opentsm_tools.demo.cast import DEVICES, MNOS, PROVIDERS
+from opentsm_tools.demo.ends import FarEnds
 from opentsm_tools.demo.folders import Folders
 from opentsm_tools.demo.inspection import Inspector
 from opentsm_tools.demo.processes import OPENTSM, Process
@@ -95,6 +98,7 @@ class World:
         say: told what is being done.
         observe: told of each operation of the central TSM that an SP asked for and that came to its end.
         devices: those that take part.
+        link: by what kind of link each agent reaches its SE (`opentsm_tools.demo.ends.KINDS`).
         launch: by the name of a process (tsm, se-…, mno-…, a device's), what starts its `opentsm` instead of the usual.
     """
 
@@ -105,11 +109,13 @@ class World:
         observe: Callable[[Operation], None] = lambda _operation: None,
         *,
         devices: tuple[Device, ...] = DEVICES,
+        link: str = "tcp",
         launch: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.folders = Folders(root, devices)
         self.devices = devices
         self._launch = launch or {}
+        self._link = link
         self._root = root
         self._say = say
         self.observe = observe
@@ -165,8 +171,10 @@ class World:
         self._start_tsm(urls)
         self._take_ses({se: process.ready()["ses"][0] for se, process in ses.items()})
         self._say("enrolling the devices and starting their agents")
+        taps = {device.se: self.ends[device.se].tap.port for device in self.devices}
+        links = self._closing.enter_context(contextlib.closing(FarEnds(self._link, taps))).links
         for device in self.devices:
-            self._enrol(device, urls[device.mno])
+            self._enrol(device, urls[device.mno], links[device.se])
         for provider in PROVIDERS:
             path = self.folders.sp_config(provider.name, self.tsm_url)
             self.sps[provider.name] = self._closing.enter_context(SpTsm.open(path, self._observed))
@@ -208,9 +216,8 @@ class World:
         """The file that tells where each SE is reached and with which keys, for `--before-check`."""
         return self._root / "ses.json"
 
-    def _enrol(self, device: Device, gateway: str) -> None:
+    def _enrol(self, device: Device, gateway: str, link: str) -> None:
         """Give a device its certificate by a single-use code, and start its agent."""
-        link = f"tcp:127.0.0.1:{self.ends[device.se].tap.port}"
         path = self.folders.make_device(device, self.tsm_url, gateway, link)
         wanted = CreateEnrolmentCode(ses=(device.se,))
         code = self.operator.ask("POST", f"{BASE}/enrolment-codes", EnrolmentCodeReply, wanted).code
