@@ -22,10 +22,12 @@ from opentsm_build.cap import CapFile, ComponentTag
 from opentsm_build.verify import verify
 from opentsm_card.aid import Aid
 from opentsm_card.errors import CapError
+from opentsm_simulator import offered
 from opentsm_simulator.translate import translate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from opentsm_simulator.translate import KnownPackage, TranslatedPackage
 
@@ -33,8 +35,7 @@ __all__ = ["PackageReader", "package_reader"]
 
 _log: Final = logging.getLogger("opentsm.simulator")
 
-# The APIs that the card runtime offers: Java Card's, and GlobalPlatform's in these versions.
-_JAVA_CARD: Final = "3.0.5"
+# The APIs that the card runtime offers: Java Card's, and GlobalPlatform's in the last versions.
 _GLOBALPLATFORM: Final = ("org/globalplatform", "org/globalplatform/contactless")
 
 # Translated packages that are kept, by what they are and what they are linked to: many cards load the same ones.
@@ -42,17 +43,29 @@ _KEPT: Final = 256
 
 
 @functools.cache
+def _whole() -> Mapping[Aid, tuple[int, int]]:
+    """Return Java Card's packages, by AID, and up to which version they have all that belongs to it."""
+    whole = {package.aid: package.version for package in api.java_card(offered.WHOLE).values()}
+    return {package.aid: (0, 0) for package in api.java_card(offered.NEWEST).values()} | whole
+
+
+@functools.cache
 def _platform() -> Mapping[Aid, tuple[str, tuple[int, int]]]:
     """Return the packages of the platform: by AID their names, dotted, and versions."""
-    packages = list(api.java_card(_JAVA_CARD).values())
+    packages = list(api.java_card(offered.NEWEST).values())
     packages += [api.package(name, api.versions(name)[-1]) for name in _GLOBALPLATFORM]
     return {package.aid: (package.name.replace("/", "."), package.version) for package in packages}
 
 
 class PackageReader:
-    """The Python side of the card runtime's interface of this name; one serves all cards."""
+    """The Python side of the card runtime's interface of this name; one serves all cards.
 
-    def __init__(self) -> None:
+    Args:
+        runtime: the folder of the card runtime's classes.
+    """
+
+    def __init__(self, runtime: Path) -> None:
+        self._runtime = runtime
         self._translated: OrderedDict[str, TranslatedPackage] = OrderedDict()
 
     def read(self, block: Any, into: Any) -> bool:  # noqa: ANN401 - Java objects have no Python types
@@ -70,9 +83,12 @@ class PackageReader:
         except CapError as error:
             _log.warning("load file refused: %s", error)
             return False
+        except Exception:
+            # A fault of ours, which the card can answer by 6F00 only: here is where it can be seen.
+            _log.exception("load file refused for a fault in reading it")
+            raise
 
-    @staticmethod
-    def _describe(cap: CapFile, into: Any) -> bool:  # noqa: ANN401 - a Java object
+    def _describe(self, cap: CapFile, into: Any) -> bool:  # noqa: ANN401 - a Java object
         # A Descriptor names types of other packages by their export files, which a card has of its platform only.
         linked = all(imported.aid in _platform() for imported in cap.imports)
         verify(cap if linked else replace(cap, components=_without_descriptor(cap)))
@@ -86,9 +102,13 @@ class PackageReader:
                 into.addImport(bytes(imported.aid), *imported.version)
             elif known[1][0] != imported.version[0] or known[1][1] < imported.version[1]:
                 wanted = ".".join(map(str, imported.version))
-                offered = ".".join(map(str, known[1]))
-                reason = f"package {cap.package_aid} needs {known[0]} {wanted}, this card has {offered}"
+                has = ".".join(map(str, known[1]))
+                reason = f"package {cap.package_aid} needs {known[0]} {wanted}, this card has {has}"
                 raise CapError(reason, component="Import")
+        if any(_whole().get(each.aid, each.version) < each.version for each in cap.imports):
+            missing = offered.missing_references(cap, self._runtime)
+            if missing:
+                raise CapError(f"package {cap.package_aid} needs {', '.join(missing)}: this card has no such thing")
         return True
 
     def missing(self, package: Any, imported: Any, major: int, minor: int) -> None:  # noqa: ANN401 - Java arrays
@@ -124,6 +144,9 @@ class PackageReader:
         except CapError as error:
             _log.warning("load file refused: %s", error)
             return False
+        except Exception:
+            _log.exception("load file refused for a fault in translating it")
+            raise
         into.setCode(code)
         for name, class_file in package.classes.items():
             into.addClass(name.replace("/", "."), class_file)
@@ -152,10 +175,11 @@ def _without_descriptor(cap: CapFile) -> dict[ComponentTag, bytes]:
     return {tag: data for tag, data in cap.components.items() if tag is not ComponentTag.DESCRIPTOR}
 
 
-def package_reader(interface: Any) -> Any:  # noqa: ANN401 - Java objects have no Python types
+def package_reader(interface: Any, runtime: Path) -> Any:  # noqa: ANN401 - Java objects have no Python types
     """Return a Java object of the card runtime's interface `PackageReader`.
 
     Args:
         interface: that interface, of the class loader of the card runtime.
+        runtime: the folder of the card runtime's classes.
     """
-    return jpype.JProxy(interface, inst=PackageReader())
+    return jpype.JProxy(interface, inst=PackageReader(runtime))

@@ -138,7 +138,7 @@ class CardMaker:
         sources = [package.folder / "src" for package in packages if package.block is None]
         applets = compiler.compile_sources(sources, [runtime, jar])
         self._provisioner: Callable[..., Any] = jpype.JClass("opentsm.runtime.Provisioner", loader=loader)
-        self._reader = package_reader(jpype.JClass("opentsm.runtime.PackageReader", loader=loader))
+        self._reader = package_reader(jpype.JClass("opentsm.runtime.PackageReader", loader=loader), runtime)
         self._class_files = jpype.JClass("java.util.HashMap")()
         for path in applets.rglob("*.class"):
             name = ".".join(path.relative_to(applets).with_suffix("").parts)

@@ -323,7 +323,8 @@ class Adapters:
             if target.owner.is_api and is_maker(member):
                 made(code)
 
-        if member.protected:
+        # A protected static method of the API is public in the runtime: there is no object to lend the right to it.
+        if member.protected and not static:
             return self._through_interface(member, given)
         wanted = ([] if static else [descriptor_of(owner)]) + parameters(member.descriptor)
         shareable = target.how == "invokeinterface" and target.owner.is_shareable

@@ -72,6 +72,9 @@ public final class CardRuntime extends SimulatorRuntime {
     private Channel channel;
 
     /** Selections have to be looked at again once the command that runs is answered. */
+    /** The running command selects what is selected on its channel already. */
+    boolean reselecting;
+
     private boolean reviewSelections;
 
     /** Makes an empty card; a {@link Provisioner} fills it. */
@@ -304,6 +307,8 @@ public final class CardRuntime extends SimulatorRuntime {
         } catch (Throwable fault) {
             // A fault of the runtime is the card's, not its host's.
             answer = Sw.answer(Sw.NO_PRECISE_DIAGNOSIS);
+        } finally {
+            reselecting = false;
         }
         on.open &= !opens || on.selected != null;
         if (reviewSelections) {
@@ -427,6 +432,11 @@ public final class CardRuntime extends SimulatorRuntime {
             }
         }
         return null;
+    }
+
+    /** Tells whether the running command selects what is selected on its channel already. */
+    public boolean isReselecting() {
+        return reselecting;
     }
 
     @Override

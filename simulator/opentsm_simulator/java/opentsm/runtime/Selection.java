@@ -60,6 +60,7 @@ final class Selection {
         if (!mayBeActive(found, channel)) {
             return Sw.answer(Sw.CONDITIONS_NOT_SATISFIED);
         }
+        card.reselecting = found == channel.selected;
         deselect(channel);
         if (!activate(channel, found)) {
             return Sw.answer(Sw.NO_APPLICATION);
