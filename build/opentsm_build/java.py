@@ -56,8 +56,8 @@ def java_options(heap_mib: int = DEFAULT_HEAP_MIB) -> tuple[str, ...]:
         # One small heap: the parallel collectors cost memory and threads.
         "-XX:+UseSerialGC",
         f"-Xmx{heap_mib}m",
-        # Applets compute with RSA keys of any modulus (a modular exponentiation, a key of the applet's own); a card does
-        # not look for small factors in it, and jCardSim's cryptographic library would.
+        # Applets compute with RSA keys of any modulus (for a modular exponentiation, say); a card does not look for
+        # small factors in it, and jCardSim's cryptographic library would.
         "-Dcom.licel.jcardsim.bouncycastle.rsa.allow_unsafe_mod=true",
     )
 

@@ -1,7 +1,7 @@
 """What of Java Card's APIs the card runtime has.
 
-It has all of release 3.0.5. Of later releases it has what 3.0.5 had already, so a package that imports a later version is
-taken when all it refers to is there: each class and method is looked for in the runtime's class files.
+It has all of release 3.0.5. Of later releases it has what 3.0.5 had already, so a package that imports a later version
+is taken when all it refers to is there: each class and method is looked for in the runtime's class files.
 
 Spec: Java Card VM Specification 3.1, Classic Edition, 4.5.2 (which versions go together).
 """
@@ -56,7 +56,7 @@ def _has(classes: dict[str, ClassFile], owner: str | None, name: str, descriptor
         return False
     cls = classes.get(owner)
     if cls is None:
-        # The JVM's own have all that Java Card knows of them; of a Java Card method, equals alone is inherited from one.
+        # The JVM's own classes have all that Java Card knows of them.
         return owner.startswith("java/") and (owner != _OBJECT or name in _OF_OBJECT)
     return any(method.name == name and method.descriptor == descriptor for method in cls.methods) or any(
         _has(classes, above, name, descriptor) for above in (cls.super_name, *cls.interfaces)

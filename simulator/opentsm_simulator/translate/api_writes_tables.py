@@ -38,7 +38,7 @@ _HOW: Final = {
 _MAKERS: Final = frozenset(
     {"getInstance", "buildKey", "buildKeyWithSharedDomain", "buildOwnerPIN", "buildBioTemplate", "open"}
     | {"makeGlobalArray", "getPublic", "getPrivate"}
-    | {f"makeTransient{kind}Array" for kind in ("Boolean", "Byte", "Short", "Object")}
+    | {f"makeTransient{kind}Array" for kind in ("Boolean", "Byte", "Short", "Int", "Object")}
 )
 
 

@@ -449,6 +449,11 @@ public final class CardRuntime extends SimulatorRuntime {
         return contexts.memory();
     }
 
+    /** Makes a transient array of ints for the current application. */
+    public int[] makeTransientInts(int length, byte event) {
+        return contexts.current.memory.makeIntArray(length, event);
+    }
+
     /** Returns the logical channel, 0 to 19, of the interface that the command came over. */
     @Override
     public byte getAssignedChannel() {

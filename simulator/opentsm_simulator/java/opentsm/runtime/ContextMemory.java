@@ -1,8 +1,10 @@
 package opentsm.runtime;
 
 import com.licel.jcardsim.base.TransientMemory;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.IdentityHashMap;
+import java.util.List;
 import java.util.Set;
 import javacard.framework.JCSystem;
 
@@ -35,6 +37,23 @@ final class ContextMemory extends TransientMemory {
     public byte isTransient(Object object) {
         Heap.Item item = card.heap.find(object);
         return item == null || item.kind == Heap.GLOBAL ? JCSystem.NOT_A_TRANSIENT_OBJECT : item.kind;
+    }
+
+    /** jCardSim's knows no arrays of ints. */
+    int[] makeIntArray(int length, byte event) {
+        int[] array = new int[length];
+        storeArray(array, event);
+        return array;
+    }
+
+    @Override
+    protected void zero(List<Object> arrays) {
+        super.zero(arrays);
+        for (Object array : arrays) {
+            if (array instanceof int[]) {
+                Arrays.fill((int[]) array, 0);
+            }
+        }
     }
 
     void deselected() {

@@ -1,0 +1,157 @@
+package com.example.platform;
+
+import javacard.framework.*;
+import javacard.security.*;
+import javacardx.crypto.Cipher;
+import javacardx.framework.util.ArrayLogic;
+import javacardx.framework.util.UtilException;
+import javacardx.framework.util.intx.JCint;
+
+/** Commands of class 80, each for one thing of the API. */
+public final class Platform extends Applet {
+    private final byte[] reselections = new byte[3];
+    private int[] numbers;
+    private short[] shorts = {0x0102, 0x0304, 0x0506};
+    private KeyPair pair;
+
+    private Platform() {
+        register();
+    }
+
+    public static void install(byte[] parameters, short offset, byte length) {
+        new Platform();
+    }
+
+    public boolean select() {
+        reselections[1] = (byte) (reSelectingApplet() ? 1 : 0);
+        return true;
+    }
+
+    public void deselect() {
+        reselections[0] = (byte) (reSelectingApplet() ? 1 : 0);
+    }
+
+    public void process(APDU apdu) {
+        byte[] buffer = apdu.getBuffer();
+        if (selectingApplet()) {
+            reselections[2] = (byte) (reSelectingApplet() ? 1 : 0);
+            Util.arrayCopyNonAtomic(reselections, (short) 0, buffer, (short) 0, (short) 3);
+            apdu.setOutgoingAndSend((short) 0, (short) 3);
+            return;
+        }
+        byte p1 = buffer[ISO7816.OFFSET_P1];
+        switch (buffer[ISO7816.OFFSET_INS]) {
+            case 0x01:
+                apdu.setOutgoingAndSend((short) 0, newKey(buffer));
+                return;
+            case 0x02:
+                apdu.setOutgoingAndSend((short) 0, sign(buffer));
+                return;
+            case 0x03:
+                apdu.setOutgoingAndSend((short) 0, power(buffer));
+                return;
+            case 0x04:
+                ISOException.throwIt(reason());
+                return;
+            case 0x05:
+                apdu.setOutgoingAndSend((short) 0, fill(buffer, p1));
+                return;
+            case 0x06:
+                apdu.setOutgoingAndSend((short) 0, ints(buffer));
+                return;
+            case 0x07:
+                apdu.setOutgoingAndSend((short) 0, generic(buffer, p1));
+                return;
+            default:
+                ISOException.throwIt(ISO7816.SW_INS_NOT_SUPPORTED);
+        }
+    }
+
+    private short newKey(byte[] buffer) {
+        pair = new KeyPair(KeyPair.ALG_EC_FP, KeyBuilder.LENGTH_EC_FP_256);
+        pair.genKeyPair();
+        return ((ECPublicKey) pair.getPublic()).getW(buffer, (short) 0);
+    }
+
+    private short sign(byte[] buffer) {
+        Signature signature = Signature.getInstance(Signature.ALG_ECDSA_SHA_256, false);
+        signature.init(pair.getPrivate(), Signature.MODE_SIGN);
+        return signature.sign(buffer, (short) 0, (short) 1, buffer, (short) 0);
+    }
+
+    /** Raises 1 to a power modulo a number with a small factor, 2^511 + 3, as libraries of long numbers do. */
+    private short power(byte[] buffer) {
+        RSAPublicKey key = (RSAPublicKey) KeyBuilder.buildKey(KeyBuilder.TYPE_RSA_PUBLIC, (short) 512, false);
+        byte[] modulus = new byte[64];
+        modulus[0] = (byte) 0x80;
+        modulus[63] = 3;
+        key.setModulus(modulus, (short) 0, (short) 64);
+        key.setExponent(new byte[] {1, 0, 1}, (short) 0, (short) 3);
+        Cipher cipher = Cipher.getInstance(Cipher.ALG_RSA_NOPAD, false);
+        cipher.init(key, Cipher.MODE_DECRYPT);
+        Util.arrayFill(buffer, (short) 0, (short) 64, (byte) 0);
+        buffer[63] = 1;
+        return cipher.doFinal(buffer, (short) 0, (short) 64, buffer, (short) 0);
+    }
+
+    private short reason() {
+        try {
+            throw new UserException();
+        } catch (UserException thrown) {
+            thrown.setReason((short) (0x6700 + thrown.getReason() + 1));
+            return thrown.getReason();
+        }
+    }
+
+    private short fill(byte[] buffer, byte aborts) {
+        byte[] kept = new byte[4];
+        JCSystem.beginTransaction();
+        short end = Util.arrayFill(kept, (short) 1, (short) 2, (byte) 0x55);
+        if (aborts != 0) {
+            JCSystem.abortTransaction();
+        } else {
+            JCSystem.commitTransaction();
+        }
+        Util.arrayCopyNonAtomic(kept, (short) 0, buffer, (short) 0, (short) 4);
+        buffer[4] = (byte) end;
+        return 5;
+    }
+
+    private short ints(byte[] buffer) {
+        if (numbers == null) {
+            numbers = JCint.makeTransientIntArray((short) 2, JCSystem.CLEAR_ON_DESELECT);
+        }
+        numbers[1] += 0x01020304;
+        JCint.setInt(buffer, (short) 0, numbers[1]);
+        buffer[4] = JCSystem.isTransient(numbers);
+        return 5;
+    }
+
+    private short generic(byte[] buffer, byte which) {
+        switch (which) {
+            case 0:
+                return ArrayLogic.arrayCopyRepackNonAtomic(shorts, (short) 1, (short) 2, buffer, (short) 0);
+            case 1:
+                buffer[0] = 5;
+                buffer[1] = 6;
+                buffer[0] = (byte) ArrayLogic.arrayFindGeneric(shorts, (short) 0, buffer, (short) 0);
+                return 1;
+            case 2:
+                short[] filled = {1, 2, 3};
+                ArrayLogic.arrayFillGeneric(filled, (short) 0, (short) 2, shorts, (short) 2);
+                buffer[0] = ArrayLogic.arrayCompareGeneric(filled, (short) 0, shorts, (short) 0, (short) 3);
+                buffer[1] = ArrayLogic.arrayCompareGeneric(filled, (short) 1, shorts, (short) 2, (short) 1);
+                return 2;
+            default:
+                try {
+                    ArrayLogic.arrayCompareGeneric(buffer, (short) 0, shorts, (short) 0, (short) 1);
+                } catch (UtilException thrown) {
+                    buffer[0] = (byte) thrown.getReason();
+                }
+                buffer[1] = (byte) (SensitiveArrays.isIntegritySensitiveArraysSupported() ? 1 : 0);
+                buffer[2] = (byte) SensitiveArrays.clearArray(shorts);
+                buffer[3] = (byte) shorts[0];
+                return 4;
+        }
+    }
+}

@@ -1,0 +1,134 @@
+"""What applets use of the Java Card API that jCardSim lacks, or does in another way than a card."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from opentsm_build.build import build_project
+from opentsm_card.aid import Aid
+from opentsm_card.install import InstallForInstall, InstallForLoad
+from opentsm_card.load import load_blocks, load_file
+from opentsm_simulator import offered, runtime
+from opentsm_simulator.load_files import PackageReader
+
+if TYPE_CHECKING:
+    from opentsm_build.cap import CapFile
+    from sd_host import Host
+
+FOLDER = Path(__file__).parent / "packages" / "platform"
+MODULE = Aid.from_text("F06F70656E74736D0E0301")
+
+
+@pytest.fixture(scope="module")
+def cap(tmp_path_factory: pytest.TempPathFactory) -> CapFile:
+    return build_project(FOLDER, tmp_path_factory.mktemp("caps")).conversion.cap
+
+
+@pytest.fixture
+def applet(isd: Host, cap: CapFile) -> Host:
+    isd.done(InstallForLoad(cap.package_aid))
+    isd.done(*load_blocks(load_file(cap.load_file_data_block()), 200))
+    isd.done(InstallForInstall(cap.package_aid, MODULE, MODULE))
+    isd.select(MODULE)
+    return isd
+
+
+def ask(host: Host, ins: int, p1: int = 0) -> str:
+    return host.raw(bytes((0x80, ins, p1, 0, 0))).require(f"command {ins:02X}").hex()
+
+
+def test_an_applet_is_told_that_it_is_selected_again(applet: Host) -> None:
+    """JC API 3.0.5, Applet.reSelectingApplet: in deselect, select and process, on one logical channel."""
+    assert applet.select(MODULE).data.hex() == "010101"
+    applet.select(Aid.from_text("A000000151000000"))
+    assert applet.select(MODULE).data.hex() == "000000"
+    assert applet.select(MODULE).data.hex() == "010101"
+
+
+def test_a_reset_is_no_reselection(applet: Host) -> None:
+    applet.select(MODULE)
+    applet.link.reset()
+    assert applet.select(MODULE).data[1:].hex() == "0000"
+
+
+def test_every_generated_key_is_another(applet: Host) -> None:
+    assert len({ask(applet, 1) for _ in range(3)}) == 3
+
+
+def test_every_ecdsa_signature_has_a_nonce_of_its_own(applet: Host) -> None:
+    """Two signatures by one key with the same nonce tell the key."""
+    ask(applet, 1)
+    signatures = [bytes.fromhex(ask(applet, 2)) for _ in range(3)]
+    assert len({signature[4 : 4 + signature[3]] for signature in signatures}) == 3  # r
+
+
+def test_rsa_computes_with_any_modulus(applet: Host) -> None:
+    assert int(ask(applet, 3), 16) == 1
+
+
+def test_an_exception_has_no_reason_until_it_is_given_one(applet: Host) -> None:
+    assert applet.raw(bytes.fromhex("8004000000")).sw == 0x6701
+
+
+def test_array_fill_is_part_of_a_transaction(applet: Host) -> None:
+    assert ask(applet, 5) == "0055550003"
+    assert ask(applet, 5, 1) == "0000000003"
+
+
+def test_transient_ints_are_cleared_at_deselect(applet: Host) -> None:
+    assert ask(applet, 6) == "0102030402"
+    assert ask(applet, 6) == "0204060802"
+    applet.select(MODULE)
+    assert ask(applet, 6) == "0102030402"
+
+
+def test_generic_arrays(applet: Host) -> None:
+    """JC API 3.0.5, ArrayLogic: copied and repacked, found, filled and compared, of one type only."""
+    assert ask(applet, 7, 0) == "03040506"
+    assert ask(applet, 7, 1) == "02"
+    assert ask(applet, 7, 2) == "0100"
+    assert ask(applet, 7, 3) == "02000300"
+
+
+class Described:
+    """Takes what a package reader says of a package."""
+
+    def setPackage(self, *_: object) -> None:  # noqa: N802 - as Java calls it
+        pass
+
+    addModule = addImport = setPackage  # noqa: N815 - as Java calls it
+
+
+def test_a_package_of_a_later_release_is_taken_when_all_it_uses_is_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """JCVM 3.1, 4.5.2: the card has 3.0.5 as a whole, and of later releases what was there before."""
+    folder = tmp_path / "beyond"
+    (folder / "src" / "a").mkdir(parents=True)
+    (folder / "applet.toml").write_text(
+        'package = "a"\naid = "F06F70656E74736D0E04"\ntarget = "3.2.0"\n'
+        '[[applets]]\nclass = "A"\naid = "F06F70656E74736D0E0401"\n'
+    )
+    (folder / "src" / "a" / "A.java").write_text(
+        "package a;\nimport javacard.framework.*;\npublic class A extends Applet {\n"
+        "public static void install(byte[] p, short o, byte l) { new A().register(); }\n"
+        "public void process(APDU apdu) { JCSystem.isArrayView(null); }\n}\n"
+    )
+    beyond = build_project(folder, tmp_path / "out").conversion.cap
+    runtime_folder = runtime.runtime_classes()
+    assert offered.missing_references(beyond, runtime_folder) == ("javacard.framework.JCSystem.isArrayView",)
+    reader = PackageReader(runtime_folder)
+    assert not reader.read(beyond.load_file_data_block(), Described())
+    assert "needs javacard.framework.JCSystem.isArrayView: this card has no such thing" in caplog.text
+    # The same package without the call, which still names the version that has it.
+    target = (FOLDER / "applet.toml").read_text().replace('"3.0.5"', '"3.2.0"')
+    newer = tmp_path / "newer"
+    shutil.copytree(FOLDER / "src", newer / "src")
+    (newer / "applet.toml").write_text(target)
+    fits = build_project(newer, tmp_path / "out").conversion.cap
+    assert any(each.version > (1, 6) for each in fits.imports)
+    assert reader.read(fits.load_file_data_block(), Described())
