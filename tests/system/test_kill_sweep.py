@@ -8,203 +8,41 @@ Each time, after a restart: the SE ends in the same state as without a kill, and
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pytest
 
-from mortal import Mortal
-from opentsm_tools.demo.cast import BANK, DEVICES
-from opentsm_tools.demo.world import World
+from sweep_world import OTHERS, PRE_PERSONALIZATION, RENEWAL, Rig, Scenario, kinds, open_rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-    from opentsm_tools.demo.inspection import Snapshot
-    from opentsm_tsm.sp import SpTsm
-
-PHONE = DEVICES[0]
-CUSTOMER = PHONE.customer
 # More points than any operation has: a sweep that gets here does not end by itself.
 MOST_POINTS = 400
-LOOK_S = 0.01
-
-
-@dataclass
-class Rig:
-    """A world of one phone whose agent and central TSM can be told when to die."""
-
-    world: World
-    agent: Mortal
-    tsm: Mortal
-    _effects_seen: int = 0
-
-    @property
-    def sp(self) -> SpTsm:
-        return self.world.sps[BANK.name]
-
-    def effects(self) -> list[str]:
-        """Return the effects since the last call."""
-        path = self.world.folders.effects_file(PHONE)
-        lines = path.read_text().splitlines() if path.exists() else []
-        new, self._effects_seen = lines[self._effects_seen :], len(lines)
-        return new
-
-    def read(self) -> Snapshot:
-        return self.world.inspectors[PHONE.se].read((PHONE.central_sd, BANK.sd), (BANK.instance,))
-
-    def finish(self, act: Callable[[], object], victim: str) -> bool:
-        """Run `act` to its end, restarting the victim when it dies; tell whether it died."""
-        process = self.world.agent_process(PHONE) if victim == "agent" else self.world.tsm
-        over = threading.Event()
-        died = threading.Event()
-
-        def revive() -> None:
-            while process.alive:
-                if over.wait(LOOK_S):
-                    # A death behind the operation's last word counts too.
-                    break
-            if process.alive:
-                return
-            died.set()
-            self.mortal(victim).disarm()
-            if victim == "tsm":
-                self.world.restart_tsm()
-            else:
-                self.world.restart_agent(PHONE)
-
-        watcher = threading.Thread(target=revive)
-        watcher.start()
-        try:
-            act()
-        finally:
-            over.set()
-            watcher.join()
-        return died.is_set()
-
-    def mortal(self, victim: str) -> Mortal:
-        return self.agent if victim == "agent" else self.tsm
 
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    folder: Path = tmp_path_factory.mktemp("sweep")
-    agent, tsm = Mortal(folder, "agent"), Mortal(folder, "tsm")
-    launch = {PHONE.name: agent.command, "tsm": tsm.command}
-    with World(folder / "world", lambda _: None, lambda _: None, devices=(PHONE,), launch=launch) as world:
-        yield Rig(world, agent, tsm)
+    yield from open_rig(tmp_path_factory.mktemp("sweep"))
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """An operation to kill in, and what brings the SE back to where the next kill starts."""
-
-    name: str
-    prepare: Callable[[SpTsm], object]
-    act: Callable[[SpTsm], object]
-    restore: Callable[[SpTsm], object]
-    clean: Callable[[SpTsm], object]
-
-
-def _nothing(_sp: SpTsm) -> None: ...
-
-
-def _deploy(sp: SpTsm) -> object:
-    return sp.deploy(PHONE.se, BANK.service, CUSTOMER)
-
-
-def _rotate(sp: SpTsm) -> object:
-    return sp.rotate_keys(PHONE.se)
-
-
-def _own(sp: SpTsm) -> None:
-    _deploy(sp)
-    _rotate(sp)
-
-
-def _start_over(sp: SpTsm) -> None:
-    sp.terminate(PHONE.se)
-    _deploy(sp)
-
-
-def _delete_everything(sp: SpTsm) -> object:
-    return sp.terminate(PHONE.se)
-
-
-def _personalize(sp: SpTsm) -> object:
-    return sp.personalize(PHONE.se, BANK.service, CUSTOMER, BANK.accounts(CUSTOMER, 2))
-
-
-def _delete_accounts(sp: SpTsm) -> object:
-    return sp.delete_accounts(PHONE.se, BANK.service, CUSTOMER)
-
-
-def _renew(sp: SpTsm) -> object:
-    return sp.renew(BANK.service, CUSTOMER)
-
-
-PRE_PERSONALIZATION = Scenario("pre-personalization", _nothing, _deploy, _delete_everything, _nothing)
-RENEWAL = Scenario("renewal", _own, _renew, _nothing, _delete_everything)
-
-
-def _served(sp: SpTsm) -> None:
-    _own(sp)
-    _personalize(sp)
-
-
-def _one(action: Literal["activate", "deactivate", "lock", "unlock"]) -> Callable[[SpTsm], object]:
-    return lambda sp: sp.suspend_or_resume(PHONE.se, action, service=BANK.service, qualifier=CUSTOMER)
-
-
-def _all(action: Literal["lock", "unlock"]) -> Callable[[SpTsm], object]:
-    return lambda sp: sp.suspend_or_resume(PHONE.se, action)
-
-
-def _delete_one(sp: SpTsm) -> object:
-    return sp.delete_accounts(PHONE.se, BANK.service, CUSTOMER, [BANK.accounts(CUSTOMER, 1)[0].uid])
-
-
-def _delete_instance(sp: SpTsm) -> object:
-    return sp.delete_instance(PHONE.se, BANK.instance)
-
-
-OTHERS = (
-    Scenario("key-rotation", _deploy, _rotate, _start_over, _delete_everything),
-    Scenario("personalization", _own, _personalize, _delete_accounts, _delete_everything),
-    Scenario("activation", _served, _one("activate"), _one("deactivate"), _delete_everything),
-    Scenario("lock-application", _served, _one("lock"), _one("unlock"), _delete_everything),
-    Scenario("lock-sp", _served, _all("lock"), _all("unlock"), _delete_everything),
-    Scenario("delete-account", _served, _delete_one, _personalize, _delete_everything),
-    Scenario("delete-instance", _own, _delete_instance, _deploy, _delete_everything),
-    Scenario("delete-everything", _own, _delete_everything, _own, _nothing),
-)
-
-
-def _kinds(effects: list[str]) -> list[str]:
-    """Check that no effect came twice, and return what each did: an operation's random identifier left out."""
-    assert len(set(effects)) == len(effects), f"ran twice: {effects}"
-    return sorted(" ".join(effect.split()[:2]) + effect[-2:] for effect in effects)
-
-
-def _sweep(rig: Rig, scenario: Scenario, victim: str, step: int = 1) -> int:
+def _sweep(rig: Rig, scenario: Scenario, victim: str, count: Callable[[str, int], None]) -> int:
     """Kill at each point of a scenario in turn; return how many kills there were."""
     scenario.prepare(rig.sp)
     rig.effects()
     scenario.act(rig.sp)
-    expected_effects, expected = _kinds(rig.effects()), rig.read()
+    expected_effects, expected = kinds(rig.effects()), rig.read()
     assert expected_effects, "the operation leaves nothing on the card: nothing to check"
     mortal = rig.mortal(victim)
     kills = 0
-    for point in range(1, MOST_POINTS, step):
+    for point in range(1, MOST_POINTS):
         scenario.restore(rig.sp)
         rig.effects()
         mortal.arm(point)
         died = rig.finish(lambda: scenario.act(rig.sp), victim)
         mortal.disarm()
         where = f"{scenario.name}, {victim} killed at point {point}"
-        assert _kinds(rig.effects()) == expected_effects, where
+        assert kinds(rig.effects()) == expected_effects, where
         assert rig.read() == expected, where
         if not died:
             break
@@ -213,20 +51,24 @@ def _sweep(rig: Rig, scenario: Scenario, victim: str, step: int = 1) -> int:
         pytest.fail("the sweep did not come to its end")
     scenario.restore(rig.sp)
     scenario.clean(rig.sp)
-    print(f"{scenario.name}: {victim} killed at {kills} points")  # noqa: T201 - how far a sweep goes, shown with -s
+    count(f"{victim} killed", kills)
     return kills
 
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("victim", ["agent", "tsm"])
 @pytest.mark.parametrize("scenario", [PRE_PERSONALIZATION, RENEWAL], ids=lambda s: s.name)
-def test_a_kill_anywhere_changes_nothing(rig: Rig, scenario: Scenario, victim: str) -> None:
-    assert _sweep(rig, scenario, victim) >= 4
+def test_a_kill_anywhere_changes_nothing(
+    rig: Rig, scenario: Scenario, victim: str, sweep_count: Callable[[str, int], None]
+) -> None:
+    assert _sweep(rig, scenario, victim, sweep_count) >= 4
 
 
 @pytest.mark.sweep
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("victim", ["agent", "tsm"])
 @pytest.mark.parametrize("scenario", OTHERS, ids=lambda s: s.name)
-def test_a_kill_anywhere_changes_nothing_in_the_rest(rig: Rig, scenario: Scenario, victim: str) -> None:
-    assert _sweep(rig, scenario, victim) >= 4
+def test_a_kill_anywhere_changes_nothing_in_the_rest(
+    rig: Rig, scenario: Scenario, victim: str, sweep_count: Callable[[str, int], None]
+) -> None:
+    assert _sweep(rig, scenario, victim, sweep_count) >= 4
