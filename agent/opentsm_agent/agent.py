@@ -148,6 +148,11 @@ class Agent:
         """Tell whether the threads that listen for wake-ups live, and nothing has stopped the agent."""
         return self.failure is None and all(source.is_alive() for source in self._sources)
 
+    @property
+    def journal(self) -> Journal:
+        """The journal, to be looked at."""
+        return self._journal
+
     def facts(self) -> dict[str, object]:
         """Return what an operator may know of the running agent."""
         with self._journal.reading() as state:

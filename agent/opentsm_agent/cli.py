@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from opentsm_agent.config import example as example_config
 from opentsm_agent.config import load_config
+from opentsm_card.errors import TransportError
+
+if TYPE_CHECKING:
+    from opentsm_agent.config import AgentConfig, Control
 
 __all__ = ["agent"]
 
@@ -170,15 +175,19 @@ def renew(config_path: Path, *, as_json: bool) -> None:
 @_config_option
 @_json_option
 def status(config_path: Path, *, as_json: bool) -> None:
-    """Say what the configuration and the journal hold, without disturbing a running agent."""
+    """Say what the configuration and the journal hold, and how the running agent is doing.
+
+    Without [control] in the configuration, or with no agent running, the last part is left out.
+    """
     from opentsm_agent.journal import read_journal  # noqa: PLC0415 - as in `run`
 
     config = load_config(config_path)
+    running = _running(config)
     state = read_journal(config.journal)
     unreported = sum(
         session.current is not None and session.current.report is None for session in state.sessions.values()
     )
-    facts = {
+    facts: dict[str, Any] = {
         "tsm": config.tsm_url,
         "gateway": config.network.gateway,
         "enrolled": config.identity.certificate.exists(),
@@ -186,10 +195,119 @@ def status(config_path: Path, *, as_json: bool) -> None:
         "open_sessions": len(state.sessions),
         "unfinished_orders": unreported,
         "reports_to_tell": len(state.orphans),
+        "running": running is not None,
     }
+    if running is not None:
+        facts |= {"wake_up": running["wake_up"], "sessions": running["sessions"]}
     if as_json:
         click.echo(msgspec.json.encode(facts))
         return
+    if running is not None:
+        facts["wake_up"] = {name: "attached" if on else "not attached" for name, on in running["wake_up"].items()}
+        facts["sessions"] = "; ".join(_session_line(session) for session in running["sessions"]) or "none"
     for name, value in facts.items():
-        shown = ", ".join(f"{key} at {link}" for key, link in value.items()) if isinstance(value, dict) else value
+        shown = ", ".join(f"{key}: {link}" for key, link in value.items()) if isinstance(value, dict) else value
         click.echo(f"{name.replace('_', ' '):18} {shown}")
+
+
+@agent.command()
+@_config_option
+@_json_option
+def sessions(config_path: Path, *, as_json: bool) -> None:
+    """List the sessions that the running agent holds with its TSM: state, age, last order, secure element.
+
+    A session is named by 8 digits that stand for its id, as in the journal: the id itself is a secret. Needs [control]
+    in the configuration.
+    """
+    from opentsm_agent.control import ask  # noqa: PLC0415 - as in `run`
+
+    listed: list[dict[str, Any]] = ask(_control(load_config(config_path), config_path), {"ask": "sessions"})
+    for session in listed:
+        click.echo(msgspec.json.encode(session) if as_json else _session_line(session))
+    if not listed and not as_json:
+        click.echo("no session is open")
+
+
+@agent.command()
+@_config_option
+@click.option("--session", help="Id of a session to open, as a wake-up would name it.")
+@_json_option
+def wake(config_path: Path, session: str | None, *, as_json: bool) -> None:
+    """Have the running agent look for work now: ask its network's gateway, and try at once what waits in a pause.
+
+    The same as SIGUSR1, by the agent's socket: needs [control] in the configuration. With --session, that session is
+    opened; the TSM refuses one that it did not offer.
+    """
+    from opentsm_agent.control import ask  # noqa: PLC0415 - as in `run`
+
+    request = {"ask": "wake"} | ({"session": session} if session is not None else {})
+    answer = ask(_control(load_config(config_path), config_path), request)
+    click.echo(msgspec.json.encode(answer) if as_json else "woken")
+
+
+@agent.command()
+@_config_option
+@_json_option
+def journal(config_path: Path, *, as_json: bool) -> None:
+    """Show what the journal holds: orders under way, what was answered, what is in doubt, reports left over.
+
+    Of C-APDUs it has positions and SHA-256 only; of R-APDUs lengths and status words are shown. It is read from the
+    running agent where the configuration has [control], or else from the file, which does not disturb the agent.
+    """
+    from opentsm_agent.journal import read_journal  # noqa: PLC0415 - as in `run`
+    from opentsm_agent.journal_view import journal_facts  # noqa: PLC0415 - as above
+
+    config = load_config(config_path)
+    facts = _running(config, "journal") or journal_facts(read_journal(config.journal))
+    if as_json:
+        click.echo(msgspec.json.encode(facts))
+        return
+    for session in facts["sessions"]:
+        click.echo(f"session {session['session']} with {session['tsm']}, last order {session['last_order']}")
+        if (order := session["unacknowledged"]) is not None:
+            _show_order(order)
+    for report in facts["left_over"]:
+        click.echo(f"left over from session {report['session']}:")
+        _show_order({**report, "state": "to be reported"})
+    click.echo(f"{facts['remembered']} ended sessions are remembered")
+
+
+def _show_order(order: dict[str, Any]) -> None:
+    click.echo(f"  order {order['order']}, {order['state']}" + (f": {order['status']}" if "status" in order else ""))
+    for number, command in enumerate(order["commands"]):
+        if "sent" not in command:
+            doubt = ", the next one in doubt" if command["in_doubt"] else ""
+            click.echo(f"    SE RAM command {number}: {command['answered']} of {command['c_apdus']} answered{doubt}")
+            continue
+        click.echo(f"    SE RAM command {number}: {len(command['sent'])} of {command['c_apdus']} C-APDUs sent")
+        for exchange in command["sent"]:
+            answer = f"{exchange['sw']}, {exchange['answer_bytes']} bytes" if exchange["sw"] else "in doubt"
+            click.echo(f"      {exchange['position']:4}  {exchange['c_apdu_sha256'][:16]}  {answer}")
+
+
+def _session_line(session: dict[str, Any]) -> str:
+    where = f" on {session['se']}" if session["se"] else ""
+    unreported = ", its report under way" if session["unreported"] else ""
+    return (
+        f"{session['session']} {session['state']}, for {session['for_s']:g} s, last order {session['last_order']}"
+        f"{where}{unreported}"
+    )
+
+
+def _control(config: AgentConfig, path: Path) -> Control:
+    if config.control is None:
+        raise TransportError(f"{path} has no [control] socket by which an agent could be reached")
+    return config.control
+
+
+def _running(config: AgentConfig, what: str = "status") -> dict[str, Any] | None:
+    """Return what the running agent says, None when there is none to be asked."""
+    if config.control is None:
+        return None
+    from opentsm_agent.control import ask  # noqa: PLC0415 - as in `run`
+
+    try:
+        answer: dict[str, Any] = ask(config.control, {"ask": what})
+    except TransportError:
+        return None
+    return answer

@@ -109,6 +109,10 @@ def run(config: AgentConfig, path: Path, *, as_json: bool = False) -> None:
 
                 around.callback(MetricsServer(config.metrics, events).stop)
             running = Agent(config, events, on_failure=lambda: os.kill(os.getpid(), _FAILED))
+            if config.control is not None:
+                from opentsm_agent.control import ControlServer  # noqa: PLC0415 - not every device has one
+
+                around.callback(ControlServer(config.control, running).stop)
             running.start()
             around.callback(Watchdog(running.is_alive).stop)
             if config.identity.renew:

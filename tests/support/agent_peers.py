@@ -263,7 +263,12 @@ def _handler(peer: Peer) -> type[http.server.BaseHTTPRequestHandler]:
             self._handle(b"")
 
         def do_POST(self) -> None:
-            self._handle(self.rfile.read(int(self.headers["Content-Length"])))
+            length = int(self.headers["Content-Length"])
+            body = self.rfile.read(length)
+            if len(body) == length:
+                self._handle(body)
+            else:
+                self.close_connection = True  # the client is gone
 
         def log_message(self, *args: object) -> None:
             del args

@@ -111,6 +111,8 @@ class FakeAgent:
     orders: list[bytes] = field(default_factory=list)
     # Set by a test: cut the script of the order of this number off behind so many answers, and say so or not.
     cut: dict[int, int] = field(default_factory=dict)
+    # How many C-APDUs of each order were answered.
+    answered: dict[int, int] = field(default_factory=dict)
 
     def talking(self) -> bool:
         """Tell whether it has a session."""
@@ -174,6 +176,7 @@ class FakeAgent:
                 data is not None and answer[:-2].hex().upper() != data
             ):
                 break
+        self.answered[number] = len(answers)
         padded = answers + [""] * (length - len(answers))
         return {
             "localAgentStatus": {"localAgentStatusEnum": "PROCESSED", "executedSeRamCommands": 1},

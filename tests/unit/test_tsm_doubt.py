@@ -45,20 +45,12 @@ def orders_of(world: World) -> list[dict[str, Any]]:
     return list(seen.values())
 
 
-def script_length(order: dict[str, Any]) -> int:
-    """Return how many C-APDUs an order has."""
-    return sum(len(command.get("listOfCAPDU", ())) for command in order["ramCommands"])
-
-
 def test_an_answer_lost_anywhere_is_settled_by_reading(tmp_path: Path) -> None:
     reference = World(make_folder(tmp_path / "reference"))
     reference.add("ese-1")
     assert reference.deploy().state == "done"
-    places = [
-        (order["opentsm"]["order"], position)
-        for order in orders_of(reference)
-        for position in range(script_length(order))
-    ]
+    answered = reference.agents["ese-1"].answered
+    places = [(number, position) for number, count in answered.items() for position in range(count)]
     reference.close()
     assert len(places) > 15
     world = World(reference.config)

@@ -52,6 +52,10 @@ __all__ = [
 _OK: Final = frozenset({0x9000})
 # A locked card's issuer security domain answers SELECT with a warning (GP 2.3.1, 11.9.3.1).
 SELECTED: Final = frozenset({0x9000, 0x6283})
+_CRYPTOGRAM_REFUSED: Final = 0x6300  # GP Amendment D, 7.1.2.2: authentication of host cryptogram failed
+# What cards answer to a command in a secure channel that they don't have (ISO/IEC 7816-4, 5.6): security status or
+# conditions of use not satisfied, class not supported.
+_WITHOUT_CHANNEL: Final = frozenset({0x6982, 0x6985, 0x6E00})
 _LEVEL: Final = SecurityLevel.ALL
 _CHALLENGE_BYTES: Final = 8
 # What tells one channel from another, for as long as it is open.
@@ -69,13 +73,21 @@ class Secured:
 
 
 class Ending(Enum):
-    """How a script in a secure channel ended."""
+    """How a script in a secure channel ended.
+
+    CHANNEL_LOST: the card refused a command as it does without a secure channel, with no response MAC: somebody else
+    may have reset it or selected another application. OTHER_KEYS: its answer to INITIALIZE UPDATE came under other
+    keys, or from another application than the one selected; nothing was tried on it that counts as a failure.
+    WRONG_KEYS: it refused our cryptogram, which counts.
+    """
 
     COMPLETE = "complete"
     STOPPED = "stopped"
     NOT_BEGUN = "not begun"
     DOUBT = "doubt"
     STALE_COUNTER = "stale counter"
+    CHANNEL_LOST = "channel lost"
+    OTHER_KEYS = "other keys"
     WRONG_KEYS = "wrong keys"
     UNSELECTABLE = "unselectable"
     UNBELIEVABLE = "unbelievable"
@@ -140,7 +152,7 @@ def learnt(centre: Centre, se: SeRecord, context: dict[str, Any], outcome: Scrip
         Scp03Session.open(central_keys(centre, known), bytes.fromhex(context["challenge"]), data)
     except (SecureChannelError, ProtocolError) as error:
         inventory.update(centre.store, se.id, diversification=se.diversification, scp03_i=se.scp03_i)
-        return Exchange(Ending.WRONG_KEYS, detail=str(error))
+        return Exchange(Ending.OTHER_KEYS, detail=str(error))
     if answer.sequence_counter is not None:
         inventory.set_counter(centre.store, se.id, se.central, answer.key_version, answer.sequence_counter)
     return Exchange(Ending.COMPLETE)
@@ -287,7 +299,7 @@ def _authenticated(
     try:
         counter = _verified(se, keys, context, data)
     except (SecureChannelError, ProtocolError) as error:
-        return Exchange(Ending.WRONG_KEYS, detail=str(error))
+        return Exchange(Ending.OTHER_KEYS, detail=str(error))
     inventory.set_counter(centre.store, se.id, bytes.fromhex(context["holder"]), keys.version, counter)
     if data != bytes.fromhex(context["answer"]):
         ended = Exchange(Ending.STALE_COUNTER, detail=f"the card's counter is {counter}")
@@ -296,8 +308,10 @@ def _authenticated(
     elif len(outcome.answers) <= _EXTERNAL_AUTHENTICATE:
         ended = _cut_off(outcome, commands, "EXTERNAL AUTHENTICATE")
     elif outcome.answers[_EXTERNAL_AUTHENTICATE][-2:] != b"\x90\x00":
-        sw = outcome.answers[_EXTERNAL_AUTHENTICATE][-2:].hex().upper()
-        ended = Exchange(Ending.WRONG_KEYS, detail=f"EXTERNAL AUTHENTICATE: card answered {sw}")
+        # The card has shown the keys before: it refuses the cryptogram, or has been reset in between.
+        sw = int.from_bytes(outcome.answers[_EXTERNAL_AUTHENTICATE][-2:], "big")
+        ending = Ending.WRONG_KEYS if sw == _CRYPTOGRAM_REFUSED else Ending.CHANNEL_LOST
+        ended = Exchange(ending, detail=f"EXTERNAL AUTHENTICATE: card answered {sw:04X}")
     return ended
 
 
@@ -329,7 +343,8 @@ def _ended(context: dict[str, Any], outcome: ScriptOutcome, responses: tuple[Res
     state = {**{name: context[name] for name in _CHANNEL}, "chaining": chaining, "counter": counter}
     if responses[-1].sw not in context["goes_on"][len(responses) - 1]:
         detail = f"command {len(responses)}: card answered {responses[-1].sw:04X}"
-        return Exchange(Ending.STOPPED, responses, detail, state)
+        lost = responses[-1].sw in _WITHOUT_CHANNEL
+        return Exchange(Ending.CHANNEL_LOST if lost else Ending.STOPPED, responses, detail, state)
     if not outcome.complete:
         # The card was content and the script was cut off all the same: what ran, the registry will tell.
         return Exchange(Ending.DOUBT, responses, f"cut off behind command {len(responses)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from opentsm_card.aid import Aid
 from opentsm_card.plan import ApplicationPresent, SecurityDomainPresent, Wanted
 from opentsm_card.privileges import Privilege
-from opentsm_tsm import access, channel, holdings, temporary_keys
+from opentsm_tsm import access, channel, holdings, inventory, temporary_keys
 from opentsm_tsm.centre import Caller
 from opentsm_tsm.channel import Ending
 from opentsm_tsm.holdings import Domain, Service
@@ -161,7 +161,9 @@ class DeployHandler(PlannedHandler):
             holdings.put_domain(
                 centre.store, Domain(held.se, held.aid, held.sp, "temporary", held.version, held.sealed)
             )
-        elif exchange.ending in {Ending.WRONG_KEYS, Ending.UNSELECTABLE}:
+        elif exchange.ending is Ending.OTHER_KEYS and self.again(centre, operation, "proof", 2):
+            inventory.update(centre.store, operation.se, reset=1)
+        elif exchange.ending in {Ending.WRONG_KEYS, Ending.OTHER_KEYS, Ending.UNSELECTABLE}:
             operation.fail(
                 centre.store,
                 failed("keys-unproven", "The security domain does not show the temporary keys.", exchange.detail),

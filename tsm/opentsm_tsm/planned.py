@@ -42,6 +42,8 @@ _SD_MODULE: Final = Aid(bytes.fromhex("A000000151535041"))
 _MAX_BLOCKS: Final = 64
 # How often one operation starts over for the same reason, before it gives up.
 _MAX_TRIES: Final = 8
+# The same where the card's own answer says that it is in vain: it may have been somebody else's doing, once or twice.
+_MAX_REFUSALS: Final = 3
 
 
 def element(se: SeRecord) -> SecureElement:
@@ -202,7 +204,7 @@ class PlannedHandler(Handler):
         if exchange.ending is not Ending.COMPLETE:
             self.ended_early(centre, operation, exchange)
             return
-        for name in ("counters", "doubts", "not-begun", "read"):
+        for name in ("counters", "doubts", "not-begun", "read", "channels", "keys"):
             operation.work.pop(f"again-{name}", None)
         inventory.update(
             centre.store,
@@ -225,8 +227,12 @@ class PlannedHandler(Handler):
                 self.in_doubt(centre, operation, exchange)
                 if not operation.final:
                     self._again_or_fail(centre, operation, "doubts", exchange)
-            case Ending.WRONG_KEYS:
-                # One attempt, then stop: a card is never driven into its retry limit.
+            case Ending.OTHER_KEYS if self.again(centre, operation, "keys", 2):
+                inventory.update(centre.store, operation.se, stale=1, reset=1)
+            case Ending.CHANNEL_LOST if self.again(centre, operation, "channels", _MAX_REFUSALS):
+                inventory.update(centre.store, operation.se, stale=1, reset=1)
+            case Ending.WRONG_KEYS | Ending.OTHER_KEYS:
+                # One attempt that counts, then stop: a card is never driven into its retry limit.
                 inventory.update(centre.store, operation.se, status="keys-wrong", stale=1)
                 audit.record(centre.store, "tsm", "keys-wrong", "stopped", se=operation.se, detail=exchange.detail)
                 operation.fail(
@@ -244,9 +250,9 @@ class PlannedHandler(Handler):
         if not self.again(centre, operation, reason):
             operation.fail(centre.store, failed(f"too-many-{reason}", "The SE can't be worked on.", exchange.detail))
 
-    def again(self, centre: Centre, operation: OperationRow, reason: str) -> bool:
+    def again(self, centre: Centre, operation: OperationRow, reason: str, most: int = _MAX_TRIES) -> bool:
         """Count a start over for a reason, and tell whether there is another one."""
         del centre
         tries = operation.work.get(f"again-{reason}", 0) + 1
         operation.work[f"again-{reason}"] = tries
-        return bool(tries < _MAX_TRIES)
+        return bool(tries < most)
