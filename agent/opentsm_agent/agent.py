@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from opentsm_agent.clock import DeviceClock
@@ -21,7 +22,6 @@ from opentsm_card.errors import OpenTsmError
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
-    from pathlib import Path
 
     from opentsm_agent.config import AgentConfig
     from opentsm_agent.events import Events
@@ -222,8 +222,19 @@ class Agent:
             source.reopen()
 
     def _make_sources(self) -> list[WakeSource]:
-        wake = self._config.wake
-        return [GatewaySource(self._open_gateway, self.wake, self._events, self._timers, wake.every_s)]
+        wake, events, timers = self._config.wake, self._events, self._timers
+        sources: list[WakeSource] = [GatewaySource(self._open_gateway, self.wake, events, timers, wake.every_s)]
+        if (mqtt := wake.mqtt) is not None:
+            from opentsm_agent.mqtt import MqttSource  # noqa: PLC0415 - needs its extra
+
+            elements = [se.element.se_id for se in self._config.secure_elements]
+            ca = Path(mqtt.ca or self._config.network.ca)
+            sources.append(MqttSource(mqtt, elements, lambda: self._context(ca), self.wake, events, timers))
+        if wake.sms is not None:
+            from opentsm_agent.sms import SmsSource  # noqa: PLC0415 - needs its extra
+
+            sources.append(SmsSource(wake.sms, self.wake, events, timers))
+        return sources
 
     def _open_gateway(self) -> Gateway:
         network = self._config.network

@@ -33,6 +33,8 @@ __all__ = [
     "Network",
     "SecureElementConfig",
     "Wake",
+    "WakeMqtt",
+    "WakeSms",
     "example",
     "load_config",
 ]
@@ -111,8 +113,34 @@ class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_s: _Seconds = 10.0
 
 
-class _Wake(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WakeMqtt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The network's MQTT broker: its URL, CA, the topic of an element (`{se}` in it), MQTT's version, and our name."""
+
+    broker: _Text
+    ca: _Text | None = None
+    topic: Annotated[str, msgspec.Meta(pattern=r"\A[^+#\0]+\Z")] = "opentsm/{se}/wake"
+    version: Literal["3.1.1", "5"] = "5"
+    client_id: _Text | None = None
+
+
+class WakeSms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Wake-ups by SMS: the modem's AT port for them, the destination port, and who may send them (empty: anyone)."""
+
+    port: _Text
+    baud: Annotated[int, msgspec.Meta(ge=300, le=4_000_000)] = 115200
+    destination_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 16520
+    senders: list[_Text] = []
+
+
+class Wake(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the agent is woken, beside by its user.
+
+    `every_s` is how often the gateway is asked for wake-ups, in seconds; None to hold a request open there.
+    """
+
     every_s: Annotated[float, msgspec.Meta(gt=0, le=7 * 86400)] | None = None
+    mqtt: WakeMqtt | None = None
+    sms: WakeSms | None = None
 
 
 class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,7 +164,7 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trace: _File | None = None
     clock: _Clock | None = None
     local: Local | None = None
-    wake: _Wake = _Wake()
+    wake: Wake = Wake()
     control: Control | None = None
 
 
@@ -161,16 +189,6 @@ class Network(msgspec.Struct, frozen=True):
 
     gateway: str
     ca: Path
-
-
-class Wake(msgspec.Struct, frozen=True):
-    """How the agent is woken, beside by its user.
-
-    Args:
-        every_s: how often the gateway is asked for wake-ups, in seconds; None to hold a request open there.
-    """
-
-    every_s: float | None = None
 
 
 class SecureElementConfig(msgspec.Struct, frozen=True):
@@ -256,6 +274,8 @@ def _problems(parsed: _Document) -> Iterator[str]:
     ids = [se.id for se in parsed.se]
     if len(set(ids)) != len(ids):
         yield "two secure elements have the same id - at `$.se`"
+    if (mqtt := parsed.wake.mqtt) is not None:
+        yield from _mqtt_problems(mqtt, len(parsed.se))
     for area in sorted(parsed.log.areas.keys() - AREAS):
         yield f"no area {area!r}; there are: {', '.join(sorted(AREAS))} - at `$.log.areas`"
 
@@ -263,6 +283,18 @@ def _problems(parsed: _Document) -> Iterator[str]:
 def _key(base: Path, text: str) -> Path | str:
     # The schemes of opentsm_agent.hardware_keys, which devices with a key in a file never import.
     return text if text.startswith(("pkcs11:", "handle:")) else base / text
+
+
+def _mqtt_problems(mqtt: WakeMqtt, elements: int) -> Iterator[str]:
+    scheme, _, rest = mqtt.broker.partition("://")
+    try:
+        parse_base_url(f"https://{rest}")
+    except ProtocolError:
+        scheme = ""
+    if scheme != "mqtts" or "/" in rest:
+        yield f"broker {mqtt.broker!r}: want mqtts://HOST:PORT - at `$.wake.mqtt.broker`"
+    if elements > 1 and "{se}" not in mqtt.topic:
+        yield "the topic of several secure elements needs {se} in it - at `$.wake.mqtt.topic`"
 
 
 def _resolved(parsed: _Document, base: Path) -> AgentConfig:
@@ -283,9 +315,17 @@ def _resolved(parsed: _Document, base: Path) -> AgentConfig:
         trace=base / parsed.trace.path if parsed.trace else None,
         clock=base / parsed.clock.floor if parsed.clock else None,
         local=msgspec.structs.replace(parsed.local, socket=str(base / parsed.local.socket)) if parsed.local else None,
-        wake=Wake(parsed.wake.every_s),
+        wake=_wake(parsed, base),
         control=_control(parsed.control, base),
     )
+
+
+def _wake(parsed: _Document, base: Path) -> Wake:
+    mqtt = parsed.wake.mqtt
+    if mqtt is None:
+        return parsed.wake
+    ca = str(base / (mqtt.ca or parsed.network.ca or parsed.identity.ca))
+    return msgspec.structs.replace(parsed.wake, mqtt=msgspec.structs.replace(mqtt, ca=ca))
 
 
 def _control(parsed: Control | None, base: Path) -> Control | None:

@@ -6,6 +6,7 @@ for that. SIGUSR1 has it try at once whatever waits: the gateway, sessions in a 
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -69,14 +70,26 @@ def _missing(config: AgentConfig, path: Path) -> Iterator[str]:
             load_policy(config.policy)
         except ProtocolError as error:
             yield str(error)
-    if config.metrics is not None:
-        try:
-            import opentsm_agent.metrics  # noqa: PLC0415, F401 - to see whether it can be
-        except ModuleNotFoundError as error:
-            yield f"metrics: need {error.name}; install it with: pip install 'opentsm[metrics]' - at `$.metrics`"
+    yield from _missing_extras(config)
     for name in config.hook.events if config.hook else ():
         if name not in EVENTS:
             yield f"no event {name!r}; there are: {', '.join(sorted(EVENTS))} - at `$.hook.events`"
+
+
+def _missing_extras(config: AgentConfig) -> Iterator[str]:
+    """Say which packages are missing for what the configuration asks for."""
+    wanted = (
+        (config.metrics is not None, "metrics", "metrics", "$.metrics"),
+        (config.wake.mqtt is not None, "mqtt", "mqtt", "$.wake.mqtt"),
+        (config.wake.sms is not None, "sms", "serial", "$.wake.sms"),
+    )
+    for is_wanted, module, extra, place in wanted:
+        if not is_wanted:
+            continue
+        try:
+            importlib.import_module(f"opentsm_agent.{module}")
+        except ModuleNotFoundError as error:
+            yield f"{module}: need {error.name}; install it with: pip install 'opentsm[{extra}]' - at `{place}`"
 
 
 def run(config: AgentConfig, path: Path, *, as_json: bool = False) -> None:

@@ -133,6 +133,7 @@ class Peer:
         self.requests: list[tuple[str, str, bytes]] = []
         self.cookies: list[str] = []
         self.extended = True
+        self.orders_of: dict[str, list[dict[str, Any]]] = {}
         self.takes_recovered = False
         self.recovered: list[dict[str, Any]] = []
         self.sessions: set[str] | None = None
@@ -224,15 +225,16 @@ class Peer:
             return 200, json.dumps(answer | ({"opentsm": {"version": 1}} if self.extended else {})).encode()
         if self.raw_answers:
             return 200, self.raw_answers.popleft()
-        return 200, json.dumps(self._next_order(json.loads(body))).encode()
+        return 200, json.dumps(self._next_order(json.loads(body), session)).encode()
 
-    def _next_order(self, report: dict[str, Any]) -> dict[str, Any]:
+    def _next_order(self, report: dict[str, Any], session: str) -> dict[str, Any]:
         if not self.extended:
             return (
                 self.orders.pop(0) if self.orders else {"delay": 0, "ramCommands": [{"ramCommandType": "stopCommand"}]}
             )
         done = report.get("opentsm", {}).get("order", 0)
-        later = [order for order in self.orders if order["opentsm"]["order"] > done]
+        orders = self.orders_of.get(session, self.orders)
+        later = [order for order in orders if order["opentsm"]["order"] > done]
         return later[0] if later else {"delay": 20}
 
 
@@ -302,12 +304,12 @@ class CountingCard:
     C-APDU (from 0) is run; what it returns is answered instead, and when it raises ConnectionAbortedError nothing is.
     """
 
-    def __init__(self, atr: bytes = ATR) -> None:
+    def __init__(self, atr: bytes = ATR, *, port: int = 0) -> None:
         self.run: list[bytes] = []
         self.atr = atr
         self.resets = 0
         self.hook: Callable[[int, bytes], bytes | None] = lambda _number, _c_apdu: None
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self._connections: list[socket.socket] = []
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -21,7 +22,6 @@ from toxic_proxy import ToxicProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from opentsm_tools.demo.inspection import Snapshot
 
@@ -146,7 +146,11 @@ def open_break_rig(folder: Path) -> Iterator[BreakRig]:
         tap = CuttingTap(_host_port(world.ends[PHONE.se].contact), lambda: next(count))
         server = (root / "tsm" / "server.pem", root / "tsm" / "server.key")
         proxy = ToxicProxy(
-            (url.hostname, url.port), server, (identity.certificate, identity.key), identity.ca, lambda: next(count)
+            (url.hostname, url.port),
+            server,
+            (identity.certificate, Path(identity.key)),
+            identity.ca,
+            lambda: next(count),
         )
         world.kill_agent(PHONE)
         text = path.read_text().replace(world.tsm_url, proxy.url)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SELECTED",
+    "WITHOUT_CHANNEL",
     "Ending",
     "Exchange",
     "Secured",
@@ -53,9 +54,9 @@ _OK: Final = frozenset({0x9000})
 # A locked card's issuer security domain answers SELECT with a warning (GP 2.3.1, 11.9.3.1).
 SELECTED: Final = frozenset({0x9000, 0x6283})
 _CRYPTOGRAM_REFUSED: Final = 0x6300  # GP Amendment D, 7.1.2.2: authentication of host cryptogram failed
-# What cards answer to a command in a secure channel that they don't have (ISO/IEC 7816-4, 5.6): security status or
-# conditions of use not satisfied, class not supported.
-_WITHOUT_CHANNEL: Final = frozenset({0x6982, 0x6985, 0x6E00})
+WITHOUT_CHANNEL: Final = frozenset({0x6982, 0x6985, 0x6E00})
+"""What cards answer to a command in a secure channel that they don't have (ISO/IEC 7816-4, 5.6): security status or
+conditions of use not satisfied, class not supported."""
 _LEVEL: Final = SecurityLevel.ALL
 _CHALLENGE_BYTES: Final = 8
 # What tells one channel from another, for as long as it is open.
@@ -343,7 +344,7 @@ def _ended(context: dict[str, Any], outcome: ScriptOutcome, responses: tuple[Res
     state = {**{name: context[name] for name in _CHANNEL}, "chaining": chaining, "counter": counter}
     if responses[-1].sw not in context["goes_on"][len(responses) - 1]:
         detail = f"command {len(responses)}: card answered {responses[-1].sw:04X}"
-        lost = responses[-1].sw in _WITHOUT_CHANNEL
+        lost = responses[-1].sw in WITHOUT_CHANNEL
         return Exchange(Ending.CHANNEL_LOST if lost else Ending.STOPPED, responses, detail, state)
     if not outcome.complete:
         # The card was content and the script was cut off all the same: what ran, the registry will tell.

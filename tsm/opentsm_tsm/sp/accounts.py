@@ -55,6 +55,7 @@ def store_blocks(
     """
     version = current_version(run, sd)
     executed = 0
+    reason = ""
     for _ in range(_ATTEMPTS):
         rest = store_data_blocks(blocks[executed:], structure=DataStructure.DGI)
         commands = (InstallForPersonalization(Aid(instance)).apdu(), *(block.apdu() for block in rest))
@@ -65,11 +66,13 @@ def store_blocks(
             if last[:15] == run.card_id[:15]:
                 executed = last[15] + 1
             run.settle(doubt.operation, done=executed == len(blocks))
+            reason = doubt.reason and f": {doubt.reason}"
             if executed == len(blocks):
                 return
         else:
             return
-    raise OpenTsmError(f"after {_ATTEMPTS} attempts {len(blocks) - executed} of {len(blocks)} blocks are not executed")
+    missing = f"{len(blocks) - executed} of {len(blocks)} blocks are not executed"
+    raise OpenTsmError(f"after {_ATTEMPTS} attempts {missing}{reason}")
 
 
 def current_version(run: Run, sd: bytes) -> int:

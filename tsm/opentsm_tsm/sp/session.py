@@ -18,6 +18,7 @@ from opentsm_card.keys import KeySet
 from opentsm_card.scp03 import Scp03Session
 from opentsm_card.status import StatusWord
 from opentsm_tsm.ahead import Element, SessionAhead
+from opentsm_tsm.channel import WITHOUT_CHANNEL
 from opentsm_tsm.messages import Expectation, ScriptEntry, ScriptResult, SendScript, TerminateResult
 from opentsm_tsm.sp.client import result_of
 from opentsm_tsm.wire import Hex, decode, encode
@@ -41,10 +42,12 @@ class Doubt(Exception):  # noqa: N818 - not an error: a state of a script, alway
 
     Args:
         operation: the central TSM's operation that says so.
+        reason: for people, where the card said something.
     """
 
-    def __init__(self, operation: str) -> None:
+    def __init__(self, operation: str, reason: str = "") -> None:
         self.operation = operation
+        self.reason = reason
         super().__init__(f"operation {operation} is in doubt")
 
 
@@ -248,8 +251,9 @@ def _read(
     """Verify the answers, keep the counters that they prove, and return those of the channels that were completed.
 
     Raises:
-        Doubt: the script was cut off behind a command that the card took: an agent may be restarted between two. What
-            is left is found as after a doubt, from what the SE says.
+        Doubt: the script was cut off behind a command that the card took: an agent may be restarted between two, or
+            somebody else may have reset the card, which then refuses as it does without a secure channel. What is left
+            is found as after a doubt, from what the SE says.
     """
     answers = [bytes(answer) for answer in result.answers]
     completed: list[tuple[ResponseApdu, ...]] = []
@@ -263,7 +267,12 @@ def _read(
             run.store.keep_counter(run.se, sd, session.version, progress.counter)
         if progress.stale:
             break
-        session.require(progress)
+        try:
+            session.require(progress)
+        except CardError as error:
+            if error.sw in WITHOUT_CHANNEL and len(progress.answers) > 1:
+                raise Doubt(operation, str(error)) from error
+            raise
         if len(mine) < len(session):
             if progress.answers and not result.in_doubt:
                 raise Doubt(operation)
