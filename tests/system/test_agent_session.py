@@ -249,6 +249,15 @@ class TestCardFailures:
         assert len(rig.card.run) == position + 1
         assert rig.card.resets == 2
 
+    def test_answers_that_are_too_long_together_end_the_script_and_are_told_as_far_as_they_came(self, rig: Rig) -> None:
+        rig.card.hook = lambda _number, _c_apdu: bytes(60_000) + b"\x90\x00"
+        reports = rig.run_session(se_order(1, [SELECT] * 9), se_order(2, [SELECT]))
+        assert status(reports[1]) == "UNKNOWN_FAILURE"
+        answers, answered, in_doubt, not_sent = outcome(reports[1])
+        assert (answered, in_doubt, not_sent) == (5, False, 4)
+        assert len(answers[0]) == 2 * 60_002
+        assert outcome(reports[2])[1:] == (1, False, 0)
+
 
 class TestNetworkFailures:
     @pytest.mark.parametrize("fault", ["drop", "lose", 500, 503, 429])

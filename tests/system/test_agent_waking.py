@@ -11,7 +11,10 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from agent_peers import SE_ID, Authority, CountingCard, Peer, se_order, stop_order, write_config
 from mqtt_broker import Broker
@@ -20,6 +23,14 @@ from opentsm_agent.config import load_config
 from opentsm_agent.events import Events
 from opentsm_agent.timers import SYSTEM, FastTimers, Timers
 from opentsm_card.sms_deliver import Address, SmsDeliver
+from opentsm_tsm import tls
+from opentsm_tsm.gateway_messages import PushRequest
+from opentsm_tsm.mno.app import create_app
+from opentsm_tsm.mno.broker import Broker as MnoBroker
+from opentsm_tsm.mno.config import Device, Gateway, MnoConfig, Mqtt, Peers, TlsFiles
+from opentsm_tsm.mno.hub import Hub
+from opentsm_tsm.mno.store import MnoStore
+from opentsm_tsm.wire import encode
 from sms_modem import SmsModem
 
 if TYPE_CHECKING:
@@ -113,6 +124,49 @@ class TestMqtt:
             rig.stop()
         assert rig.sessions() == ["first", "while-off"]
         assert {event["source"] for event in rig.events("wake-up")} == {"mqtt"}
+
+    def test_the_network_s_gateway_wakes_a_device_at_the_broker(self, rig: Rig) -> None:
+        with Broker(rig.folder, rig.authority) as broker:
+            rig.start(broker.section)
+            rig.wait_attached("mqtt")
+            tsm = x509.load_pem_x509_certificate((rig.folder / "publisher.pem").read_bytes())
+            files = {"certificate": "publisher.pem", "key": "publisher.key"}
+            config = MnoConfig(
+                mno=Gateway(id="north"),
+                tls=TlsFiles(**files, client_cas=("broker-ca.pem",)),
+                peers=Peers(tsm=(tsm.fingerprint(hashes.SHA256()).hex(),)),
+                mqtt=Mqtt(broker=f"mqtts://127.0.0.1:{broker.port}", ca="broker-ca.pem", **files),
+                device=(Device(se=SE_ID),),
+            )
+            assert config.mqtt is not None
+            publisher = MnoBroker(config.mqtt, rig.folder, "opentsm-mno-north")
+            store = MnoStore(rig.folder / "mno.sqlite")
+            app = create_app(config, Hub(1.0), store, None, publisher)
+            context = tls.server_context(
+                rig.folder / "broker.pem", rig.folder / "broker.key", [rig.folder / "broker-ca.pem"]
+            )
+            trusts = tls.client_context(
+                rig.folder / "publisher.pem", rig.folder / "publisher.key", [rig.folder / "broker-ca.pem"]
+            )
+            push = encode(PushRequest(se=SE_ID, session="over-the-broker"))
+            with tls.serving(app, context) as port, httpx.Client(verify=trusts, trust_env=False) as client:
+                url = f"https://127.0.0.1:{port}/push"
+                waiting = threading.Event()
+                for _ in range(200):
+                    if (status := client.post(url, content=push).status_code) == 202:
+                        break
+                    waiting.wait(0.05)
+                assert status == 202
+                rig.wait_session("over-the-broker")
+                broker.stop()
+                for _ in range(200):
+                    if (status := client.post(url, content=push).status_code) == 504:
+                        break
+                    waiting.wait(0.05)
+                assert status == 504, "a push that reaches nobody must fail"
+            rig.stop()
+            publisher.close()
+            store.close()
 
     def test_a_broker_that_was_gone_is_found_again(self, rig: Rig) -> None:
         with Broker(rig.folder, rig.authority) as broker:

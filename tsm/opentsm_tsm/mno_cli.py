@@ -6,7 +6,7 @@ import json
 import re
 import secrets
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -18,6 +18,9 @@ from opentsm_tsm.mno.config import MnoConfig, load_config
 from opentsm_tsm.mno.hub import Hub
 from opentsm_tsm.mno.issuer import Issuer
 from opentsm_tsm.mno.store import MnoStore
+
+if TYPE_CHECKING:
+    from opentsm_tsm.mno.broker import Broker
 
 __all__ = ["mno"]
 
@@ -44,6 +47,14 @@ operator = ["{operator}"]
 [keys]
 store = "mno.keys"
 passphrase_file = "passphrase"
+
+# Devices that hold no request here can be woken at a broker:
+# [mqtt]
+# broker = "mqtts://broker.example:8883"
+# ca = "broker-ca.pem"
+# certificate = "broker-client.pem"
+# key = "broker-client.key"
+# topic = "opentsm/{{se}}/wake"
 
 # One table for each SE in a device of this network:
 # [[device]]
@@ -138,14 +149,28 @@ def serve(path: Path) -> None:
         [folder / authority for authority in config.tls.client_cas],
     )
     store = MnoStore(folder / config.mno.database)
-    app = create_app(config, Hub(config.mno.push_grace_s), store, _issuer(config, folder, store))
+    broker = _broker(config, path, folder)
+    app = create_app(config, Hub(config.mno.push_grace_s), store, _issuer(config, folder, store), broker)
     sock = tls.listen(host, port)
     url = f"https://{host}:{sock.getsockname()[1]}"
     ready = json.dumps({"ready": True, "mno": config.mno.id, "url": url})
     try:
         tls.serve(app, context, sock, on_ready=lambda: click.echo(ready))
     finally:
+        if broker is not None:
+            broker.close()
         store.close()
+
+
+def _broker(config: MnoConfig, path: Path, folder: Path) -> Broker | None:
+    """Return the connection to this network's MQTT broker, or None where it has none."""
+    if config.mqtt is None:
+        return None
+    try:
+        from opentsm_tsm.mno.broker import Broker  # noqa: PLC0415 - needs its extra
+    except ModuleNotFoundError as error:
+        raise ProtocolError(f"{path}: mqtt: needs {error.name}: pip install 'opentsm[mqtt]'") from error
+    return Broker(config.mqtt, folder, f"opentsm-mno-{config.mno.id}")
 
 
 def _issuer(config: MnoConfig, folder: Path, store: MnoStore) -> Issuer | None:

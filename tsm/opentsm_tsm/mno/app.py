@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
 
+    from opentsm_tsm.mno.broker import Broker
     from opentsm_tsm.mno.config import MnoConfig
     from opentsm_tsm.mno.hub import Hub
     from opentsm_tsm.mno.issuer import Issuer
@@ -98,7 +99,10 @@ def _wait_s(request: Request) -> float:
 class _Gateway:
     """The handlers of one gateway, and what they share."""
 
-    def __init__(self, config: MnoConfig, hub: Hub, store: MnoStore, issuer: Issuer | None) -> None:
+    def __init__(
+        self, config: MnoConfig, hub: Hub, store: MnoStore, issuer: Issuer | None, broker: Broker | None
+    ) -> None:
+        self._broker = broker
         self._config = config
         self._hub = hub
         self._store = store
@@ -149,6 +153,8 @@ class _Gateway:
             self._store.log_push(message.se, "unknown")
             raise _RefusalError(404, "The SE is not of this network")
         delivered = self._hub.push(message.se, message.session)
+        if not delivered and self._broker is not None:
+            delivered = self._broker.publish(message.se, message.session)
         self._store.log_push(message.se, "delivered" if delivered else "offline")
         if not delivered:
             raise _RefusalError(504, "The device is offline")
@@ -209,7 +215,9 @@ def _guarded(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Req
     return guarded
 
 
-def create_app(config: MnoConfig, hub: Hub, store: MnoStore, issuer: Issuer | None) -> Starlette:
+def create_app(
+    config: MnoConfig, hub: Hub, store: MnoStore, issuer: Issuer | None, broker: Broker | None = None
+) -> Starlette:
     """Return the gateway as an ASGI application.
 
     Args:
@@ -217,8 +225,9 @@ def create_app(config: MnoConfig, hub: Hub, store: MnoStore, issuer: Issuer | No
         hub: the attached devices.
         store: its sqlite file.
         issuer: the keys of its UICCs' issuer security domains, or None where it has none.
+        broker: where devices that hold no request subscribe for wake-ups, or None.
     """
-    gateway = _Gateway(config, hub, store, issuer)
+    gateway = _Gateway(config, hub, store, issuer, broker)
     routes = [
         Route("/attach", _guarded(gateway.attach), methods=["GET"]),
         Route("/push", _guarded(gateway.push), methods=["POST"]),

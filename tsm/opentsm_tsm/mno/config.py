@@ -23,6 +23,7 @@ __all__ = [
     "Gateway",
     "KeyStoreFile",
     "MnoConfig",
+    "Mqtt",
     "Peers",
     "TlsFiles",
     "Uicc",
@@ -80,6 +81,22 @@ class KeyStoreFile(_Table, frozen=True):
     master: str = "isd-master"
 
 
+class Mqtt(_Table, frozen=True):
+    """`[mqtt]`: a broker at which devices subscribe for their wake-ups; needs the extra `mqtt`.
+
+    Args:
+        broker: mqtts://HOST:PORT.
+        ca, certificate, key: PEM files: whom to believe, and who we are.
+        topic: of an SE's wake-ups; `{se}` is its identifier.
+    """
+
+    broker: Annotated[str, Meta(pattern=r"^mqtts://[^/@?#\s]+$")]
+    ca: str
+    certificate: str
+    key: str
+    topic: Annotated[str, Meta(pattern=r"^[^+#]*\{se\}[^+#]*$")] = "opentsm/{se}/wake"
+
+
 class Device(_Table, frozen=True):
     """`[[device]]`: a subscription: one SE in a device of this network.
 
@@ -121,6 +138,7 @@ class MnoConfig(_Table, frozen=True):
     tls: TlsFiles
     peers: Peers
     keys: KeyStoreFile | None = None
+    mqtt: Mqtt | None = None
     device: tuple[Device, ...] = ()
     uicc: tuple[Uicc, ...] = ()
 
