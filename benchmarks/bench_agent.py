@@ -1,4 +1,4 @@
-"""The agent on a device: time from exec to its first handshake, memory after its first session, cost of the pcsc link.
+"""The agent on a device: time from exec to its first handshake, memory, CPU while idle, cost of the pcsc link.
 
 Run: `python benchmarks/bench_agent.py [--json] [--opentsm PATH]`. The agent is that of a wheel built now and installed
 into an environment of its own, or the `opentsm` command at PATH. The part over pcscd starts a pcscd of its own, and is
@@ -35,6 +35,8 @@ _COMMAND: Final = bytes.fromhex("80CA00006400") + bytes(95)
 _SCRIPT: Final = ["00A4040007A0000001515350"] + ["80E2000010" + "00" * 16] * 40
 _START_GOAL_MS: Final = 200.0
 _MEMORY_GOAL_MIB: Final = 35.0
+_IDLE_S: Final = 60.0
+_IDLE_GOAL_PERCENT: Final = 0.1
 
 
 @contextlib.contextmanager
@@ -51,8 +53,12 @@ def _installed() -> Iterator[Path]:
         yield folder / "venv" / "bin" / "opentsm"
 
 
-def _session(opentsm: Path) -> tuple[float, float]:
-    """Run an agent through one session; return ms from exec to its handshake, and MiB of VmRSS after the session."""
+def _session(opentsm: Path, idle_s: float = 0.0) -> tuple[float, float, float]:
+    """Run an agent through one session, and leave it attached for a while.
+
+    Returns:
+        Milliseconds from exec to its handshake; MiB of VmRSS after the session; per cent of a CPU while it was idle.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-agent-") as name, CountingCard() as card:
         folder = Path(name)
         authority = Authority()
@@ -67,10 +73,13 @@ def _session(opentsm: Path) -> tuple[float, float]:
                 if b'"session-ended"' in line:
                     break
             memory_mib = _rss_mib(agent.pid)
+            used_s = _cpu_s(agent.pid)
+            time.sleep(idle_s)
+            idle_percent = 100 * (_cpu_s(agent.pid) - used_s) / idle_s if idle_s else 0.0
             agent.terminate()
             if agent.wait(30) != 0:
                 raise SystemExit("the agent did not end cleanly")
-            return 1000 * (peer.first_request_at["/gp/seram/handshake"] - begin), memory_mib
+            return 1000 * (peer.first_request_at["/gp/seram/handshake"] - begin), memory_mib, idle_percent
 
 
 def _rss_mib(pid: int) -> float:
@@ -80,12 +89,19 @@ def _rss_mib(pid: int) -> float:
     raise SystemExit("no VmRSS in /proc")
 
 
+def _cpu_s(pid: int) -> float:
+    """Return the CPU time of a process, user's and system's."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _measure_agent(opentsm: Path) -> list[Figure]:
-    _session(opentsm)  # the first start writes and caches byte code
+    _, _, idle_percent = _session(opentsm, _IDLE_S)  # the first start writes and caches byte code as well
     runs = [_session(opentsm) for _ in range(_STARTS)]
     return [
-        Figure("agent: exec to first handshake", "ms", statistics.median(ms for ms, _ in runs), _START_GOAL_MS),
-        Figure("agent: VmRSS after first session", "MiB", max(mib for _, mib in runs), _MEMORY_GOAL_MIB),
+        Figure("agent: exec to first handshake", "ms", statistics.median(ms for ms, _, _ in runs), _START_GOAL_MS),
+        Figure("agent: VmRSS after first session", "MiB", max(mib for _, mib, _ in runs), _MEMORY_GOAL_MIB),
+        Figure(f"agent: CPU while idle for {_IDLE_S:g} s", "%", idle_percent, _IDLE_GOAL_PERCENT),
     ]
 
 
