@@ -44,11 +44,15 @@ def door(*arguments: str | Path, stdin: bytes = b"") -> Answer:
 
 
 def refused(code: int, *arguments: str | Path, stdin: bytes = b"") -> str:
-    """Run a command that must end in one line on standard error and this exit code, and return the line."""
+    """Run a command that must end in one message on standard error and this exit code, and return it.
+
+    A message has one line, and may have more that stand in for a list of what is wrong.
+    """
     answer = door(*arguments, stdin=stdin)
     assert answer.code == code, answer
-    lines = answer.err.splitlines()
-    assert len(lines) == 1, answer.err
-    assert lines[0].startswith("opentsm: ")
+    first, *more = answer.err.splitlines()
+    assert first.startswith("opentsm: ")
+    assert all(line.startswith("  ") for line in more), answer.err
+    assert bool(more) == first.endswith(" things are wrong:"), answer.err
     assert "Traceback" not in answer.err
-    return lines[0]
+    return answer.err.rstrip("\n")

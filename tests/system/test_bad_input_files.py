@@ -122,7 +122,9 @@ def test_a_wrong_configuration_file_is_named(name: str, file: str) -> None:
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("name", [name for name in DOORS if not name.startswith("tsm")])
 def test_an_empty_configuration_names_what_it_lacks(name: str) -> None:
-    assert "empty: Object missing required field" in refused(4, *DOORS[name], "--config", "empty")
+    said = refused(4, *DOORS[name], "--config", "empty")
+    assert "empty: " in said
+    assert "Object missing required field" in said
 
 
 @pytest.mark.usefixtures("unchanged")
