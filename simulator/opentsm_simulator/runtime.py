@@ -144,8 +144,8 @@ class CardMaker:
             name = ".".join(path.relative_to(applets).with_suffix("").parts)
             self._class_files.put(jpype.JString(name), jpype.JArray(jpype.JByte)(path.read_bytes()))
 
-    def begin(self, *, firewall: bool = True) -> Any:  # noqa: ANN401 - Java objects have no Python types
-        """Return a Provisioner for a new card, with the packages on it.
+    def empty(self, *, firewall: bool = True) -> Any:  # noqa: ANN401 - Java objects have no Python types
+        """Return a Provisioner for a new card with nothing on it, such as one that an image says.
 
         Args:
             firewall: whether the card has an applet firewall.
@@ -153,6 +153,11 @@ class CardMaker:
         provisioner = self._provisioner(self._class_files)
         provisioner.setFirewall(firewall)
         provisioner.setPackageReader(self._reader)
+        return provisioner
+
+    def begin(self, *, firewall: bool = True) -> Any:  # noqa: ANN401 - Java objects have no Python types
+        """Return a Provisioner for a new card, with the packages on it; the argument is as for `empty`."""
+        provisioner = self.empty(firewall=firewall)
         for package in self.packages:
             if package.block is not None:
                 if not provisioner.addCapFile(package.block):

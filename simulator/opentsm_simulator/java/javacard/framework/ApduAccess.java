@@ -22,6 +22,11 @@ public final class ApduAccess {
         apdu.longResponses = longResponses;
     }
 
+    /** Returns the APDU's buffer. */
+    public static byte[] buffer(APDU apdu) {
+        return apdu.getBuffer();
+    }
+
     /** Closes the APDU behind process(). */
     public static void close(APDU apdu) {
         apdu.close();

@@ -55,7 +55,7 @@ final class ApplicationEntry extends RegistryEntry implements GPCLRegistryEntry 
     int restrictions;
 
     /** How many logical channels it is selected on. */
-    int selections;
+    transient int selections;
 
     ApplicationEntry(CardRuntime card, byte kind, byte[] name, ApplicationEntry domain, ModuleEntry module) {
         super(kind, name, domain);

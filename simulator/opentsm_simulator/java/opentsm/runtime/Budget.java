@@ -17,9 +17,9 @@ final class Budget {
     /** The most steps of a command. */
     private long most = 100_000_000L;
 
-    private long left;
-    private long begun;
-    private boolean exhausted;
+    private transient long left;
+    private transient long begun;
+    private transient boolean exhausted;
 
     void setMost(long steps) {
         most = steps;

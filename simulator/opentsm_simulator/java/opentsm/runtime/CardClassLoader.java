@@ -1,9 +1,12 @@
 package opentsm.runtime;
 
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeSet;
 
 /**
  * The classes of one card: each card has statics of its own.
@@ -22,6 +25,7 @@ class CardClassLoader extends ClassLoader {
             "opentsm.runtime.Firewall"));
 
     private final Map<String, byte[]> classes;
+    private List<Class<?>> withStatics;
 
     /** Where proxies of this card's interfaces are defined: it sees Java's reflection, which applets do not. */
     private final ClassLoader proxies = new ClassLoader(null) {
@@ -47,6 +51,25 @@ class CardClassLoader extends ClassLoader {
 
     Set<String> names() {
         return classes.keySet();
+    }
+
+    /** Returns the classes with static fields that code can write. */
+    List<Class<?>> withStatics() {
+        if (withStatics == null) {
+            List<Class<?>> found = new ArrayList<>();
+            for (String name : new TreeSet<>(names())) {
+                try {
+                    Class<?> type = Class.forName(name, false, this);
+                    if (ImageShape.of(type).statics.length != 0) {
+                        found.add(type);
+                    }
+                } catch (ClassNotFoundException impossible) {
+                    throw new IllegalStateException(impossible);
+                }
+            }
+            withStatics = found;
+        }
+        return withStatics;
     }
 
     ClassLoader forProxies() {

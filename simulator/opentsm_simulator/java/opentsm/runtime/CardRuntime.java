@@ -55,6 +55,12 @@ public final class CardRuntime extends SimulatorRuntime {
     /** Set while the card is being made (Provisioner), false from then on. */
     boolean manufacturing = true;
 
+    /** Keeps what the card keeps without power; null when nobody does. */
+    CardImage image;
+
+    /** Another card has taken its place, and its classes. */
+    private transient boolean replaced;
+
     /** The state of the card; SECURED as delivered unless the profile says otherwise. */
     private byte state = LifeCycle.CARD_OP_READY;
 
@@ -73,9 +79,9 @@ public final class CardRuntime extends SimulatorRuntime {
 
     /** Selections have to be looked at again once the command that runs is answered. */
     /** The running command selects what is selected on its channel already. */
-    boolean reselecting;
+    transient boolean reselecting;
 
-    private boolean reviewSelections;
+    private transient boolean reviewSelections;
 
     /** Makes an empty card; a {@link Provisioner} fills it. */
     public CardRuntime() {
@@ -171,6 +177,7 @@ public final class CardRuntime extends SimulatorRuntime {
                 return process(on, command, form, false);
             } finally {
                 selection.deselect(on);
+                keep();
             }
         } finally {
             memory.end();
@@ -185,7 +192,57 @@ public final class CardRuntime extends SimulatorRuntime {
     }
 
     private boolean isMute() {
-        return budget.isExhausted() || memory.isCut();
+        return replaced || budget.isExhausted() || memory.isCut();
+    }
+
+    // What the card keeps without power.
+
+    /** Returns all that the card keeps without power. */
+    public synchronized byte[] snapshot() {
+        return ImageWriter.write(this);
+    }
+
+    /** Has what the card keeps taken, now and whenever a command has changed it; null: by nobody. */
+    public synchronized void keepIn(CardImage.Keeper keeper) {
+        image = keeper == null ? null : new CardImage(keeper);
+        if (image != null && !image.keep(this)) {
+            throw new IllegalStateException("the card's image can't be written");
+        }
+    }
+
+    /** Tells whether all that the card keeps is kept; otherwise it locks up. */
+    private boolean keep() {
+        if (image == null) {
+            return true;
+        }
+        boolean changed = memory.takeChanged() | isUntold();
+        if (changed && !memory.isCut() && !image.keep(this)) {
+            memory.lose();
+            return false;
+        }
+        return true;
+    }
+
+    /** Tells whether there is an application that does not tell of its writes, because it is no CAP file's. */
+    private boolean isUntold() {
+        return !applets.names().isEmpty();
+    }
+
+    /** Has another card made of this one's classes; this one answers nothing more. */
+    synchronized void giveWay(Runnable making) {
+        making.run();
+        replaced = true;
+    }
+
+    /** Returns the parts of the card that are always there, whose contents are in its image. */
+    Object[] parts() {
+        return new Object[] {this, memory, memory.heap, registry, contactless, data, effects, globalServices, budget};
+    }
+
+    /** Returns what is always there: the parts, and what has no content in an image. */
+    Object[] places() {
+        return new Object[] {this, memory, memory.heap, registry, contactless, data, effects, globalServices, budget,
+            shortAPDU, ApduAccess.buffer(shortAPDU), extendedAPDU, ApduAccess.buffer(extendedAPDU)};
     }
 
     /** Cuts the power at the n-th persistent write from now; 0 takes that back. */
@@ -274,7 +331,8 @@ public final class CardRuntime extends SimulatorRuntime {
         begin();
         try {
             byte[] answer = run(side, command);
-            return isMute() ? null : answer;
+            // What the command left behind is kept before its answer leaves.
+            return keep() && !isMute() ? answer : null;
         } finally {
             memory.end();
         }
@@ -363,6 +421,7 @@ public final class CardRuntime extends SimulatorRuntime {
         begin();
         try {
             power.on(side);
+            keep();
         } finally {
             memory.end();
         }
@@ -378,6 +437,7 @@ public final class CardRuntime extends SimulatorRuntime {
             } else {
                 power.off(side);
             }
+            keep();
         } finally {
             memory.end();
         }

@@ -170,6 +170,15 @@ final class Contexts {
         return found.toArray(new Class<?>[0]);
     }
 
+    /** Returns the object behind one that was shared. */
+    static Object behind(Object shared) {
+        return ((Switch) Proxy.getInvocationHandler(shared)).object;
+    }
+
+    static ApplicationEntry serverOf(Object shared) {
+        return ((Switch) Proxy.getInvocationHandler(shared)).server;
+    }
+
     private final class Switch implements InvocationHandler {
         private final Shareable object;
         private final ApplicationEntry server;

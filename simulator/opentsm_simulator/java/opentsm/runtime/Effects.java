@@ -13,7 +13,7 @@ import java.util.List;
  */
 final class Effects {
     private final List<String> lines = new ArrayList<>();
-    private Writer log;
+    private transient Writer log;
 
     /** Appends every later effect to a file also, one line each, written through. */
     void logTo(String path) throws IOException {

@@ -112,6 +112,18 @@ public final class Heap {
         return gone;
     }
 
+    /** Returns how many objects were made so far. */
+    int made() {
+        return made;
+    }
+
+    /** Takes the objects of a card image in place of what is here. */
+    void restore(List<Item> all, int madeBefore) {
+        items.clear();
+        putBack(all);
+        made = madeBefore;
+    }
+
     void putBack(List<Item> gone) {
         for (Item item : gone) {
             items.put(item.object, item);

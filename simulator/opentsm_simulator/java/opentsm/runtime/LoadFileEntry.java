@@ -1,5 +1,6 @@
 package opentsm.runtime;
 
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -26,10 +27,13 @@ final class LoadFileEntry extends RegistryEntry {
     final Map<Integer, Long> memory = new TreeMap<>();
 
     /** What whoever translates packages names its code by; empty for what was not loaded as a CAP file. */
-    String code = "";
+    transient String code = "";
 
     /** Its classes; null for what was not loaded as a CAP file. */
-    PackageClassLoader loader;
+    transient PackageClassLoader loader;
+
+    /** Its load file data block, which cards that hold the same one share; null for what was not loaded as a CAP file. */
+    transient ByteBuffer block;
 
     /** The application provider's identifier (5F20); null when none was given. */
     byte[] provider;
@@ -45,19 +49,27 @@ final class LoadFileEntry extends RegistryEntry {
         this.version = version.clone();
     }
 
-    /**
-     * Takes the code that a package was translated to.
-     *
-     * @param bytes the length of its load file data block
-     */
-    void take(LoadedPackage found, int bytes, CardRuntime card) {
-        code = found.code;
-        codeBytes = bytes;
-        loader = new PackageClassLoader(card, found.classes, this);
+    /** Takes the code that a package was translated to, with the load file data block that it was in. */
+    void take(LoadedPackage found, byte[] data, CardRuntime card) {
+        codeBytes = data.length;
+        List<PackageClassLoader> linked = new ArrayList<>();
+        for (LoadFileEntry entry : imports) {
+            linked.add(entry.loader);
+        }
+        take(new PackageClassLoader(card, found, linked), LoadedPackage.shared(data), card.memory);
         for (int i = 0; i < found.modules.size(); i++) {
             modules.add(new ModuleEntry(found.modules.get(i), this, loader.install(found.appletClasses.get(i))));
         }
         loader.begin();
+    }
+
+    /** Takes its classes. */
+    void take(PackageClassLoader classes, ByteBuffer data, Memory memory) {
+        code = classes.code;
+        loader = classes;
+        block = data;
+        classes.loadFile = this;
+        classes.memory = memory;
     }
 
     /** Tells whether what was compiled against a version can use this one (JC VM 4.5.2: same major, minor not older). */

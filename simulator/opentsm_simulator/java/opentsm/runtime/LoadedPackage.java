@@ -1,12 +1,17 @@
 package opentsm.runtime;
 
+import java.lang.ref.WeakReference;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.WeakHashMap;
 
 /** What a {@link PackageReader} finds in a load file data block. */
 public final class LoadedPackage {
+    private static final Map<ByteBuffer, WeakReference<ByteBuffer>> BLOCKS = new WeakHashMap<>();
+
     byte[] aid = {};
     byte[] version = {0, 0};
 
@@ -27,6 +32,20 @@ public final class LoadedPackage {
 
     /** Packages that must be on the card: AID, then major and minor version. */
     final List<byte[]> imports = new ArrayList<>();
+
+    /** Returns a load file data block, the same object for all cards that hold it. */
+    static ByteBuffer shared(byte[] block) {
+        synchronized (BLOCKS) {
+            ByteBuffer key = ByteBuffer.wrap(block);
+            WeakReference<ByteBuffer> known = BLOCKS.get(key);
+            ByteBuffer there = known == null ? null : known.get();
+            if (there == null) {
+                BLOCKS.put(key, new WeakReference<>(key));
+                return key;
+            }
+            return there;
+        }
+    }
 
     /** Sets the package's AID and its version: major, minor. */
     public void setPackage(byte[] packageAid, int major, int minor) {

@@ -179,7 +179,7 @@ final class Loading {
         }
         found.firewalled = card.firewall.isEnabled();
         Sw.require(card.packages.translate(block, imported, found), Sw.WRONG_DATA);
-        entry.take(found, block.length, card);
+        entry.take(found, block, card);
     }
 
     /** Puts the verified load file into the registry. */

@@ -47,21 +47,24 @@ public final class Memory {
 
     final Heap heap = new Heap();
     private final CardRuntime card;
-    private final List<Level> levels = new ArrayList<>();
-    private final List<ApiCall> calls = new ArrayList<>();
+    private final transient List<Level> levels = new ArrayList<>();
+    private final transient List<ApiCall> calls = new ArrayList<>();
 
     /** Bytes of the commit buffer. */
     private int capacity = 4096;
 
-    private boolean counting;
-    private long writes;
+    private transient boolean counting;
+    private transient long writes;
 
     /** The number of the write at which the power is cut; 0 for none. */
-    private long cutAt;
+    private transient long cutAt;
 
-    private boolean cut;
-    private int running;
-    private boolean watching;
+    private transient boolean cut;
+    private transient int running;
+    private transient boolean watching;
+
+    /** What is kept of the card may differ from what is on it. */
+    private transient boolean changed;
 
     Memory(CardRuntime card) {
         this.card = card;
@@ -81,7 +84,7 @@ public final class Memory {
     }
 
     private void review() {
-        boolean wanted = running != 0 && (counting || cutAt != 0 || cut || !levels.isEmpty());
+        boolean wanted = running != 0 && (card.image != null || counting || cutAt != 0 || cut || !levels.isEmpty());
         if (wanted != watching) {
             watching = wanted;
             Jcvm.watch(wanted);
@@ -97,6 +100,16 @@ public final class Memory {
     /** Returns how many writes were counted. */
     long writes() {
         return writes;
+    }
+
+    /** Tells whether anything may have been written since this was asked last; not in the middle of something. */
+    boolean takeChanged() {
+        if (cut || !levels.isEmpty()) {
+            return false;
+        }
+        boolean was = changed;
+        changed = false;
+        return was;
     }
 
     /** Cuts the power at the n-th write from now; 0 takes that back. */
@@ -146,6 +159,7 @@ public final class Memory {
         if (kind == Heap.PERSISTENT) {
             tick();
         }
+        changed = true;
         item = heap.add(object, card.contexts.current, kind);
         if (!levels.isEmpty()) {
             top().made.add(item);
@@ -162,6 +176,7 @@ public final class Memory {
 
     /** Forgets what a deleted instance, or a deleted package, made. */
     void delete(Predicate<Heap.Item> of) {
+        changed = true;
         List<Heap.Item> gone = heap.removeIf(of);
         if (!levels.isEmpty()) {
             top().undos.add(() -> heap.putBack(gone));
@@ -196,6 +211,7 @@ public final class Memory {
         if (cut) {
             throw new PowerCut();
         }
+        changed = true;
         if (counting || cutAt != 0) {
             writes++;
         }
@@ -451,6 +467,12 @@ public final class Memory {
     void lockUp() {
         cut = true;
         throw new PowerCut();
+    }
+
+    /** Stops the card until it is reset: what it wrote could not be kept. */
+    void lose() {
+        cut = true;
+        changed = true;
     }
 
     /** Undoes what was in progress when the power was cut; for the reset that follows. */

@@ -3,9 +3,7 @@ package opentsm.runtime;
 import java.lang.invoke.MethodHandle;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.MethodType;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import javacard.framework.ISOException;
 
 /**
@@ -14,25 +12,30 @@ import javacard.framework.ISOException;
  * <p>Its code sees its own classes, those of the packages it imports, and what every applet sees.
  */
 final class PackageClassLoader extends CardClassLoader {
-    private final List<PackageClassLoader> imports = new ArrayList<>();
+    final List<PackageClassLoader> imports;
+
+    /** What packages that import this one name it by. */
+    final String code;
+
+    /** The classes with the applets' install methods, in the order of the modules. */
+    final List<String> applets;
 
     /** Whose classes they are. */
-    final LoadFileEntry loadFile;
+    LoadFileEntry loadFile;
 
-    final Memory memory;
+    Memory memory;
 
     /**
      * @param card the card
-     * @param classes class files by name
-     * @param loadFile whose they are; it says which packages it is linked to
+     * @param found its class files
+     * @param imports the packages that it is linked to
      */
-    PackageClassLoader(CardRuntime card, Map<String, byte[]> classes, LoadFileEntry loadFile) {
-        super(card.applets.getParent(), classes);
-        this.loadFile = loadFile;
+    PackageClassLoader(CardRuntime card, LoadedPackage found, List<PackageClassLoader> imports) {
+        super(card.applets.getParent(), found.classes);
+        this.code = found.code;
+        this.applets = found.appletClasses;
+        this.imports = imports;
         this.memory = card.memory;
-        for (LoadFileEntry entry : loadFile.imports) {
-            imports.add(entry.loader);
-        }
     }
 
     /** Makes the static fields begin, as they do when a package is loaded (JCVM 3.1 clause 6.11). */

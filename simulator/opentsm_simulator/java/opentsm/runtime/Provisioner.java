@@ -1,9 +1,6 @@
 package opentsm.runtime;
 
 import java.io.ByteArrayOutputStream;
-import java.lang.invoke.MethodHandle;
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.MethodType;
 import java.util.Map;
 import javacard.framework.ISOException;
 
@@ -80,7 +77,7 @@ public final class Provisioner {
             return false;
         }
         LoadFileEntry entry = new LoadFileEntry(found.aid, found.version, card.registry.issuerDomain());
-        entry.take(found, block.length, card);
+        entry.take(found, block, card);
         card.registry.add(entry);
         return true;
     }
@@ -89,10 +86,10 @@ public final class Provisioner {
     public void addModule(byte[] loadFileAid, byte[] aid, String className) throws ReflectiveOperationException {
         requireUnfinished();
         LoadFileEntry loadFile = (LoadFileEntry) card.registry.find(loadFileAid, 0, loadFileAid.length);
-        Class<?> applet = Class.forName(className, false, classes);
-        MethodHandle install = MethodHandles.publicLookup().findStatic(
-                applet, "install", MethodType.methodType(void.class, byte[].class, short.class, byte.class));
-        loadFile.modules.add(new ModuleEntry(aid, loadFile, install));
+        ModuleEntry module = new ModuleEntry(aid, loadFile, null);
+        module.className = className;
+        module.link(classes);
+        loadFile.modules.add(module);
         loadFile.codeBytes = classes.bytesOf(className.substring(0, className.lastIndexOf('.') + 1));
     }
 
@@ -140,6 +137,22 @@ public final class Provisioner {
                 module.associate(card.registry.issuerDomain());
             }
         }
+    }
+
+    /**
+     * Makes the card what an image says, in place of all else; and delivers it.
+     *
+     * @param before a card that is used no longer, whose classes may be used again; null for none
+     * @throws ImageError it is no image that this release can take
+     */
+    public CardRuntime restore(byte[] image, CardRuntime before) {
+        requireUnfinished();
+        if (before == null) {
+            ImageReader.read(image, card, null);
+        } else {
+            before.giveWay(() -> ImageReader.read(image, card, before));
+        }
+        return card;
     }
 
     /** Delivers the card in a life cycle state. */
