@@ -138,6 +138,10 @@ class CardMaker:
         sources = [package.folder / "src" for package in packages if package.block is None]
         applets = compiler.compile_sources(sources, [runtime, jar])
         self._provisioner: Callable[..., Any] = jpype.JClass("opentsm.runtime.Provisioner", loader=loader)
+        self.keeper: Any = jpype.JClass("opentsm.runtime.CardImage$Keeper", loader=loader)
+        """The card runtime's interface of who keeps a card's state."""
+        self.error: Any = jpype.JClass("opentsm.runtime.ImageError", loader=loader)
+        """What a state is refused with."""
         self._reader = package_reader(jpype.JClass("opentsm.runtime.PackageReader", loader=loader), runtime)
         self._class_files = jpype.JClass("java.util.HashMap")()
         for path in applets.rglob("*.class"):

@@ -17,7 +17,8 @@ import jpype
 
 from opentsm_card import tlv
 from opentsm_card.atr import Atr
-from opentsm_card.errors import CardRemovedError, LinkTimeoutError, OpenTsmError, ProtocolError
+from opentsm_card.errors import CardRemovedError, LinkTimeoutError, OpenTsmError, ProtocolError, TransportError
+from opentsm_simulator.image import CardImage, ImageFile, parsed
 from opentsm_simulator.profile import Instance, Profile, load_profile
 from opentsm_simulator.runtime import AppletPackage, built_in_packages, card_maker
 
@@ -140,6 +141,8 @@ class VirtualSe:
         self.profile = profile
         self._make = make
         self._card = make()
+        self._delivered: bytes | None = None
+        self._file: ImageFile | None = None
         self._log: str | None = None
         self._counts = False
         self._links: weakref.WeakSet[VirtualLink] = weakref.WeakSet()
@@ -202,7 +205,109 @@ class VirtualSe:
         Raises:
             ProtocolError: the file that effects are logged to can't be written any more.
         """
-        self._card = self._make()
+        self._go_on(self._make())
+
+    # What it keeps without power.
+
+    @classmethod
+    def from_image(cls, image: bytes) -> Self:
+        """Make the card that an image says, without power.
+
+        Raises:
+            ProtocolError: it is no card image, is damaged, or is another release's; the message says which.
+        """
+        return cls._made_of(CardImage.parse(image))
+
+    @classmethod
+    def _made_of(cls, image: CardImage) -> Self:
+        se = cls(image.se_id, image.profile, functools.partial(_restored, image.profile, image.state))
+        se._delivered_as(image)
+        return se
+
+    @classmethod
+    def open(cls, path: Path, *, synced: bool = False) -> Self:
+        """Run the card of an image file, which is kept up to date from then on, until `close`.
+
+        Args:
+            path: the file.
+            synced: whether each write waits for the disk (`opentsm_simulator.image`).
+
+        Raises:
+            TransportError: the file can't be read or written, or another process runs it.
+            ProtocolError: it is no card image, is damaged, or is another release's.
+        """
+        file = ImageFile(path, synced=synced)
+        try:
+            se = cls._made_of(file.image)
+            se._file = file
+            se._keep()
+        except ProtocolError as error:
+            file.close()
+            raise ProtocolError(f"{path}: {error}") from error
+        except BaseException:
+            file.close()
+            raise
+        return se
+
+    @property
+    def image_path(self) -> Path | None:
+        """Where its image is kept up to date; None where it is not."""
+        return self._file.path if self._file is not None else None
+
+    def close(self) -> None:
+        """Keep the image file up to date no longer, and let others run it; safe to call twice."""
+        if self._file is not None:
+            self._card.keepIn(None)
+            self._file.close()
+            self._file = None
+
+    def image(self) -> CardImage:
+        """Return what it keeps without power."""
+        if self._delivered is None:
+            self._delivered = bytes(self._make().snapshot())
+        return CardImage(self.se_id, self.profile, self._delivered, bytes(self._card.snapshot()))
+
+    def snapshot(self) -> bytes:
+        """Return a card image: what it keeps without power, keys included (`opentsm_simulator.image`).
+
+        Not in the middle of a command. Sessions and transient memory are not in it.
+        """
+        return self.image().encode()
+
+    def restore(self, image: bytes) -> None:
+        """Become the card that an image says, without power; open links go on with it, its own identity stays.
+
+        It takes some milliseconds where the load files are those that are on the card already.
+
+        Raises:
+            ProtocolError: it is no card image, is damaged, or is another release's; then nothing has changed.
+        """
+        wanted = parsed(image)
+        card = _restored(wanted.profile, wanted.state, self._card)
+        self.profile = wanted.profile
+        self._delivered_as(wanted)
+        self._go_on(card)
+
+    def _delivered_as(self, image: CardImage) -> None:
+        self._delivered = image.delivered
+        self._make = functools.partial(_restored, image.profile, image.delivered)
+
+    def _keep(self) -> None:
+        """Have the card's state kept in the file, now and whenever it changes."""
+        assert self._file is not None
+        if self._file.image.delivered != self._delivered or self._file.image.profile != self.profile:
+            self._file.change(CardImage(self.se_id, self.profile, self._delivered or b"", b""))
+        keeper = jpype.JProxy(card_maker(_packages(self.profile)).keeper, inst=_Keeper(self._file))
+        try:
+            self._card.keepIn(keeper)
+        except jpype.JException as error:
+            raise TransportError(f"{self._file.path}: {error.getMessage()}") from error
+
+    def _go_on(self, card: Any) -> None:  # noqa: ANN401 - Java objects have no Python types
+        """Be another card from now on."""
+        self._card = card
+        if self._file is not None:
+            self._keep()
         for link in list(self._links):
             link.rebind(self._side(link.interface))
         if self._log is not None:
@@ -314,6 +419,25 @@ def _make(profile: Profile, se_id: str, key_sets: Mapping[str, KeySet]) -> Any: 
     for instance in profile.instances:
         _install(provisioner, instance, key_sets)
     return provisioner.finish(profile.card_state_value)
+
+
+class _Keeper:
+    """The Python side of the card runtime's interface of this name."""
+
+    def __init__(self, file: ImageFile) -> None:
+        self._file = file
+
+    def keep(self, state: Any) -> bool:  # noqa: ANN401 - a Java byte array
+        """Keep a state; tell whether it could be done."""
+        return self._file.keep_or_log(bytes(state))
+
+
+def _restored(profile: Profile, state: bytes, before: Any = None) -> Any:  # noqa: ANN401 - Java objects
+    maker = card_maker(_packages(profile))
+    try:
+        return maker.empty().restore(state, before)
+    except maker.error as error:
+        raise ProtocolError(f"this card image can't be taken: {error.getMessage()}") from None
 
 
 def _packages(profile: Profile) -> tuple[AppletPackage, ...]:

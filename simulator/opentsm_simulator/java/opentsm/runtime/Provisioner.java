@@ -150,6 +150,7 @@ public final class Provisioner {
         if (before == null) {
             ImageReader.read(image, card, null);
         } else {
+            card.applets = before.applets;
             before.giveWay(() -> ImageReader.read(image, card, before));
         }
         return card;
