@@ -14,6 +14,8 @@ from opentsm_card.errors import ProtocolError, TransportError
 from opentsm_simulator.config import AUTO, SeConfig, check_modem, load_config, parse_address
 from opentsm_simulator.control_cli import cut, list_profiles, list_ses, reset, show
 from opentsm_simulator.fuzz.cli import fuzz
+from opentsm_simulator.image_cli import create, restore, snapshot
+from opentsm_simulator.images import SUFFIX, image_of, image_path, image_paths
 from opentsm_simulator.power_cli import sweep
 from opentsm_simulator.uart_faults import Faults
 
@@ -42,6 +44,9 @@ def se() -> None:
         opentsm se run --profile uicc --uart /tmp/sim
     A UICC in a modem, for programs that speak AT commands:
         opentsm se run --profile uicc --modem /tmp/modem
+    A card that outlives the process, whatever ends that:
+        opentsm se create mine --profile embedded
+        opentsm se run --image mine --tcp 7001
     From another shell: what runs, what is on it, and as it was delivered again:
         opentsm se list
         opentsm se show embedded
@@ -51,7 +56,7 @@ def se() -> None:
     """  # noqa: D301 - click's mark for text that is not to be wrapped
 
 
-for _command in (list_ses, show, reset, cut):
+for _command in (list_ses, show, reset, cut, create, snapshot, restore):
     se.add_command(_command)
 
 
@@ -116,6 +121,17 @@ def profiles(*, as_json: bool) -> None:
     help="Dial who waits for a card there (`tcp:HOST:PORT?listen`), and again when the connection ends; the next SE "
     "takes the next port.",
 )
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    metavar="NAME|FILE|FOLDER",
+    help="Run a card that is kept in an image (`opentsm se create`), or all in a folder; may be given again. With "
+    "--profile: the card is made so where the image is not there yet.",
+)
+@click.option(
+    "--synced", is_flag=True, help="What is kept in images waits for the disk, against power loss of the machine."
+)
 @click.option("--keys-file", type=click.Path(path_type=Path), help="TOML file of key sets in place of the profile's.")
 @click.option("--wear", is_flag=True, help="Count persistent writes by address, for `opentsm se show`; it costs speed.")
 @click.option("--id", "se_id", help="The SE's identity; with --count, -1, -2, … is appended.  [default: the profile]")
@@ -135,6 +151,8 @@ def run(  # noqa: PLR0913 - one argument an option
     modem_like: str | None,
     modem_faults: str | None,
     dial: str | None,
+    images: tuple[str, ...],
+    synced: bool,
     keys_file: Path | None,
     wear: bool,
     se_id: str | None,
@@ -144,15 +162,23 @@ def run(  # noqa: PLR0913 - one argument an option
 
     With --config, or with --profile and options (--vpcd, --uart or --dial alone: --profile embedded; --modem alone:
     --profile uicc). Each interface is a TCP server for one client at a time; a new connection finds it reset. What the
-    SEs hold lives as long as this process. The first SE of a process's first run ever compiles the card runtime (some
-    seconds).
+    SEs hold lives as long as this process; with --image it is kept in files, whatever ends the process, and at every
+    moment. The first SE of a process's first run ever compiles the card runtime (some seconds).
     """
-    if config_path is None and profile is None and any(given is not None for given in (vpcd, uart, dial)):
+    if (
+        config_path is None
+        and profile is None
+        and not images
+        and any(given is not None for given in (vpcd, uart, dial))
+    ):
         profile = "embedded"
-    if config_path is None and profile is None and modem is not None:
+    if config_path is None and profile is None and not images and modem is not None:
         profile = "uicc"
-    if (config_path is None) == (profile is None):
-        raise click.UsageError("give either --config or --profile")
+    if (config_path is None) == (profile is None and not images):
+        raise click.UsageError("give either --config, or --profile or --image")
+    made = profile is not None
+    if images and (count > 1 or (len(images) > 1 if made else se_id is not None)):
+        raise click.UsageError("images say what SEs there are: make them with opentsm se create")
     if se_id == "":
         raise click.UsageError("--id is empty")
     if uart_faults is not None:
@@ -161,12 +187,13 @@ def run(  # noqa: PLR0913 - one argument an option
     if config_path is not None:
         configs = load_config(config_path)
     else:
-        assert profile is not None
         reachable = any(option is not None for option in (tcp, contactless_tcp, vpcd, uart, modem, dial))
+        sources = _images(images, profile, se_id) if images else _names(se_id or Path(profile or "").stem, count)
+        count = len(sources)
         configs = tuple(
             SeConfig(
-                (se_id or Path(profile).stem) + (f"-{index + 1}" if count > 1 else ""),
-                profile,
+                name,
+                profile or "",
                 _port(0 if not reachable else tcp, index),
                 _port(contactless_tcp, index),
                 None if vpcd == AUTO else _next_reader(vpcd, index),
@@ -180,10 +207,30 @@ def run(  # noqa: PLR0913 - one argument an option
                 modem_faults=modem_faults,
                 wear=wear,
                 dial=_next_reader(dial, index),
+                image=image,
+                synced=synced,
             )
-            for index in range(count)
+            for index, (name, image) in enumerate(sources)
         )
     _serve(configs, as_json=as_json)
+
+
+def _names(name: str, count: int) -> list[tuple[str, Path | None]]:
+    """Return the names of SEs that are kept nowhere."""
+    return [(name + (f"-{index + 1}" if count > 1 else ""), None) for index in range(count)]
+
+
+def _images(names: tuple[str, ...], profile: str | None, se_id: str | None) -> list[tuple[str, Path | None]]:
+    """Return names and files of SEs that are kept in images; with a profile, of one that may not be there yet."""
+    if profile is not None and not (path := image_path(names[0])).exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return [(se_id or path.name.removesuffix(SUFFIX), path)]
+    paths = [path for name in names for path in image_paths(name)]
+    found: list[tuple[str, Path | None]] = [(image_of(path).se_id, path) for path in paths]
+    ids = [name for name, _ in found]
+    if twice := {name for name in ids if ids.count(name) > 1}:
+        raise ProtocolError(f"more than one of these images is of {', '.join(sorted(twice))}")
+    return found
 
 
 def _path(first: str | None, index: int, count: int) -> str | None:

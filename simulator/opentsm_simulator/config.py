@@ -26,7 +26,9 @@ AUTO: Final = "auto"
 
 class _SeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: Annotated[str, msgspec.Meta(min_length=1)]
-    profile: str
+    profile: str | None = None
+    image: str | None = None
+    synced: bool = False
     tcp: str | None = None
     contactless: str | None = None
     vpcd: str | None = None
@@ -52,7 +54,7 @@ class SeConfig:
 
     Args:
         id: its identity; diversification data and serial numbers derive from it.
-        profile: name of a card profile, or path of one.
+        profile: name of a card profile, or path of one; empty where the image says it.
         tcp: where the contact interface listens.
         contactless: where the contactless interface listens.
         vpcd: pcscd's vpcd reader to be the card of.
@@ -67,6 +69,8 @@ class SeConfig:
         modem_faults: faults of its lines (`opentsm_simulator.modem_faults`).
         dial: where somebody waits for the contact interface to dial.
         wear: whether persistent writes are counted, in all and for each address; commands take longer.
+        image: file in which the card is kept; where there is none yet, it is made of the profile.
+        synced: whether what is kept there waits for the disk.
     """
 
     id: str
@@ -85,6 +89,8 @@ class SeConfig:
     modem_faults: str | None = None
     dial: Address | None = None
     wear: bool = False
+    image: Path | None = None
+    synced: bool = False
 
 
 def parse_address(text: str) -> Address:
@@ -144,11 +150,14 @@ def check_modem(like: str | None, faults: str | None) -> None:
 
 
 def _config(table: _SeTable, folder: Path) -> SeConfig:
+    if table.profile is None and table.image is None:
+        raise ProtocolError(f"se {table.id!r}: give a profile, or the image of a card")
+    profile = table.profile or ""
     try:
         check_modem(table.modem_like, table.modem_faults)
         return SeConfig(
             table.id,
-            str(folder / table.profile) if table.profile.endswith(".toml") else table.profile,
+            str(folder / profile) if profile.endswith(".toml") else profile,
             parse_address(table.tcp) if table.tcp else None,
             parse_address(table.contactless) if table.contactless else None,
             parse_address(table.vpcd) if table.vpcd and table.vpcd != AUTO else None,
@@ -163,6 +172,8 @@ def _config(table: _SeTable, folder: Path) -> SeConfig:
             table.modem_faults,
             parse_address(table.dial) if table.dial else None,
             table.wear,
+            folder / table.image if table.image else None,
+            table.synced,
         )
     except ProtocolError as error:
         raise ProtocolError(f"se {table.id!r}: {error}") from error

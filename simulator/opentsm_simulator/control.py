@@ -1,4 +1,4 @@
-"""How one shell looks after the virtual SEs that another one runs: `opentsm se list`, `show` and `reset`.
+"""How one shell looks after the virtual SEs that another one runs: `opentsm se list`, `show`, `reset`, ….
 
 A host of virtual SEs listens on a Unix socket of its own in a folder that its user alone can enter. A client sends one
 line of JSON, gets one back, and the connection ends. Only the same user, and root, is answered.
@@ -133,7 +133,7 @@ class ControlServer:
             return self._answer(request) if isinstance(request, dict) else {"error": "a request is an object"}
         except (ValueError, RecursionError):
             return {"error": "a request is one line of JSON"}
-        except ProtocolError as error:
+        except (ProtocolError, TransportError) as error:
             return {"error": str(error)}
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
 from opentsm_card.errors import ProtocolError
 from opentsm_simulator.control import ask, ask_all
+from opentsm_simulator.images import image_path, images_folder, listed_images, reset_image
 from opentsm_simulator.inspection import render
 from opentsm_simulator.profile import load_profile, profile_names
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = ["cut", "list_profiles", "list_ses", "reset", "show"]
+__all__ = ["cut", "find", "list_profiles", "list_ses", "reset", "show"]
 
 _pid = click.option("--pid", type=int, help="The process, where several run an SE of that name.")
 _json = click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
@@ -36,7 +35,12 @@ def _running() -> list[tuple[Path, dict[str, Any]]]:
     return [(path, se) for path, answer in ask_all({"do": "list"}) for se in answer["ses"]]
 
 
-def _find(se_id: str, pid: int | None) -> Path:
+def find(se_id: str, pid: int | None) -> Path:
+    """Return the control socket of the process that runs an SE.
+
+    Raises:
+        ProtocolError: none does, or several do and no `pid` chooses.
+    """
     running = _running()
     found = [(path, se) for path, se in running if se["id"] == se_id and pid in {None, se["pid"]}]
     if not found:
@@ -52,9 +56,20 @@ def _find(se_id: str, pid: int | None) -> Path:
 
 @click.command("list")
 @click.option("profiles", "--profiles", is_flag=True, help="List the card profiles instead.")
+@click.option(
+    "images",
+    "--images",
+    is_flag=False,
+    flag_value="",
+    metavar="[FOLDER]",
+    help="List the card images in a folder instead, or those that have a name (`opentsm se create`).",
+)
 @_json
-def list_ses(*, profiles: bool, as_json: bool) -> None:
+def list_ses(*, profiles: bool, images: str | None, as_json: bool) -> None:
     """List the virtual SEs that run on this machine for this user, by every `opentsm se run`."""
+    if images is not None:
+        _list_images(Path(images) if images else images_folder(), as_json=as_json)
+        return
     if profiles:
         list_profiles(as_json=as_json)
         return
@@ -71,8 +86,19 @@ def list_ses(*, profiles: bool, as_json: bool) -> None:
         click.echo("  ".join([*(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)), row[4]]))
 
 
+def _list_images(folder: Path, *, as_json: bool) -> None:
+    found = list(listed_images(folder))
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "images": found}))
+        return
+    if not found:
+        click.echo(f"there is no card image in {folder}; make one with: opentsm se create mine --profile embedded")
+    for image in found:
+        click.echo(f"{image['id']} ({image['profile']}): {image['image']}" if image["profile"] else image["error"])
+
+
 def _row(se: dict[str, Any]) -> tuple[str, str, str, str, str]:
-    names = ("tcp", "contactless", "vpcd", "reader", "contactless_reader", "uart")
+    names = ("tcp", "contactless", "vpcd", "reader", "contactless_reader", "uart", "modem", "dial")
     where = [f"{name.replace('_', ' ')} {se[name]}" for name in names if se[name]]
     return se["id"], se["profile"], _duration(se["uptime_s"]), str(se["pid"]), ", ".join(where) or "-"
 
@@ -92,7 +118,7 @@ def show(*, se_id: str, pid: int | None, as_json: bool) -> None:
 
     It asks the process that runs the SE, not the card: nothing that is selected or under way on it is disturbed.
     """
-    answer = ask(_find(se_id, pid), {"do": "show", "id": se_id})
+    answer = ask(find(se_id, pid), {"do": "show", "id": se_id})
     if as_json:
         click.echo(json.dumps(answer))
         return
@@ -106,8 +132,20 @@ def show(*, se_id: str, pid: int | None, as_json: bool) -> None:
 @_pid
 @_json
 def reset(*, se_id: str, new: bool, pid: int | None, as_json: bool) -> None:
-    """Reset a running SE: what is selected and every session end. Its readers and clients stay connected."""
-    answer = ask(_find(se_id, pid), {"do": "reset", "id": se_id, "new": new})
+    """Reset a running SE: what is selected and every session end. Its readers and clients stay connected.
+
+    With --new, ID may be the image of a card that does not run, too: its name, or its file.
+    """
+    if (
+        new
+        and pid is None
+        and (path := image_path(se_id)).is_file()
+        and se_id not in {se["id"] for _, se in _running()}
+    ):
+        se_id = reset_image(path)
+        answer = {"id": se_id, "image": str(path)}
+    else:
+        answer = ask(find(se_id, pid), {"do": "reset", "id": se_id, "new": new})
     if as_json:
         click.echo(json.dumps(answer))
     else:
@@ -128,7 +166,7 @@ def cut(*, se_id: str, at_write: int, pid: int | None, as_json: bool) -> None:
     \b
     Torn at the third write of whatever comes next:   opentsm se cut embedded --at-write 3
     """  # noqa: D301 - click's mark for text that is not to be wrapped
-    answer = ask(_find(se_id, pid), {"do": "cut", "id": se_id, "at_write": at_write})
+    answer = ask(find(se_id, pid), {"do": "cut", "id": se_id, "at_write": at_write})
     if as_json:
         click.echo(json.dumps(answer))
     else:

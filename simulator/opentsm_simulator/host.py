@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from opentsm_card.errors import ProtocolError, TransportError
 from opentsm_simulator.config import AUTO
 from opentsm_simulator.control import ControlServer
 from opentsm_simulator.front import DialFront, TcpFront, VpcdFront
+from opentsm_simulator.image import read_image, write_image
 from opentsm_simulator.inspection import inspect
 from opentsm_simulator.modem import STANDARD, find_modem
 from opentsm_simulator.modem_faults import ModemFaults
@@ -23,8 +26,9 @@ from opentsm_simulator.uart_faults import Faults
 from opentsm_simulator.virtual_se import VirtualSe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from opentsm_card.keys import KeySet
     from opentsm_simulator.config import SeConfig
 
 __all__ = ["Host", "HostedSe"]
@@ -72,7 +76,25 @@ class HostedSe:
             "uart": self.uart.address if self.uart else None,
             "modem": self.modem.address if self.modem else None,
             "dial": self.dial.address if self.dial else None,
+            "image": str(self.se.image_path) if self.se.image_path else None,
         }
+
+
+def _made(config: SeConfig, keys: Mapping[str, KeySet] | None) -> VirtualSe:
+    """Make an SE of its image, or of its profile; the image too, where there is to be one."""
+    if config.image is not None and config.image.exists():
+        se = VirtualSe.open(config.image, synced=config.synced)
+        if se.se_id == config.id:
+            return se
+        se.close()
+        raise ProtocolError(f"{config.image} is the card of {se.se_id!r}, not of {config.id!r}")
+    if not config.profile:
+        raise ProtocolError(f"{config.image}: there is no such card image; make it with: opentsm se create")
+    se = VirtualSe.create(config.profile, se_id=config.id, keys=keys)
+    if config.image is None:
+        return se
+    write_image(config.image, se.snapshot())
+    return VirtualSe.open(config.image, synced=config.synced)
 
 
 def _uart(se: VirtualSe, config: SeConfig) -> UartFront:
@@ -104,6 +126,7 @@ class Host:
     def __init__(self, configs: Iterable[SeConfig], *, controlled: bool = False) -> None:
         self.ses: list[HostedSe] = []
         self._started: list[TcpFront | DialFront | UartFront | ModemFront] = []
+        self._ses: list[VirtualSe] = []
         self._pcscd: Pcscd | None = None
         self._control: ControlServer | None = None
         self.uncontrolled: str | None = None
@@ -123,7 +146,8 @@ class Host:
         dialled = config.vpcd
         if config.reader:
             dialled = running_vpcd(sum(hosted.vpcd is not None for hosted in self.ses))
-        se = VirtualSe.create(config.profile, se_id=config.id, keys=keys)
+        se = _made(config, keys)
+        self._ses.append(se)
         if config.wear:
             se.count_writes()
         if config.effects:
@@ -193,7 +217,14 @@ class Host:
                     raise ProtocolError("a request is to cut at a write, by its number")
                 hosted.se.cut_power(at_write=at_write)
                 return self._listed(hosted) | {"at_write": at_write}
-        raise ProtocolError("a request is list, show, reset or cut")
+            case "snapshot":
+                hosted = self._find(request)
+                return self._listed(hosted) | {"content": base64.b64encode(hosted.se.snapshot()).decode("ascii")}
+            case "restore":
+                hosted = self._find(request)
+                hosted.se.restore(read_image(Path(str(request.get("file")))))
+                return self._listed(hosted)
+        raise ProtocolError("a request is list, show, reset, cut, snapshot or restore")
 
     def _listed(self, hosted: HostedSe) -> dict[str, Any]:
         return hosted.describe() | {"pid": os.getpid(), "uptime_s": round(time.monotonic() - hosted.started, 1)}
@@ -213,6 +244,8 @@ class Host:
             self._pcscd.close()
         while self._started:
             self._started.pop().stop()
+        while self._ses:
+            self._ses.pop().close()
 
     def __enter__(self) -> Self:
         """Return the host itself."""

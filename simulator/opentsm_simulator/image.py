@@ -1,11 +1,11 @@
 """Card images: all that a virtual SE keeps without power, as bytes that another machine can run.
 
-An image holds the profile itself (not its name alone), the SE's identity, the state in which the card was delivered, and
-its present state. A state is what the card runtime writes (`CardImage.java`): the OPEN's registry, the load files as they
-were loaded, and every object on the card with what is in it; keys and PINs are among that, so an image is as secret as
-they are. There is no class file and no serialized Java object in it: an image can't bring code but as CAP files, which
-are translated anew and verified by the JVM. What ends with the power (sessions, transient arrays, a load or a transaction
-that was under way) is not in it.
+An image holds the profile itself (not its name alone), the SE's identity, the state in which the card was delivered,
+and its present state. A state is what the card runtime writes (`CardImage.java`): the OPEN's registry, the load files
+as they were loaded, and every object on the card with what is in it; keys and PINs are among that, so an image is as
+secret as they are. There is no class file and no serialized Java object in it: an image can't bring code but as CAP
+files, which are translated anew and verified by the JVM. What ends with the power (sessions, transient arrays, a load
+or a transaction that was under way) is not in it.
 
 Layout, numbers big-endian::
 
@@ -16,11 +16,11 @@ Layout, numbers big-endian::
     4   length of the present state, then that state
     32  SHA-256 of everything before
 
-The digest tells damage, not who wrote it. A file is replaced as a whole (`ImageFile`): a new one is written beside it and
-renamed to it, so that at every moment there is one that is whole. It is written when a command, or a reset, has changed
-anything, before the answer leaves. So a killed process loses nothing that a host was told of; the command that was not
-answered is in it wholly or not at all. A command that changes nothing costs only that its writes are watched. Against
-power loss of the machine itself, files can be synchronized to the disk as well (`synced`): slower by far.
+The digest tells damage, not who wrote it. A file is replaced as a whole (`ImageFile`): a new one is written beside it
+and renamed to it, so that at every moment there is one that is whole. It is written when a command, or a reset, has
+changed anything, before the answer leaves. So a killed process loses nothing that a host was told of; the command that
+was not answered is in it wholly or not at all. A command that changes nothing costs only that its writes are watched.
+Against power loss of the machine itself, files can be synchronized to the disk as well (`synced`): slower by far.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from typing import TYPE_CHECKING, Annotated, Final, Self
 import msgspec
 
 from opentsm_card.errors import ProtocolError, TransportError
-from opentsm_simulator.profile import Profile
+from opentsm_simulator.profile import Profile  # noqa: TC001 - a field of a structure
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["VERSION", "CardImage", "ImageFile", "parsed"]
+__all__ = ["VERSION", "CardImage", "ImageFile", "parsed", "read_image", "write_image"]
 
 VERSION: Final = 1
 """Version of the layout that this release writes and reads."""
@@ -134,6 +134,35 @@ def parsed(image: bytes) -> CardImage:
     return CardImage.parse(image)
 
 
+def read_image(path: Path) -> bytes:
+    """Read a file that a card image is in.
+
+    Raises:
+        TransportError: it can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(_MOST_BYTES)
+    except OSError as error:
+        raise TransportError(f"{path}: {error.strerror}") from error
+
+
+def write_image(path: Path, image: bytes) -> None:
+    """Write a card image to a new file, which its owner alone can read.
+
+    Raises:
+        TransportError: it is there already, or can't be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
+            file.write(image)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        raise TransportError(f"{path}: {error.strerror}") from error
+
+
 class ImageFile:
     """A card image on the disk, of a card that runs: nobody else can run it meanwhile.
 
@@ -163,22 +192,6 @@ class ImageFile:
             self.close()
             raise TransportError(f"{path}: {error.strerror}") from error
         self.change(self.image)
-
-    @staticmethod
-    def create(path: Path, image: CardImage) -> None:
-        """Write a new file.
-
-        Raises:
-            TransportError: it is there already, or can't be written.
-        """
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
-                file.write(image.encode())
-                file.flush()
-                os.fsync(descriptor)
-        except OSError as error:
-            raise TransportError(f"{path}: {error.strerror}") from error
 
     def _lock(self) -> int:
         while True:
@@ -240,7 +253,7 @@ class ImageFile:
         try:
             self.keep(state)
         except OSError as error:
-            _log.error("%s: the card's image can't be written, and the card is mute: %s", self.path, error.strerror)  # noqa: TRY400 - no traceback
+            _log.error("%s: the card's image can't be written, and the card is mute: %s", self.path, error.strerror)
             return False
         return True
 

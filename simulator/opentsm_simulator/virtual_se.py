@@ -239,8 +239,7 @@ class VirtualSe:
         file = ImageFile(path, synced=synced)
         try:
             se = cls._made_of(file.image)
-            se._file = file
-            se._keep()
+            se.keep_in(file)
         except ProtocolError as error:
             file.close()
             raise ProtocolError(f"{path}: {error}") from error
@@ -292,22 +291,22 @@ class VirtualSe:
         self._delivered = image.delivered
         self._make = functools.partial(_restored, image.profile, image.delivered)
 
-    def _keep(self) -> None:
-        """Have the card's state kept in the file, now and whenever it changes."""
-        assert self._file is not None
-        if self._file.image.delivered != self._delivered or self._file.image.profile != self.profile:
-            self._file.change(CardImage(self.se_id, self.profile, self._delivered or b"", b""))
-        keeper = jpype.JProxy(card_maker(_packages(self.profile)).keeper, inst=_Keeper(self._file))
+    def keep_in(self, file: ImageFile) -> None:
+        """Have the card's state kept in a file, now and whenever it changes."""
+        self._file = file
+        if file.image.delivered != self._delivered or file.image.profile != self.profile:
+            file.change(CardImage(self.se_id, self.profile, self._delivered or b"", b""))
+        keeper = jpype.JProxy(card_maker(_packages(self.profile)).keeper, inst=_Keeper(file))
         try:
             self._card.keepIn(keeper)
         except jpype.JException as error:
-            raise TransportError(f"{self._file.path}: {error.getMessage()}") from error
+            raise TransportError(f"{file.path}: {error.getMessage()}") from error
 
     def _go_on(self, card: Any) -> None:  # noqa: ANN401 - Java objects have no Python types
         """Be another card from now on."""
         self._card = card
         if self._file is not None:
-            self._keep()
+            self.keep_in(self._file)
         for link in list(self._links):
             link.rebind(self._side(link.interface))
         if self._log is not None:
@@ -435,7 +434,7 @@ class _Keeper:
 def _restored(profile: Profile, state: bytes, before: Any = None) -> Any:  # noqa: ANN401 - Java objects
     maker = card_maker(_packages(profile))
     try:
-        return maker.empty().restore(state, before)
+        return maker.empty(firewall=profile.firewall).restore(state, before)
     except maker.error as error:
         raise ProtocolError(f"this card image can't be taken: {error.getMessage()}") from None
 

@@ -4,7 +4,7 @@ package opentsm.runtime;
  * What a card keeps without power, as bytes; and who takes them, command by command.
  *
  * <p>The bytes are: the version; the load files in the order in which they were loaded, each with the number of its
- * registry entry, what it imports, and its load file data block; the classes, each by its loader, its name, and a
+ * registry entry, what it imports, whether its code can ask the firewall, and its load file data block; the classes, each by its loader, its name, and a
  * fingerprint of its fields; the objects, each by its class and what it takes to make it; what is in the parts of the card
  * that are always there, in static fields, and in the objects, field by field and element by element. Numbers have their
  * high bytes first; an object is named by its number, 0 for null. Classes are not in it: they are translated again from the

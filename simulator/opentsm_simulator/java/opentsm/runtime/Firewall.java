@@ -188,11 +188,11 @@ public final class Firewall {
 
     // When code has to ask.
 
-    /** Has all code that asked before ask again, in a card that was put together from what was kept of it. */
+    /** Has all code that asked before ask again, and no other, in a card that was put together from an image. */
     void restore() {
         for (LoadFileEntry context : card.registry.loadFiles()) {
-            if (context.guarded) {
-                context.loader.guard(this);
+            if (context.loader != null && context.loader.firewalled) {
+                context.loader.guard(context.guarded ? this : null);
             }
         }
     }

@@ -86,6 +86,7 @@ final class ImageReader {
         for (Runnable each : atLast) {
             each.run();
         }
+        card.firewall.restore();
     }
 
     private int u16() {
@@ -121,19 +122,20 @@ final class ImageReader {
                 require(imported < i, "a load file imports one that comes later");
                 imports.add(loaders.get(imported));
             }
+            boolean firewalled = in.get() != 0;
             byte[] block = block();
-            PackageClassLoader used = usedBefore(block, imports);
-            loaders.add(used != null ? used : translated(block, imports));
+            PackageClassLoader used = usedBefore(block, firewalled, imports);
+            loaders.add(used != null ? used : translated(block, firewalled, imports));
             blocks.add(used != null ? used.loadFile.block : LoadedPackage.shared(block));
         }
     }
 
-    private PackageClassLoader usedBefore(byte[] block, List<PackageClassLoader> imports) {
+    private PackageClassLoader usedBefore(byte[] block, boolean firewalled, List<PackageClassLoader> imports) {
         if (before != null) {
             for (LoadFileEntry entry : before.registry.loadFiles()) {
                 PackageClassLoader loader = entry.loader;
                 if (loader != null && !loaders.contains(loader) && loader.imports.equals(imports)
-                        && Arrays.equals(entry.block.array(), block)) {
+                        && loader.firewalled == firewalled && Arrays.equals(entry.block.array(), block)) {
                     return loader;
                 }
             }
@@ -141,12 +143,13 @@ final class ImageReader {
         return null;
     }
 
-    private PackageClassLoader translated(byte[] block, List<PackageClassLoader> imports) {
+    private PackageClassLoader translated(byte[] block, boolean firewalled, List<PackageClassLoader> imports) {
         String[] codes = new String[imports.size()];
         for (int i = 0; i < codes.length; i++) {
             codes[i] = imports.get(i).code;
         }
         LoadedPackage found = new LoadedPackage();
+        found.firewalled = firewalled;
         require(card.packages.translate(block, codes, found), "one of its load files can't be translated; see the log");
         return new PackageClassLoader(card, found, imports);
     }

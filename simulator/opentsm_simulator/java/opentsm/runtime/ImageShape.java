@@ -51,7 +51,7 @@ final class ImageShape {
             Selection.class, Dispatcher.class, Power.class, Services.class, ApplicationServices.class,
             ContactlessServices.class, ManagementServices.class, CommandForm.class, Contexts.class, Transactions.class,
             Locks.class, PackageReader.class, CardClassLoader.class, PackageClassLoader.class, SelectionOrder.class,
-            ContactlessEvents.class, CardImage.class));
+            ContactlessEvents.class, CardImage.class, Firewall.class));
 
     private static final Set<Class<?>> LISTS = new HashSet<>(Arrays.asList(ArrayList.class, Vector.class));
 
@@ -211,7 +211,7 @@ final class ImageShape {
         List<Field> found = new ArrayList<>();
         for (Field field : sorted(type)) {
             int modifiers = field.getModifiers();
-            boolean isCards = !translated || field.getName().matches("s[0-9a-f]{4}|guarded");
+            boolean isCards = !translated || field.getName().matches("s[0-9a-f]{4}");
             if (Modifier.isStatic(modifiers) && !Modifier.isFinal(modifiers) && isCards) {
                 field.setAccessible(true);
                 found.add(field);

@@ -80,6 +80,7 @@ final class ImageWriter {
             for (LoadFileEntry imported : entry.imports) {
                 image.u16(loadFiles.indexOf(imported));
             }
+            image.u8(entry.loader.firewalled ? 1 : 0);
             image.block(entry.block.array());
         }
     }

@@ -42,7 +42,7 @@ final class LoadFileEntry extends RegistryEntry {
     boolean guarded;
 
     /** Some of what its context owns, for {@link Firewall}; null before anything asked. */
-    Object[] known;
+    transient Object[] known;
 
     LoadFileEntry(byte[] name, byte[] version, ApplicationEntry domain) {
         super(KIND_LOAD_FILE, name, domain);

@@ -20,6 +20,9 @@ final class PackageClassLoader extends CardClassLoader {
     /** The classes with the applets' install methods, in the order of the modules. */
     final List<String> applets;
 
+    /** Whether its code can ask the firewall. */
+    final boolean firewalled;
+
     /** Whose classes they are. */
     LoadFileEntry loadFile;
 
@@ -34,6 +37,7 @@ final class PackageClassLoader extends CardClassLoader {
         super(card.applets.getParent(), found.classes);
         this.code = found.code;
         this.applets = found.appletClasses;
+        this.firewalled = found.firewalled;
         this.imports = imports;
         this.memory = card.memory;
     }
@@ -62,7 +66,7 @@ final class PackageClassLoader extends CardClassLoader {
         }
     }
 
-    /** Has the package's code ask the firewall. */
+    /** Has the package's code ask the firewall; null: ask for nothing. */
     void guard(Firewall firewall) {
         for (String name : names()) {
             if (name.endsWith(".Code")) {
