@@ -70,7 +70,8 @@ def banked(se: VirtualSe) -> VirtualSe:
     assert host.activate(CARD_1) == 0x9000
     host.into(BANK, BANK_KEYS)
     uid = bytes(range(16))
-    account = bytes.fromhex("C0056465626974C110") + uid + bytes.fromhex("5A0854133300890100115F24033012315004") + b"Card"
+    account = bytes.fromhex("C0056465626974C110") + uid + bytes.fromhex("5A0854133300890100115F24033012315004")
+    account += b"Card"
     assert host.store(CARD_1, [block(7, 0x0201, account)]) == [0x9000]
     return se
 

@@ -1,4 +1,4 @@
-"""Card images that are none: each is refused by ProtocolError, whatever its digest says, or makes a card that answers."""
+"""Card images that are none: each is refused by ProtocolError, or makes a card that answers."""
 
 from __future__ import annotations
 
