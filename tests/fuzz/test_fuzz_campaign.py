@@ -13,9 +13,11 @@ from opentsm_card.privileges import Privilege
 from opentsm_card.registry import Kind, Registry, RegistryEntry
 from opentsm_simulator.fuzz.campaign import run_campaign
 from opentsm_simulator.fuzz.invariants import violations
+from opentsm_simulator.fuzz.loading import Attempt, LoadEpisode
 from opentsm_simulator.profile import load_profile, profile_names
 
 COMMANDS = 25_000
+LOAD_COMMANDS = 4_000
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -27,6 +29,29 @@ def test_the_card_answers_everything_and_its_registry_stays_sound(name: str) -> 
     assert report.answers[0x9000] > COMMANDS // 10
     assert report.secured > COMMANDS // 5
     assert report.inspections > COMMANDS // 200
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_a_load_leaves_the_load_file_or_what_was_before(name: str) -> None:
+    """Blocks of any size and order, broken inside, with commands, channels and power cuts in between."""
+    report = run_campaign([load_profile(name)], LOAD_COMMANDS, seed=20261127, loads=True)
+    assert [(finding.episode, finding.what, finding.commands[-3:]) for finding in report.findings] == []
+    assert report.inspections > LOAD_COMMANDS // 50
+    assert report.loaded > LOAD_COMMANDS // 400
+    assert report.answers[0x6A80] > LOAD_COMMANDS // 100
+
+
+def test_what_a_load_changed_beside_its_load_file_is_found() -> None:
+    episode = LoadEpisode(0, 1, load_profile("embedded"), 1)
+    attempt = Attempt(FILE.aid, [], whole=False)
+    episode.judge(attempt, SOUND, changed(DOMAIN, state=0x8F))
+    episode.judge(attempt, dataclasses.replace(SOUND, applications=()), SOUND)
+    attempt.last = 0x9000
+    episode.judge(Attempt(Aid.from_text("F000000009"), [], whole=True, last=0x9000), SOUND, SOUND)
+    said = [finding.what for finding in episode.findings]
+    assert said[0] == "F000000002 changed while F000000001 was loaded"
+    assert sorted(said[1:-1]) == [f"F00000000{n} came or went while F000000001 was loaded" for n in (2, 3)]
+    assert said[-1] == "F000000009 was loaded by its answers, and is not there"
 
 
 def test_a_seed_decides_everything() -> None:

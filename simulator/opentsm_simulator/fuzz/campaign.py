@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from opentsm_simulator.fuzz.episode import Episode, Finding
+from opentsm_simulator.fuzz.loading import LoadEpisode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ class CampaignReport:
         secured: of these, in a secure channel.
         episodes: cards used.
         inspections: how often a registry was read and checked.
+        loaded: how many load files the cards took.
         answers: how often each status word came.
         findings: what must not be.
         seconds: how long it took.
@@ -39,6 +41,7 @@ class CampaignReport:
     secured: int = 0
     episodes: int = 0
     inspections: int = 0
+    loaded: int = 0
     answers: Counter[int] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     seconds: float = 0.0
@@ -49,6 +52,8 @@ class CampaignReport:
         self.secured += episode.secured
         self.episodes += 1
         self.inspections += episode.inspections
+        if isinstance(episode, LoadEpisode):
+            self.loaded += episode.loaded
         self.answers += episode.answers
         self.findings += episode.findings
 
@@ -59,6 +64,7 @@ def run_campaign(
     seed: int,
     *,
     first_episode: int = 0,
+    loads: bool = False,
     progress: Callable[[CampaignReport], None] | None = None,
     most_findings: int = 10,
 ) -> CampaignReport:
@@ -69,6 +75,7 @@ def run_campaign(
         commands: how many to send at least: the last episode goes to its end.
         seed: decides everything that is sent.
         first_episode: the number of the first episode, to run one again.
+        loads: send LOAD sequences, not commands of all kinds.
         progress: called after every episode.
         most_findings: where to stop.
 
@@ -80,7 +87,8 @@ def run_campaign(
     number = first_episode
     while report.commands < commands and len(report.findings) < most_findings:
         # The last one is as long as the others: an episode is the same in every campaign of its seed.
-        episode = Episode(number, seed, profiles[number % len(profiles)], _EPISODE_COMMANDS)
+        kind = LoadEpisode if loads else Episode
+        episode = kind(number, seed, profiles[number % len(profiles)], _EPISODE_COMMANDS)
         episode.run()
         report.take(episode)
         report.seconds = time.monotonic() - begun

@@ -27,8 +27,11 @@ _REFUSED = 1
 @click.option("--commands", type=click.IntRange(1), default=100_000, show_default=True, help="How many to send.")
 @click.option("--seed", type=int, help="Decides everything that is sent.  [default: a new one, which is printed]")
 @click.option("--episode", type=click.IntRange(0), default=0, help="Begin with this episode, to have a finding again.")
+@click.option("--loads", is_flag=True, help="Send LOAD sequences: cut, broken, disturbed, with power cuts.")
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
-def fuzz(profiles: tuple[str, ...], *, commands: int, seed: int | None, episode: int, as_json: bool) -> None:
+def fuzz(
+    profiles: tuple[str, ...], *, commands: int, seed: int | None, episode: int, loads: bool, as_json: bool
+) -> None:
     """Send random and mutated commands to virtual SEs, in and out of secure channels.
 
     Commands are built by the rules of GlobalPlatform and broken in one place, on all channels and both interfaces; some
@@ -36,8 +39,12 @@ def fuzz(profiles: tuple[str, ...], *, commands: int, seed: int | None, episode:
     6F00; without keys nothing may be changed; and after each burst the registry is read and must be sound.
     A new card every 400 commands. Exits with 1 when something was found.
 
+    With --loads, load files are sent instead, broken inside, cut in any way, with other commands, other channels,
+    resets and power cuts in between: the card must have the load file then, or be as it was before.
+
     \b
     A million commands:           opentsm se fuzz --commands 1000000
+    An hour of loads:             opentsm se fuzz --loads --commands 500000
     One finding again:            opentsm se fuzz --seed 7 --episode 311 --commands 400
     An applet of your own:        opentsm se fuzz --profile my-profile.toml
     """  # noqa: D301 - click's mark for text that is not to be wrapped
@@ -58,7 +65,7 @@ def fuzz(profiles: tuple[str, ...], *, commands: int, seed: int | None, episode:
             bar.update(report.commands - done)
             done = report.commands
 
-        report = run_campaign(chosen, commands, seed, first_episode=episode, progress=progress)
+        report = run_campaign(chosen, commands, seed, first_episode=episode, loads=loads, progress=progress)
     _print(report, as_json=as_json)
     if report.findings:
         sys.exit(_REFUSED)
@@ -74,6 +81,7 @@ def _print(report: CampaignReport, *, as_json: bool) -> None:
                     "secured": report.secured,
                     "episodes": report.episodes,
                     "inspections": report.inspections,
+                    "loaded": report.loaded,
                     "seconds": round(report.seconds, 1),
                     "answers": {f"{sw:04X}": times for sw, times in report.answers.most_common()},
                     "findings": [

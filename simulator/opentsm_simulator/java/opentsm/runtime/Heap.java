@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Predicate;
 import javacard.framework.JCSystem;
+import javacard.framework.SystemException;
 
 /**
  * Every object on the card that code of a package made: by new, as an array of a static field, or through an API.
@@ -24,6 +25,9 @@ public final class Heap {
     static final byte CLEAR_ON_RESET = JCSystem.CLEAR_ON_RESET;
     static final byte CLEAR_ON_DESELECT = JCSystem.CLEAR_ON_DESELECT;
     static final byte GLOBAL = 3;
+
+    /** More than any card has: what an applet takes without end must not be the memory of the card's host. */
+    private static final int MOST_BYTES = 4 << 20;
 
     /** What each object and array takes beside its contents, in bytes. */
     private static final int HEADER_BYTES = 8;
@@ -63,6 +67,7 @@ public final class Heap {
     }
 
     private final Map<Object, Item> items = new IdentityHashMap<>();
+    private int taken;
     private int made;
 
     /** Registers an object that an instance makes; one that is known already stays as it is. */
@@ -78,8 +83,13 @@ public final class Heap {
     private Item add(Object object, ApplicationEntry instance, LoadFileEntry context, byte kind) {
         Item known = items.get(object);
         if (known == null) {
-            known = new Item(object, instance, context, kind, bytesOf(object), ++made);
+            int bytes = bytesOf(object);
+            if (taken + bytes > MOST_BYTES) {
+                SystemException.throwIt(SystemException.NO_RESOURCE);
+            }
+            known = new Item(object, instance, context, kind, bytes, ++made);
             items.put(object, known);
+            taken += bytes;
         }
         return known;
     }
@@ -103,12 +113,16 @@ public final class Heap {
     }
 
     void remove(Object object) {
-        items.remove(object);
+        Item gone = items.remove(object);
+        taken -= gone == null ? 0 : gone.bytes;
     }
 
     List<Item> removeIf(Predicate<Item> of) {
         List<Item> gone = new ArrayList<>();
         items.values().removeIf(item -> of.test(item) && gone.add(item));
+        for (Item item : gone) {
+            taken -= item.bytes;
+        }
         return gone;
     }
 
@@ -127,6 +141,7 @@ public final class Heap {
     void putBack(List<Item> gone) {
         for (Item item : gone) {
             items.put(item.object, item);
+            taken += item.bytes;
         }
     }
 

@@ -138,6 +138,7 @@ final class Selection {
                 return alreadyActive ? ((MultiSelectable) applet).select(true) : applet.select();
             });
         } catch (Throwable refused) {
+            card.budget.failed(refused);
             accepted = false;
         }
         card.abortOpenTransaction();
@@ -182,6 +183,7 @@ final class Selection {
                 return null;
             });
         } catch (Throwable ignored) {
+            card.budget.failed(ignored);
             // JCRE clause 3.4: the applet is deselected all the same.
         }
         card.abortOpenTransaction();

@@ -1,0 +1,7 @@
+package com.example.runaway;
+
+import javacard.framework.Shareable;
+
+public interface Endless extends Shareable {
+    short never();
+}
