@@ -23,6 +23,7 @@ from toxic_proxy import ToxicProxy
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from opentsm_agent.config import AgentConfig
     from opentsm_tools.demo.inspection import Snapshot
 
 __all__ = ["BreakRig", "Goal", "open_break_rig"]
@@ -46,19 +47,23 @@ class BreakRig(Rig):
     """A rig with a proxy to the TSM and a tap to the SE."""
 
     proxy: ToxicProxy
+    gateway: ToxicProxy
     tap: CuttingTap
     outcomes: dict[str, int] = field(default_factory=dict, init=False)
 
     def mend(self) -> None:
         """Break nothing any more."""
         self.proxy.mend()
+        self.gateway.mend()
         self.tap.mend()
         self.agent.disarm()
 
     def forget(self) -> None:
-        """Look at what happens from now on."""
+        """Look at what happens from now on: nothing is under way."""
+        self.wait_for_quiet()
         self.effects()
         self.proxy.exchanges.clear()
+        self.gateway.exchanges.clear()
         self.tap.ran.clear()
 
     def reach(self, scenario: Scenario) -> Goal:
@@ -67,6 +72,7 @@ class BreakRig(Rig):
         scenario.prepare(self.sp)
         self.forget()
         scenario.act(self.sp)
+        self.wait_for_quiet()
         goal = Goal(kinds(self.effects()), self.read())
         assert goal.effects, "the operation leaves nothing on the card: nothing to check"
         assert check_statements(tuple(self.proxy.exchanges), tuple(self.tap.ran)) > 0
@@ -145,23 +151,31 @@ def open_break_rig(folder: Path) -> Iterator[BreakRig]:
         assert url.port is not None
         tap = CuttingTap(_host_port(world.ends[PHONE.se].contact), lambda: next(count))
         server = (root / "tsm" / "server.pem", root / "tsm" / "server.key")
-        proxy = ToxicProxy(
-            (url.hostname, url.port),
-            server,
-            (identity.certificate, Path(identity.key)),
-            identity.ca,
-            lambda: next(count),
-        )
+        shown = (identity.certificate, Path(identity.key))
+        proxy = ToxicProxy((url.hostname, url.port), server, shown, identity.ca, lambda: next(count))
+        gateway, gateway_url = _before_gateway(load_config(path), root / f"mno-{PHONE.mno}", lambda: next(count))
         world.kill_agent(PHONE)
-        text = path.read_text().replace(world.tsm_url, proxy.url)
+        text = path.read_text().replace(world.tsm_url, proxy.url).replace(gateway_url, gateway.url)
         path.write_text(text.replace(f'"tcp:127.0.0.1:{world.ends[PHONE.se].tap.port}"', f'"tcp:127.0.0.1:{tap.port}"'))
         world.restart_agent(PHONE)
         world.wait_attached(PHONE)
         try:
-            yield BreakRig(world, agent, tsm, proxy, tap)
+            yield BreakRig(world, agent, tsm, proxy, gateway, tap)
         finally:
             proxy.close()
+            gateway.close()
             tap.close()
+
+
+def _before_gateway(config: AgentConfig, mno: Path, now: Callable[[], int]) -> tuple[ToxicProxy, str]:
+    """Return a proxy in front of the network's gateway, and where the gateway is."""
+    url = urlsplit(config.network.gateway)
+    assert url.hostname is not None
+    assert url.port is not None
+    server = (mno / "server.pem", mno / "server.key")
+    shown = (config.identity.certificate, Path(config.identity.key))
+    proxy = ToxicProxy((url.hostname, url.port), server, shown, mno / "ca.pem", now)
+    return proxy, config.network.gateway
 
 
 def _hurry(world: World, config: Path) -> None:

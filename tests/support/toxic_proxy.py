@@ -40,7 +40,7 @@ class Cut:
     """One cut of the network.
 
     Args:
-        exchange: which request from now on, from 0.
+        exchange: which request from now on, from 0; one that is under way already is the first.
         direction: in the request or in its response.
         place: of `PLACES`.
         reset: end the connections by RST, or else by FIN.
@@ -92,7 +92,7 @@ class ToxicProxy:
         self._client.check_hostname = False
         self._lock = threading.Lock()
         self._cut: Cut | None = None
-        self._count = 0
+        self._count = self._first = self._under_way = 0
         self.fired = threading.Event()
         self.exchanges: list[Exchange] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -106,7 +106,7 @@ class ToxicProxy:
     def cut(self, cut: Cut) -> None:
         """Have the network cut once."""
         with self._lock:
-            self._cut, self._count = cut, 0
+            self._cut, self._first = cut, self._count - self._under_way
             self.fired.clear()
 
     def mend(self) -> None:
@@ -143,28 +143,39 @@ class ToxicProxy:
         """Pass one exchange on; False when the network was cut."""
         head = _read_head(outside)
         with self._lock:
-            cut = self._cut if self._cut is not None and self._cut.exchange == self._count else None
-            if cut is not None:
-                self._cut = None
+            number = self._count
             self._count += 1
-        request = head + _read_body(outside, head)
-        if not self._forward(request, inside, cut, "request", (outside, inside)):
-            self._keep(request, b"")
-            return False
-        response = _read_head(inside)
-        response += _read_body(inside, response)
-        self._keep(request, response)
-        return self._forward(response, outside, cut, "response", (outside, inside))
+            self._under_way += 1
+        try:
+            request = head + _read_body(outside, head)
+            if not self._forward(request, inside, self._falls(number, "request"), (outside, inside)):
+                self._keep(request, b"")
+                return False
+            response = _read_head(inside)
+            response += _read_body(inside, response)
+            self._keep(request, response)
+        finally:
+            with self._lock:
+                self._under_way -= 1
+        return self._forward(response, outside, self._falls(number, "response"), (outside, inside))
+
+    def _falls(self, number: int, direction: Direction) -> Cut | None:
+        """Return the cut that falls into this message, once."""
+        with self._lock:
+            cut = self._cut
+            if cut is None or cut.direction != direction or self._first + cut.exchange != number:
+                return None
+            self._cut = None
+            return cut
 
     def _forward(
         self,
         message: bytes,
         to: ssl.SSLSocket,
         cut: Cut | None,
-        direction: Direction,
         both: tuple[ssl.SSLSocket, ssl.SSLSocket],
     ) -> bool:
-        if cut is None or cut.direction != direction:
+        if cut is None:
             to.sendall(message)
             return True
         to.sendall(message[: PLACES[cut.place](message)])
