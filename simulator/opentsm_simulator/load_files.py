@@ -133,13 +133,14 @@ class PackageReader:
             Whether it can be linked and translated; why not is logged.
         """
         data, names = bytes(block), [str(name) for name in imported]
-        firewall = bool(into.isFirewalled())
-        code = hashlib.sha256(data + "".join(names).encode() + bytes((firewall,))).hexdigest()
+        firewall, transactions = bool(into.isFirewalled()), bool(into.isTransactional())
+        made_as = "".join(names).encode() + bytes((firewall, transactions))
+        code = hashlib.sha256(data + made_as).hexdigest()
         try:
             package = self._kept(code)
             if package is None:
                 linked = [self._linked(name) for name in names]
-                package = translate(CapFile.parse_load_file(data), linked, firewall=firewall)
+                package = translate(CapFile.parse_load_file(data), linked, firewall=firewall, transactions=transactions)
                 self._keep(code, package)
         except CapError as error:
             _log.warning("load file refused: %s", error)

@@ -117,6 +117,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     commit_bytes: Annotated[int, msgspec.Meta(ge=0, le=0x7FFF)] = 4096
     # Whether loaded code meets the applet firewall (JCRE 3.0.5, 6).
     firewall: bool = True
+    # Whether loaded code tells of its writes. Without, neither an aborted transaction nor a power cut takes them back.
+    transactions: bool = True
     # Folders of the packages on the card, relative to the profile's file; the built-in packages when there are none.
     packages: tuple[str, ...] = ()
 

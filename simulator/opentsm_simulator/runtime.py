@@ -148,20 +148,21 @@ class CardMaker:
             name = ".".join(path.relative_to(applets).with_suffix("").parts)
             self._class_files.put(jpype.JString(name), jpype.JArray(jpype.JByte)(path.read_bytes()))
 
-    def empty(self, *, firewall: bool = True) -> Any:  # noqa: ANN401 - Java objects have no Python types
+    def empty(self, *, firewall: bool = True, transactions: bool = True) -> Any:  # noqa: ANN401 - Java objects have no Python types
         """Return a Provisioner for a new card with nothing on it, such as one that an image says.
 
         Args:
             firewall: whether the card has an applet firewall.
+            transactions: whether loaded code tells the card's memory of its writes.
         """
         provisioner = self._provisioner(self._class_files)
-        provisioner.setFirewall(firewall)
+        provisioner.setChecks(firewall, transactions)
         provisioner.setPackageReader(self._reader)
         return provisioner
 
-    def begin(self, *, firewall: bool = True) -> Any:  # noqa: ANN401 - Java objects have no Python types
-        """Return a Provisioner for a new card, with the packages on it; the argument is as for `empty`."""
-        provisioner = self.empty(firewall=firewall)
+    def begin(self, *, firewall: bool = True, transactions: bool = True) -> Any:  # noqa: ANN401 - Java objects have no Python types
+        """Return a Provisioner for a new card, with the packages on it; the arguments are as for `empty`."""
+        provisioner = self.empty(firewall=firewall, transactions=transactions)
         for package in self.packages:
             if package.block is not None:
                 if not provisioner.addCapFile(package.block):

@@ -409,7 +409,7 @@ class VirtualSe:
 
 
 def _make(profile: Profile, se_id: str, key_sets: Mapping[str, KeySet]) -> Any:  # noqa: ANN401 - a Java object
-    provisioner = card_maker(_packages(profile)).begin(firewall=profile.firewall)
+    provisioner = card_maker(_packages(profile)).begin(firewall=profile.firewall, transactions=profile.transactions)
     provisioner.setMostSteps(jpype.JLong(profile.most_steps))
     provisioner.setCommitCapacity(profile.commit_bytes)
     provisioner.setKind(profile.secure_element_value, Atr.parse(profile.atr_bytes).historical)
@@ -434,7 +434,7 @@ class _Keeper:
 def _restored(profile: Profile, state: bytes, before: Any = None) -> Any:  # noqa: ANN401 - Java objects
     maker = card_maker(_packages(profile))
     try:
-        return maker.empty(firewall=profile.firewall).restore(state, before)
+        return maker.empty(firewall=profile.firewall, transactions=profile.transactions).restore(state, before)
     except maker.error as error:
         raise ProtocolError(f"this card image can't be taken: {error.getMessage()}") from None
 

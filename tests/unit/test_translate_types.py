@@ -7,6 +7,7 @@ import pytest
 from cap_assembler import OBJECT, Assembler
 from opentsm_build.cap.constant_pool import ConstantPoolEntry, ConstantPoolTag
 from opentsm_build.cap.static_fields import ArrayInitInfo, StaticFieldComponent
+from opentsm_simulator.translate import translate
 from opentsm_simulator.translate.analysis import Analysis
 from opentsm_simulator.translate.classes import OwnClasses
 from opentsm_simulator.translate.linkage import Linkage
@@ -131,3 +132,14 @@ def test_what_is_around_a_loop_that_is_not_counted_counts_each_turn() -> None:
         "ifeq ->outer; return"
     )
     assert loop_counts(code) == [Count.NOT, Count.STEP]
+
+
+@pytest.mark.parametrize(("firewall", "transactions"), [(False, False), (True, False), (False, True), (True, True)])
+def test_what_an_access_does_besides_is_there_only_where_it_is_asked_for(firewall: bool, transactions: bool) -> None:  # noqa: FBT001
+    package = Assembler()
+    package.method("run", 0, "sconst_2; newarray 11; dup; sconst_0; sconst_1; bastore; sconst_0; baload; sreturn")
+    translated = translate(package.build(), firewall=firewall, transactions=transactions)
+    (code,) = (data for name, data in translated.classes.items() if name.endswith("/Code"))
+    assert (b"opentsm/runtime/Firewall" in code) == firewall
+    assert (b"watched" in code) == transactions
+    assert (b"bastore" in code) == (firewall or transactions)

@@ -41,17 +41,30 @@ class Accessors:
         hierarchy: which references fit where.
         firewall: whether accesses ask the card's firewall.
         from_start: whether they do from the beginning: other contexts may share static fields with this package.
+        transactions: whether the card's memory hears of writes.
     """
 
     def __init__(
-        self, code_class: ClassWriter, hierarchy: Hierarchy, *, firewall: bool, from_start: bool = False
+        self,
+        code_class: ClassWriter,
+        hierarchy: Hierarchy,
+        *,
+        firewall: bool,
+        from_start: bool = False,
+        transactions: bool = True,
     ) -> None:
         self._class = code_class
         self._hierarchy = hierarchy
         self.firewall = firewall
+        self.transactions = transactions
         self._from_start = from_start
         if firewall:
             code_class.add_field(_WALL, f"L{FIREWALL};", ACC_STATIC)
+
+    @property
+    def is_plain(self) -> bool:
+        """True when there is nothing to do beside an access."""
+        return not self.firewall and not self.transactions
 
     def begin(self, code: Code) -> None:
         """Append to the static initializer what it has to do."""
@@ -119,8 +132,9 @@ class Accessors:
 
     # The card's memory hears of a write before it happens, where anything wants to know of writes.
 
-    @staticmethod
-    def _element_written(code: Code) -> None:
+    def _element_written(self, code: Code) -> None:
+        if not self.transactions:
+            return
         unwatched = Label()
         code.field("getstatic", RUNTIME, "watched", "Z")
         code.jump("ifeq", unwatched)
@@ -129,8 +143,9 @@ class Accessors:
         code.invoke("invokestatic", RUNTIME, "writes", "(Ljava/lang/Object;I)V")
         code.label(unwatched)
 
-    @staticmethod
-    def _field_written(code: Code, owner: str, name: str, how: str) -> None:
+    def _field_written(self, code: Code, owner: str, name: str, how: str) -> None:
+        if not self.transactions:
+            return
         unwatched = Label()
         code.field("getstatic", RUNTIME, "watched", "Z")
         code.jump("ifeq", unwatched)

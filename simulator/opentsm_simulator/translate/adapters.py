@@ -331,7 +331,8 @@ class Adapters:
         is_api = target.owner.is_api
         # Code of an API works on all that it is given; code of a package sees for itself (JCRE 3.0.5, 6.2.8.2 and 4).
         asks = range(0 if shareable else len(wanted) if is_api else 0 if static else 1)
-        how = how_it_writes(member) if is_api and may_write(owner, wanted) else None
+        writes = self._accessors.transactions and is_api and may_write(owner, wanted)
+        how = how_it_writes(member) if writes else None
         if is_api and owner == _JCSYSTEM and member.name.startswith("makeTransient"):
             around = _Around(self._makes_transient, watched=how, asks=asks)
         else:

@@ -22,6 +22,7 @@ from opentsm_simulator.translate.linkage import KnownClass
 from opentsm_simulator.translate.loops import Count, counts
 from opentsm_simulator.translate.opcodes_tables import (
     ARRAY_DEPTHS,
+    ARRAY_TYPES,
     BRANCHES,
     CONSTANTS,
     PRIMITIVE_ARRAYS,
@@ -210,7 +211,12 @@ class MethodEmitter:
 
     def _array(self, name: str, types: tuple[str, ...]) -> None:
         """Access an array: as the JVM does where its type is known, or through the runtime."""
-        self._access(self._package.accessors.array(name, types[-ARRAY_DEPTHS[name]]))
+        accessors = self._package.accessors
+        array = types[-ARRAY_DEPTHS[name]]
+        if accessors.is_plain and array[:2] in ARRAY_TYPES[name]:
+            self.code.op(name)
+        else:
+            self._access(accessors.array(name, array))
 
     def _local(self, instruction: Instruction, stack: Stack) -> None:
         name = instruction.name
@@ -254,9 +260,9 @@ class MethodEmitter:
         # The receiver of a virtual method is in the context that runs it (JCRE 3.0.5, 6.2.8.4).
         own = instruction.name.endswith("_this") and self._keeps_this
         accessors = self._package.accessors
-        if what == "putfield":
+        if what == "putfield" and not accessors.is_plain:
             self._access(accessors.put(target.owner, field_name, descriptor, own=own))
-        elif own or not accessors.firewall:
+        elif own or not accessors.firewall or what == "putfield":
             self.code.field(what, target.owner, field_name, descriptor)
         else:
             self._access(accessors.get(target.owner, field_name, descriptor))
@@ -274,7 +280,7 @@ class MethodEmitter:
         owner, field_name, descriptor = self._package.static_field(target, kind)
         if what == "putstatic" and kind == "a":
             self._cast(types[-1], reference_in(descriptor))
-        if what == "putstatic":
+        if what == "putstatic" and not self._package.accessors.is_plain:
             self._access(self._package.accessors.put_static(owner, field_name, descriptor))
         else:
             self.code.field(what, owner, field_name, descriptor)

@@ -58,24 +58,28 @@ class TranslatedPackage:
     exports: KnownPackage = field(repr=False)
 
 
-def translate(cap: CapFile, loaded: Iterable[KnownPackage] = (), *, firewall: bool = True) -> TranslatedPackage:
+def translate(
+    cap: CapFile, loaded: Iterable[KnownPackage] = (), *, firewall: bool = True, transactions: bool = True
+) -> TranslatedPackage:
     """Translate a package to JVM classes that run on `opentsm.runtime.Jcvm` and the Java Card API.
 
     Args:
         cap: the package; its Descriptor and Debug components are not looked at.
         loaded: packages on the card that it may import, beside the APIs.
         firewall: whether its code asks the card's firewall.
+        transactions: whether its code tells the card's memory of its writes.
 
     Raises:
         CapError: it can't be linked, or is not what a verifier lets pass, or needs what is not supported.
     """
-    return PackageTranslator(cap, Linkage(cap.imports, loaded), firewall=firewall).run()
+    linkage = Linkage(cap.imports, loaded)
+    return PackageTranslator(cap, linkage, firewall=firewall, transactions=transactions).run()
 
 
 class PackageTranslator:
     """Translates one package; see `translate`."""
 
-    def __init__(self, cap: CapFile, linkage: Linkage, *, firewall: bool = True) -> None:
+    def __init__(self, cap: CapFile, linkage: Linkage, *, firewall: bool = True, transactions: bool = True) -> None:
         self.cap = cap
         self.prefix = f"cap/{bytes(cap.package_aid).hex().upper()}/"
         self.classes = OwnClasses(cap, linkage, self.prefix)
@@ -86,7 +90,11 @@ class PackageTranslator:
         # What other packages can reach through its classes, or it through theirs: objects of any context.
         self.shares_statics = linkage.shares_statics or self._exports_references()
         self.accessors = Accessors(
-            self.code_class, self.types.hierarchy, firewall=firewall, from_start=self.shares_statics
+            self.code_class,
+            self.types.hierarchy,
+            firewall=firewall,
+            from_start=self.shares_statics,
+            transactions=transactions,
         )
         self.adapters = Adapters(
             self.code_class, self.prefix, lambda cls: self._writers[cls.name], self.types.hierarchy, self.accessors

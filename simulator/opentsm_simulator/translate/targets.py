@@ -107,6 +107,8 @@ class Targets:
     def __init__(self, cap: CapFile, classes: OwnClasses) -> None:
         self._pool = cap.constant_pool
         self._classes = classes
+        self._methods: dict[int, Target] = {}
+        self._fields: dict[int, FieldTarget] = {}
 
     def _entry(self, index: int, *tags: ConstantPoolTag) -> ConstantPoolEntry:
         entry = self._pool.entry(index)
@@ -121,6 +123,11 @@ class Targets:
 
     def field(self, index: int) -> FieldTarget:
         """Return an instance field."""
+        if index not in self._fields:
+            self._fields[index] = self._field(index)
+        return self._fields[index]
+
+    def _field(self, index: int) -> FieldTarget:
         entry = self._entry(index, ConstantPoolTag.INSTANCE_FIELDREF)
         owner = self._classes.find(entry.class_ref)
         if isinstance(owner, OwnClass):
@@ -143,6 +150,11 @@ class Targets:
 
     def method(self, index: int) -> Target:
         """Return what invokevirtual, invokespecial or invokestatic calls."""
+        if index not in self._methods:
+            self._methods[index] = self._method(index)
+        return self._methods[index]
+
+    def _method(self, index: int) -> Target:
         entry = self._entry(
             index, ConstantPoolTag.STATIC_METHODREF, ConstantPoolTag.VIRTUAL_METHODREF, ConstantPoolTag.SUPER_METHODREF
         )

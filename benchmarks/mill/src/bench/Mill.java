@@ -1,9 +1,11 @@
 package bench;
 
+import javacard.framework.AID;
 import javacard.framework.APDU;
 import javacard.framework.Applet;
 import javacard.framework.ISO7816;
 import javacard.framework.JCSystem;
+import javacard.framework.Shareable;
 import javacard.framework.Util;
 
 /** Computes in the ways that applets do: bytes and shorts in arrays, fields, calls, library methods. */
@@ -36,6 +38,7 @@ public final class Mill extends Applet {
     private final short[] state = JCSystem.makeTransientShortArray((short) 16, JCSystem.CLEAR_ON_RESET);
     private final byte[] block = JCSystem.makeTransientByteArray((short) 64, JCSystem.CLEAR_ON_RESET);
     private final Wheel[] wheels = {new Up(), new Down()};
+    private Shareable neighbour;
     private short total;
 
     private Mill() {
@@ -65,6 +68,11 @@ public final class Mill extends Applet {
             case 0x03:
                 calls();
                 break;
+            case 0x7F:
+                apdu.setIncomingAndReceive();
+                AID aid = JCSystem.lookupAID(buffer, ISO7816.OFFSET_CDATA, buffer[ISO7816.OFFSET_LC]);
+                neighbour = JCSystem.getAppletShareableInterfaceObject(aid, (byte) 0);
+                return;
             default:
                 library(buffer);
                 break;

@@ -27,6 +27,9 @@ public final class CardRuntime extends SimulatorRuntime {
     final Budget budget = new Budget();
     final Contexts contexts = new Contexts(this, transactions);
     final Firewall firewall = new Firewall(this);
+
+    /** Code of packages tells of its writes; false only to see what that costs. */
+    boolean transactional = true;
     final Registry registry = new Registry();
     final Effects effects = new Effects();
     final Locks locks = new Locks(this);

@@ -101,6 +101,7 @@ final class Contexts {
         current = server;
         previous = client;
         selected = chosen;
+        card.firewall.switched();
         if (transactions.depth() != 0) {
             transactions.include(server);
         }
@@ -117,6 +118,7 @@ final class Contexts {
         current = frame.current;
         previous = frame.previous;
         selected = frame.selected;
+        card.firewall.switched();
     }
 
     /** As {@link #as}, for actions that throw nothing checked. */

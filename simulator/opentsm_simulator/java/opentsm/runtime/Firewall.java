@@ -22,6 +22,13 @@ public final class Firewall {
     /** Whether the card has one. */
     private boolean enabled = true;
 
+    /** What the context was seen to access last: code goes to the same few objects again and again. */
+    private transient Object recent0;
+
+    private transient Object recent1;
+    private transient Object recent2;
+    private transient Object recent3;
+
     /** The array that install() is called with. */
     private byte[] installing;
 
@@ -98,15 +105,42 @@ public final class Firewall {
 
     /** Fields, and elements and lengths of arrays (clauses 6.2.8.2, 6.2.8.3). */
     public void access(Object object) {
-        if (object != null && !owns(object) && !(object.getClass().isArray() && isOpen(object))) {
+        if (object != recent0 && object != recent1 && object != recent2 && object != recent3) {
+            look(object);
+        }
+    }
+
+    private void look(Object object) {
+        if (object == null) {
+            return;
+        }
+        if (!owns(object) && !(object.getClass().isArray() && isOpen(object))) {
             deny();
         }
+        recent3 = recent2;
+        recent2 = recent1;
+        recent1 = recent0;
+        recent0 = object;
+    }
+
+    /** Forgets what the context accessed last: another one is active. */
+    void switched() {
+        recent0 = null;
+        recent1 = null;
+        recent2 = null;
+        recent3 = null;
     }
 
     /** Methods of objects and arrays, and those of interfaces that are not shareable (clauses 6.2.8.4, 5 and 11). */
     public void call(Object object) {
-        if (object != null && !owns(object) && !isEntryPoint(object)) {
-            deny();
+        if (object != recent0 && object != recent1 && object != recent2 && object != recent3) {
+            lookAtCall(object);
+        }
+    }
+
+    private void lookAtCall(Object object) {
+        if (object != null && (object.getClass().isArray() || !isRuntimes(object))) {
+            look(object);
         }
     }
 
@@ -125,10 +159,6 @@ public final class Firewall {
     /** Exceptions that are thrown (clause 6.2.8.7). */
     public void thrown(Object exception) {
         call(exception);
-    }
-
-    private boolean isEntryPoint(Object object) {
-        return object.getClass().isArray() ? isOpen(object) : isRuntimes(object);
     }
 
     /** An array that is global, or of no package: what applets have that were made from sources. */

@@ -148,7 +148,7 @@ final class ImageReader {
         for (int i = 0; i < codes.length; i++) {
             codes[i] = imports.get(i).code;
         }
-        LoadedPackage found = new LoadedPackage();
+        LoadedPackage found = new LoadedPackage(card);
         found.firewalled = firewalled;
         require(card.packages.translate(block, codes, found), "one of its load files can't be translated; see the log");
         return new PackageClassLoader(card, found, imports);

@@ -30,8 +30,17 @@ public final class LoadedPackage {
     /** Its code is to ask the card's firewall. */
     boolean firewalled;
 
+    /** Its code is to tell the card's memory of its writes. */
+    private final boolean transactional;
+
     /** Packages that must be on the card: AID, then major and minor version. */
     final List<byte[]> imports = new ArrayList<>();
+
+    /** @param card the card that it is for */
+    LoadedPackage(CardRuntime card) {
+        firewalled = card.firewall.isEnabled();
+        transactional = card.transactional;
+    }
 
     /** Returns a load file data block, the same object for all cards that hold it. */
     static ByteBuffer shared(byte[] block) {
@@ -61,6 +70,11 @@ public final class LoadedPackage {
     /** Tells whether its code is to ask the card's firewall. */
     public boolean isFirewalled() {
         return firewalled;
+    }
+
+    /** Tells whether its code is to tell the card's memory of its writes. */
+    public boolean isTransactional() {
+        return transactional;
     }
 
     /** Says under which name packages that import this one are linked to it. */

@@ -150,7 +150,7 @@ final class Loading {
     }
 
     private LoadFileEntry read(byte[] block) {
-        LoadedPackage found = new LoadedPackage();
+        LoadedPackage found = new LoadedPackage(card);
         PackageReader reader = card.packages;
         Sw.require(reader != null, Sw.FUNCTION_NOT_SUPPORTED);
         Sw.require(reader.read(block, found) && Arrays.equals(found.aid, name), Sw.WRONG_DATA);
@@ -177,7 +177,6 @@ final class Loading {
         for (int i = 0; i < imported.length; i++) {
             imported[i] = entry.imports.get(i).code;
         }
-        found.firewalled = card.firewall.isEnabled();
         Sw.require(card.packages.translate(block, imported, found), Sw.WRONG_DATA);
         entry.take(found, block, card);
     }

@@ -45,10 +45,11 @@ public final class Provisioner {
         card.memory.setCapacity(bytes);
     }
 
-    /** Says whether the card has an applet firewall, before any package is loaded. */
-    public void setFirewall(boolean enabled) {
+    /** Says, before any package is loaded, whether the card has an applet firewall, and hears of packages' writes. */
+    public void setChecks(boolean firewall, boolean transactions) {
         requireUnfinished();
-        card.firewall.setEnabled(enabled);
+        card.firewall.setEnabled(firewall);
+        card.transactional = transactions;
     }
 
     /** Says who reads what LOAD brings. */
@@ -71,7 +72,7 @@ public final class Provisioner {
      */
     public boolean addCapFile(byte[] block) {
         requireUnfinished();
-        LoadedPackage found = new LoadedPackage();
+        LoadedPackage found = new LoadedPackage(card);
         if (!card.packages.read(block, found) || !found.imports.isEmpty()
                 || !card.packages.translate(block, new String[0], found)) {
             return false;
