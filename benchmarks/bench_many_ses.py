@@ -1,7 +1,7 @@
 """Many SEs in one process: memory of each, and what a hundred cost a command; LOAD in process and over TCP.
 
-Run: `python benchmarks/bench_many_ses.py [--json]`. Memory is measured in processes of their own: with one SE and with
-101, each SE used once (a session of level 33, a payment application installed); the difference is a hundredth each.
+Run: `python benchmarks/bench_many_ses.py [--json]`. Memory is measured in processes of their own: with one SE, and with
+a hundred or a thousand more, each used once (a session of level 33, a payment application installed).
 Resident memory is Linux's; the Java heap's share is what is left after a collection.
 """
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from opentsm_card.link import Link
 
 _SES: Final = 100
+_MANY_SES: Final = 1000
 _COMMANDS: Final = 10_000
 _SELECT: Final = bytes.fromhex("00A4040008A000000151000000")
 _PACKAGE_BYTES: Final = 30_000
@@ -66,13 +67,13 @@ def _child(count: int) -> dict[str, float]:
     return dict(json.loads(done.stdout))
 
 
-def memory() -> tuple[Figure, Figure]:
+def memory(ses: int) -> tuple[Figure, Figure]:
     """Return what one more SE takes, resident and of the heap."""
-    one, many = _child(1), _child(1 + _SES)
-    resident, heap = ((many[name] - one[name]) / _SES for name in ("resident_kib", "heap_kib"))
+    one, many = _child(1), _child(1 + ses)
+    resident, heap = ((many[name] - one[name]) / ses for name in ("resident_kib", "heap_kib"))
     return (
-        Figure(f"resident memory of one more SE, of {_SES}", "KiB", resident, at_most=_MOST_KIB),
-        Figure(f"Java heap of one more SE, of {_SES}", "KiB", heap),
+        Figure(f"resident memory of one more SE, of {ses}", "KiB", resident, at_most=_MOST_KIB),
+        Figure(f"Java heap of one more SE, of {ses}", "KiB", heap),
     )
 
 
@@ -133,4 +134,4 @@ if __name__ == "__main__":
     if "--child" in sys.argv:
         memory_child(int(sys.argv[sys.argv.index("--child") + 1]))
     else:
-        report([*memory(), rate(), *loading()])
+        report([*memory(_SES), *memory(_MANY_SES), rate(), *loading()])
