@@ -50,8 +50,9 @@ class Imports:
     def for_classes(self, classes: Sequence[ClassFile]) -> dict[str, ApiPackage]:
         """Return all packages, the open ones in the oldest version that has what the classes use."""
         chosen = self.target | self.fixed
+        uses = self._with_ancestors(_uses(classes))
         for name in self.open:
-            wanted = [use for use in _uses(classes) if use[0].rpartition("/")[0] == name]
+            wanted = [use for use in uses if use[0].rpartition("/")[0] == name]
             for version in api.versions(name):
                 candidate = api.package(name, version)
                 universe = Universe({}, chosen | {name: candidate})
@@ -59,6 +60,12 @@ class Imports:
                     break
             chosen[name] = candidate
         return chosen
+
+    def _with_ancestors(self, uses: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+        """Add what the used classes of packages extend or implement: another package's, it may be."""
+        known = {cls.name: cls for package in self.newest() for cls in package.classes.values()}
+        used = [known[owner] for owner, _, _ in uses if owner in known]
+        return uses | {(name, "", "class") for cls in used for name in (*cls.supers, *cls.interfaces)}
 
 
 def _has(universe: Universe, owner: str, key: str, kind: str) -> bool:

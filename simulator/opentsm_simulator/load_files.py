@@ -35,8 +35,9 @@ __all__ = ["PackageReader", "package_reader"]
 
 _log: Final = logging.getLogger("opentsm.simulator")
 
-# The APIs that the card runtime offers: Java Card's, and GlobalPlatform's in the last versions.
-_GLOBALPLATFORM: Final = ("org/globalplatform", "org/globalplatform/contactless")
+# The APIs that the card runtime offers: Java Card's, and of these their last versions. The OPEN's own serves Security
+# Domains only, whoever links to it: it looks at its caller's privileges in every call.
+_OTHERS: Final = ("org/globalplatform", "org/globalplatform/contactless", "opentsm/open")
 
 # Translated packages that are kept, by what they are and what they are linked to: many cards load the same ones.
 _KEPT: Final = 256
@@ -53,7 +54,7 @@ def _whole() -> Mapping[Aid, tuple[int, int]]:
 def _platform() -> Mapping[Aid, tuple[str, tuple[int, int]]]:
     """Return the packages of the platform: by AID their names, dotted, and versions."""
     packages = list(api.java_card(offered.NEWEST).values())
-    packages += [api.package(name, api.versions(name)[-1]) for name in _GLOBALPLATFORM]
+    packages += [api.package(name, api.versions(name)[-1]) for name in _OTHERS]
     return {package.aid: (package.name.replace("/", "."), package.version) for package in packages}
 
 

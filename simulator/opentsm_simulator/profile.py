@@ -39,6 +39,8 @@ class KeyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mac: _Hex
     dek: _Hex
     type: Literal["aes", "des"] = "aes"
+    # Its sequence counter (of 3 bytes), where it was used before the card is delivered.
+    counter: Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFF)] = 0
 
     def __repr__(self) -> str:
         """Show the version only."""
@@ -119,7 +121,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     firewall: bool = True
     # Whether loaded code tells of its writes. Without, neither an aborted transaction nor a power cut takes them back.
     transactions: bool = True
-    # Folders of the packages on the card, relative to the profile's file; the built-in packages when there are none.
+    # Packages on the card, in the order in which they are loaded: CAP files, or folders of projects, which are built;
+    # relative to the profile's file. `built-in:ppse` is one of the simulator's own, which are all there is by default.
     packages: tuple[str, ...] = ()
 
     @property
@@ -173,8 +176,8 @@ def load_profile(name: str) -> Profile:
         profile = msgspec.convert(_read(path), Profile)
     except msgspec.ValidationError as error:
         raise ProtocolError(f"{path}: {error}") from error
-    folders = tuple(str(path.parent / folder) for folder in profile.packages)
-    profile = msgspec.structs.replace(profile, name=profile.name or path.stem, packages=folders)
+    packages = tuple(each if each.startswith("built-in:") else str(path.parent / each) for each in profile.packages)
+    profile = msgspec.structs.replace(profile, name=profile.name or path.stem, packages=packages)
     _check(profile, path)
     return profile
 

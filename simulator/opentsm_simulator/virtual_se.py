@@ -10,7 +10,6 @@ import functools
 import hashlib
 import weakref
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import jpype
@@ -20,12 +19,14 @@ from opentsm_card.atr import Atr
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, OpenTsmError, ProtocolError, TransportError
 from opentsm_simulator.image import CardImage, ImageFile, parsed
 from opentsm_simulator.profile import Instance, Profile, load_profile
-from opentsm_simulator.runtime import AppletPackage, built_in_packages, card_maker
+from opentsm_simulator.runtime import CardPackage, built_in_packages, card_maker, package
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from opentsm_card.keys import KeySet
+    from opentsm_simulator.profile import KeyTable
 
 __all__ = ["HotSpot", "Interface", "VirtualLink", "VirtualSe", "diversification_data"]
 
@@ -416,7 +417,7 @@ def _make(profile: Profile, se_id: str, key_sets: Mapping[str, KeySet]) -> Any: 
     for tag, value in _identity(profile, se_id).items():
         provisioner.setData(tag, value)
     for instance in profile.instances:
-        _install(provisioner, instance, key_sets)
+        _install(provisioner, profile, instance, key_sets)
     return provisioner.finish(profile.card_state_value)
 
 
@@ -439,10 +440,10 @@ def _restored(profile: Profile, state: bytes, before: Any = None) -> Any:  # noq
         raise ProtocolError(f"this card image can't be taken: {error.getMessage()}") from None
 
 
-def _packages(profile: Profile) -> tuple[AppletPackage, ...]:
+def _packages(profile: Profile) -> tuple[CardPackage, ...]:
     if not profile.packages:
         return built_in_packages()
-    return tuple(AppletPackage.load(Path(folder).resolve()) for folder in profile.packages)
+    return tuple(package(entry) for entry in profile.packages)
 
 
 def _identity(profile: Profile, se_id: str) -> dict[int, bytes]:
@@ -457,7 +458,7 @@ def _identity(profile: Profile, se_id: str) -> dict[int, bytes]:
     return identity
 
 
-def _domain_parameters(instance: Instance, key_sets: Mapping[str, KeySet]) -> bytes:
+def _domain_parameters(instance: Instance, key_sets: Mapping[str, KeySet], delivered: Mapping[str, KeyTable]) -> bytes:
     # GP Card 2.3.1, 11.5.2.3.7: tag 81 names a secure channel protocol. D9 (ours) is its limit of failures; D8 and D7
     # (ours) bring key sets of AES and DES, which a security domain takes while the card is being made only.
     parameters = b"".join(tlv.encode(0x81, pair) for pair in instance.protocols)
@@ -465,15 +466,21 @@ def _domain_parameters(instance: Instance, key_sets: Mapping[str, KeySet]) -> by
     for name in instance.key_names:
         keys = key_sets[name]
         material = bytes((keys.version, len(keys.enc))) + keys.enc + keys.mac + keys.dek
+        material += delivered[name].counter.to_bytes(3, "big") if delivered[name].counter else b""
         parameters += tlv.encode(0xD7 if keys.des else 0xD8, material)
     return parameters
 
 
-def _install(provisioner: Any, instance: Instance, key_sets: Mapping[str, KeySet]) -> None:  # noqa: ANN401 - Java
+def _install(
+    provisioner: Any,  # noqa: ANN401 - Java objects have no Python types
+    profile: Profile,
+    instance: Instance,
+    key_sets: Mapping[str, KeySet],
+) -> None:
     parameters = bytes.fromhex(instance.parameters)
     system = bytes.fromhex(instance.system_parameters)
     if instance.is_security_domain:
-        parameters += _domain_parameters(instance, key_sets)
+        parameters += _domain_parameters(instance, key_sets, profile.keys)
     try:
         provisioner.addInstance(
             bytes.fromhex(instance.domain or ""),

@@ -108,11 +108,6 @@ def test_recursion_without_end_makes_the_card_mute_until_a_reset(echo: OpenCard)
     assert echo.select(A1) == 0x9000
 
 
-@pytest.mark.parametrize("p1", [0, 1])
-def test_an_applet_reaches_neither_the_runtime_nor_java(echo: OpenCard, p1: int) -> None:
-    assert echo.send(f"800F{p1:02X}00") == (b"", 0x6F00)
-
-
 @pytest.mark.parametrize(
     ("cla", "sw"), [("20", 0x6E00), ("3F", 0x6E00), ("FF", 0x6E00), ("81", 0x6881), ("C0", 0x6881)]
 )

@@ -15,7 +15,7 @@ from opentsm_card.put_key import KeyData, KeyType, PutKey
 from opentsm_card.scp02 import Scp02Session, predict
 from opentsm_card.scp03 import Scp03Session
 from opentsm_simulator.virtual_se import diversification_data
-from sc_cards import DES_KEYS, Scp02Host, card, set_counter
+from sc_cards import DES_KEYS, Scp02Host, card
 from sd_host import ALIAS, CARD_1, ISD, ISD_KEYS, Host
 
 EXPLICIT = (0x04, 0x05, 0x14, 0x15, 0x24, 0x25, 0x34, 0x35, 0x44, 0x45, 0x54, 0x55, 0x64, 0x65, 0x74, 0x75)
@@ -292,10 +292,8 @@ def test_random_challenges_differ() -> None:
 
 
 def test_a_counter_at_its_end_opens_nothing() -> None:
-    se = card("0255", keys=(DES_KEYS,))
-    host = Scp02Host(se.link(), 0x55)
+    host = Scp02Host(card("0255", keys=(DES_KEYS,), counter=0xFFFE).link(), 0x55)
     host.select()
-    set_counter(se, 0x20, bytes.fromhex("00FFFE"))
     assert host.open().answer.sequence_counter == 0xFFFE
     host.select()
     assert host.plain(Scp02Session.initialize_update(0x20, bytes(8))).sw == 0x6985

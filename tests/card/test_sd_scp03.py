@@ -14,7 +14,7 @@ from opentsm_card.privileges import Privilege
 from opentsm_card.scp03 import Scp03Session, SecurityLevel, predict
 from opentsm_simulator import VirtualSe
 from opentsm_simulator.virtual_se import diversification_data
-from sc_cards import card, set_counter
+from sc_cards import card
 from sd_host import ALIAS, BANK, CARD_1, ISD, ISD_KEYS, PPSE, SD_MODULE, SD_PACKAGE, Host, keys
 
 CHALLENGE = bytes(range(8))
@@ -350,10 +350,8 @@ def test_every_i_with_every_key_length(i: int, size: int) -> None:
 
 
 def test_a_counter_at_its_end_opens_nothing() -> None:
-    se = card("0370", keys=(ISD_KEYS,))
-    host = Host(se.link())
+    host = Host(card("0370", keys=(ISD_KEYS,), counter=0xFFFFFE).link())
     host.select(ISD)
-    set_counter(se, 0x30, bytes.fromhex("FFFFFE"))
     assert host.begin(ISD_KEYS).answer.sequence_counter == 0xFFFFFF
     for _ in range(2):
         assert host.plain(Scp03Session.initialize_update(0x30, CHALLENGE)).sw == 0x6985

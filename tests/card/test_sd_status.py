@@ -362,6 +362,7 @@ def test_a_load_file_with_more_modules_than_a_response_holds(tmp_path: Path) -> 
     shutil.copytree(PROFILE.parent / "probe", package)
     modules = [b"\xf0\x00\x00\x00\x04" + number.to_bytes(6, "big") for number in range(40)]
     toml = 'package = "opentest.probe"\naid = "F000000004"\nversion = "1.0"\n'
+    toml += 'imports = ["org.globalplatform", "org.globalplatform.contactless"]\n'
     toml += "".join(f'[[applets]]\nclass = "Probe"\naid = "{aid.hex()}"\n' for aid in modules)
     (package / "applet.toml").write_text(toml)
     profile = load_profile(str(PROFILE))

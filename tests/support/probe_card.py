@@ -52,7 +52,7 @@ class ProbeCard:
         """
         profile = load_profile(str(PROFILE))
         if pin_cap is not None:
-            others = tuple(each for each in profile.packages if not each.endswith("cardholder-verification"))
+            others = tuple(each for each in profile.packages if each != "built-in:cardholder-verification")
             profile = msgspec.structs.replace(profile, packages=others)
         if issuer is not None:
             born = msgspec.structs.replace(profile.instances[0], privileges=issuer.encode().hex())

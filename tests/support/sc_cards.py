@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from opentsm_card.apdu import Command
     from opentsm_card.link import Link
 
-__all__ = ["DES_KEYS", "Scp02Host", "card", "set_counter"]
+__all__ = ["DES_KEYS", "Scp02Host", "card"]
 
 DES_KEYS: Final = KeySet(
     0x20,
@@ -31,7 +31,9 @@ DES_KEYS: Final = KeySet(
 )
 
 
-def card(*protocols: str, keys: tuple[KeySet, ...], limit: int = 10, initial_exempt: bool = False) -> VirtualSe:
+def card(
+    *protocols: str, keys: tuple[KeySet, ...], limit: int = 10, initial_exempt: bool = False, counter: int = 0
+) -> VirtualSe:
     """Make an embedded SE.
 
     Args:
@@ -39,12 +41,18 @@ def card(*protocols: str, keys: tuple[KeySet, ...], limit: int = 10, initial_exe
         keys: its key sets, in order.
         limit: failures in a row that block a key set.
         initial_exempt: initial keys are never blocked.
+        counter: of the key sets, as after so many sessions.
     """
     profile = load_profile("embedded")
     names = tuple(f"set-{index}" for index in range(len(keys)))
     tables = {
         name: KeyTable(
-            key_set.version, key_set.enc.hex(), key_set.mac.hex(), key_set.dek.hex(), "des" if key_set.des else "aes"
+            key_set.version,
+            key_set.enc.hex(),
+            key_set.mac.hex(),
+            key_set.dek.hex(),
+            "des" if key_set.des else "aes",
+            counter,
         )
         for name, key_set in zip(names, keys, strict=True)
     }
@@ -53,23 +61,6 @@ def card(*protocols: str, keys: tuple[KeySet, ...], limit: int = 10, initial_exe
     )
     profile = msgspec.structs.replace(profile, keys=tables, instances=(domain, *profile.instances[1:]))
     return VirtualSe.create(profile, se_id="se-1")
-
-
-def _field(java_object: Any, name: str) -> Any:
-    field = java_object.getClass().getDeclaredField(name)
-    field.setAccessible(True)
-    return field.get(java_object)
-
-
-def set_counter(se: VirtualSe, version: int, value: bytes) -> None:
-    """Set the counter of a key set of the issuer security domain, as after so many sessions: no command does."""
-    issuer = _field(_field(se._card, "registry"), "issuerDomain")
-    slots = _field(_field(_field(issuer, "applet"), "keys"), "slots")
-    for slot in slots:
-        if _field(slot, "version") == version and _field(slot, "identifier") == 1:
-            counter = _field(slot, "counter")
-            for index, byte in enumerate(value):
-                counter[index] = byte - (byte & 0x80) * 2
 
 
 class Scp02Host:

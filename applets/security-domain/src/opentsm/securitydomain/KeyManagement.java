@@ -34,15 +34,20 @@ final class KeyManagement {
         scratch = JCSystem.makeTransientByteArray((short) 4, JCSystem.CLEAR_ON_RESET);
     }
 
-    /** Takes a key set from install parameters: version, key length, Key-ENC, Key-MAC, Key-DEK; of AES, or of DES. */
+    /**
+     * Takes a key set from install parameters: version, key length, Key-ENC, Key-MAC, Key-DEK, of AES or of DES; behind
+     * them, where it was used before, its sequence counter.
+     */
     void takeKeySet(byte type, byte[] array, short offset, short length) {
         byte version = length > 2 ? array[offset] : 0;
         byte keyLength = length > 2 ? array[(short) (offset + 1)] : 0;
         boolean known = keyLength == 16 || type == Gp.KEY_TYPE_AES && (keyLength == 24 || keyLength == 32);
-        if (!isVersion(version) || !known || length != (short) (2 + 3 * keyLength)
+        short counter = (short) (2 + 3 * keyLength);
+        if (!isVersion(version) || !known || length != counter && length != (short) (counter + KeySlot.COUNTER_SIZE)
                 || keys.find(version, KeyStore.ID_ENC) != null) {
             ISOException.throwIt(Gp.SW_WRONG_DATA);
         }
+        short end = (short) (offset + length);
         offset += 2;
         for (byte identifier = KeyStore.ID_ENC; identifier <= KeyStore.ID_DEK; identifier++) {
             KeySlot slot = keys.add(type, array, offset, keyLength, (byte) 0, offset, (short) 0);
@@ -51,6 +56,9 @@ final class KeyManagement {
             }
             slot.name(version, identifier);
             offset += keyLength;
+        }
+        if (offset != end) {
+            Util.arrayCopy(array, offset, keys.find(version, KeyStore.ID_ENC).counter, (short) 0, KeySlot.COUNTER_SIZE);
         }
     }
 

@@ -97,8 +97,8 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
      * Installs a Security Domain.
      *
      * <p>Its install parameters (C9) may hold what {@link Protocols} reads, and, only while the card is being made, D8:
-     * key version number, key length, Key-ENC, Key-MAC and Key-DEK in clear, of AES (D7: of DES). Others are ignored, as
-     * UICC parameters that other cards know are (TS 102 226).
+     * key version number, key length, Key-ENC, Key-MAC and Key-DEK in clear, of AES (D7: of DES), and the sequence counter
+     * unless it is 0. Others are ignored, as UICC parameters that other cards know are (TS 102 226).
      */
     public static void install(byte[] array, short offset, byte length) {
         short end = (short) (offset + (short) (length & 0xFF));

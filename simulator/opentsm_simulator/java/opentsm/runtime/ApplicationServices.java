@@ -80,7 +80,7 @@ public final class ApplicationServices {
         if (domain == client) {
             return null;
         }
-        Shareable shared = sharedObject(domain, client, GPSystem.FAMILY_SECURE_CHANNEL);
+        Shareable shared = mediated(domain, client, GPSystem.FAMILY_SECURE_CHANNEL);
         return shared instanceof SecureChannel ? (SecureChannel) shared : null;
     }
 
@@ -91,30 +91,36 @@ public final class ApplicationServices {
                     // JCRE clause 6.2.7.2, second step.
                     throw new SecurityException();
                 }
-                return server.unlockedState == LifeCycle.INSTALLED ? null : sharedObject(server, caller(), parameter);
+                ApplicationEntry client = caller();
+                return server.unlockedState == LifeCycle.INSTALLED
+                        ? null
+                        : card.contexts.share(objectOf(server, client, parameter), server, client);
             }
         }
         return null;
     }
 
+    /** Asks a server for the shareable object of a service that goes through the OPEN; null when it gives none. */
+    Shareable mediated(ApplicationEntry server, ApplicationEntry client, byte parameter) {
+        return card.contexts.mediate(objectOf(server, client, parameter), server, client);
+    }
+
     /** Asks a server for its shareable object (JCRE clause 6.2.4); null when it gives none, or fails. */
-    Shareable sharedObject(ApplicationEntry server, ApplicationEntry client, byte parameter) {
+    Shareable objectOf(ApplicationEntry server, ApplicationEntry client, byte parameter) {
         if (server.applet == null) {
             return null;
         }
-        Shareable shared;
         if (client == null || server.owner() != client.owner()) {
             card.firewall.guard(server.owner());
         }
         try {
-            shared = card.contexts.call(server, client, () -> {
+            return card.contexts.call(server, client, () -> {
                 AID clientAid = client == null ? null : client.aid();
                 return server.applet.getShareableInterfaceObject(clientAid, parameter);
             });
         } catch (RuntimeException refused) {
             return null;
         }
-        return card.contexts.share(shared, server, client);
     }
 
     public boolean lockCard() {

@@ -76,15 +76,6 @@ class CardClassLoader extends ClassLoader {
         return proxies;
     }
 
-    /** Returns the bytes of the class files whose names begin with a package's. */
-    int bytesOf(String prefix) {
-        int bytes = 0;
-        for (Map.Entry<String, byte[]> file : classes.entrySet()) {
-            bytes += file.getKey().startsWith(prefix) ? file.getValue().length : 0;
-        }
-        return bytes;
-    }
-
     @Override
     protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {
         synchronized (getClassLoadingLock(name)) {

@@ -15,9 +15,8 @@ package opentsm.runtime;
 public final class CardImage {
     static final int VERSION = 1;
 
-    // Loaders of classes: the number of a load file, or one of these.
+    /** The runtime, as the loader of a class; others are numbers of load files. */
     static final int RUNTIME = 0xFFFF;
-    static final int BUILT_IN = 0xFFFE;
 
     /** Takes what the card keeps, before the answer to the command leaves that changed it. */
     public interface Keeper {

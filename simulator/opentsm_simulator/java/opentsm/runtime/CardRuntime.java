@@ -23,9 +23,8 @@ public final class CardRuntime extends SimulatorRuntime {
     private static final byte[] NOTHING = {};
 
     final Memory memory = new Memory(this);
-    final Transactions transactions = new Transactions(memory.heap);
     final Budget budget = new Budget();
-    final Contexts contexts = new Contexts(this, transactions);
+    final Contexts contexts = new Contexts(this);
     final Firewall firewall = new Firewall(this);
 
     /** Code of packages tells of its writes; false only to see what that costs. */
@@ -45,9 +44,6 @@ public final class CardRuntime extends SimulatorRuntime {
 
     /** Reads what LOAD brings; null when this card takes none. */
     PackageReader packages;
-
-    /** Classes of the applets that the card was made with; set while it is being made. */
-    CardClassLoader applets;
 
     /** What no domain of this card will ever do again (Restrictions). */
     int restrictions;
@@ -218,17 +214,13 @@ public final class CardRuntime extends SimulatorRuntime {
         if (image == null) {
             return true;
         }
-        boolean changed = memory.takeChanged() | isUntold();
-        if (changed && !memory.isCut() && !image.keep(this)) {
+        // Not all that the OPEN keeps tells of its writes: a state that is the last one's again costs a comparison.
+        memory.takeChanged();
+        if (!memory.isCut() && !image.keep(this)) {
             memory.lose();
             return false;
         }
         return true;
-    }
-
-    /** Tells whether there is an application that does not tell of its writes, because it is no CAP file's. */
-    private boolean isUntold() {
-        return !applets.names().isEmpty();
     }
 
     /** Has another card made of this one's classes; this one answers nothing more. */
@@ -292,7 +284,6 @@ public final class CardRuntime extends SimulatorRuntime {
     public void setUnconditionally(byte[] array, byte value) {
         memory.unconditional(array);
         array[0] = value;
-        transactions.keep(array);
     }
 
     byte state() {
@@ -454,7 +445,6 @@ public final class CardRuntime extends SimulatorRuntime {
     void abortOpenTransaction() {
         if (!memory.isCut() && memory.depth() != 0) {
             memory.abortTransaction();
-            endedTransaction(false);
         }
     }
 
@@ -541,34 +531,18 @@ public final class CardRuntime extends SimulatorRuntime {
     @Override
     public void beginTransaction() {
         memory.beginTransaction();
-        if (transactions.depth() == 0) {
-            transactions.begin(contexts.current);
-        }
     }
 
     @Override
     public void commitTransaction() {
         memory.commitTransaction();
-        endedTransaction(true);
     }
 
     @Override
     public void abortTransaction() {
-        boolean made = memory.abortTransaction();
-        endedTransaction(false);
-        if (made) {
+        if (memory.abortTransaction()) {
             // Clause 7.6.3: references to what was made are on the applet's stack still. The session is locked up.
             memory.lockUp();
-        }
-    }
-
-    private void endedTransaction(boolean committed) {
-        if (memory.depth() == 0 && transactions.depth() != 0) {
-            if (committed) {
-                transactions.commit();
-            } else {
-                transactions.abort();
-            }
         }
     }
 

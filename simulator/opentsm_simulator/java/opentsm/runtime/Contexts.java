@@ -14,14 +14,12 @@ import javacard.framework.Shareable;
  * Who is running: the current application, and the one that called it.
  *
  * <p>Translated code switches the context itself where it calls a shareable object of another application
- * ({@link Firewall#enter}). Where a client or a server was made from sources, or the card has no firewall, such an object
+ * ({@link Firewall#enter}). Where the card has no firewall, or the OPEN stands in between, such an object
  * is handed out behind a proxy that does.
  *
  * <p>Spec: JCRE 3.0.5 clause 6.1.
  */
 final class Contexts {
-    private final Transactions transactions;
-
     /** Memory for transient arrays that are made while no application runs. */
     private final TransientMemory outside = new TransientMemory();
 
@@ -32,9 +30,8 @@ final class Contexts {
     /** The applet that the runtime itself called: the selected one, or one that is being installed. */
     ApplicationEntry selected;
 
-    Contexts(CardRuntime card, Transactions transactions) {
+    Contexts(CardRuntime card) {
         this.card = card;
-        this.transactions = transactions;
     }
 
     TransientMemory memory() {
@@ -102,9 +99,6 @@ final class Contexts {
         previous = client;
         selected = chosen;
         card.firewall.switched();
-        if (transactions.depth() != 0) {
-            transactions.include(server);
-        }
         return before;
     }
 
@@ -146,6 +140,20 @@ final class Contexts {
             }
             return object;
         }
+        return behindProxy(object, server);
+    }
+
+    /**
+     * Returns a server's shareable object that the OPEN stands in for, as a client may hold it. Inside it the server is the
+     * current application even when both are instances of one package, as Security Domains are of theirs, and code of
+     * theirs switches nothing.
+     */
+    Shareable mediate(Shareable object, ApplicationEntry server, ApplicationEntry client) {
+        boolean related = object != null && client != null && server != client && server.owner() == client.owner();
+        return related ? behindProxy(object, server) : share(object, server, client);
+    }
+
+    private Shareable behindProxy(Shareable object, ApplicationEntry server) {
         Class<?>[] interfaces = shareableInterfaces(object.getClass());
         return (Shareable) Proxy.newProxyInstance(loaderOf(object), interfaces, new Switch(object, server));
     }
@@ -210,7 +218,7 @@ final class Contexts {
             // What an application hands out is another of its shareable objects; the runtime's own switch nothing.
             boolean isOfCard = result instanceof Shareable
                     && result.getClass().getClassLoader() instanceof CardClassLoader;
-            return isOfCard ? share((Shareable) result, server, client) : result;
+            return isOfCard ? mediate((Shareable) result, server, client) : result;
         }
     }
 }

@@ -161,7 +161,7 @@ public final class Firewall {
         call(exception);
     }
 
-    /** An array that is global, or of no package: what applets have that were made from sources. */
+    /** An array that is global, or of no package: the runtime's own. */
     private boolean isOpen(Object array) {
         return isGlobal(array) || isRuntimes(array);
     }

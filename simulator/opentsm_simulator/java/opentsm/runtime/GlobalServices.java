@@ -73,14 +73,18 @@ public final class GlobalServices {
     /** Returns the service that an application records, or with no application the one registered as unique; or null. */
     public GlobalService service(AID server, short service) {
         ApplicationEntry client = caller();
-        int name = service & 0xFFFF;
-        ApplicationEntry provider = server == null ? registered(name) : recorded(server, name);
-        if (provider == null || !provider.has(Privileges.GLOBAL_SERVICE) || !provider.isSelectable()) {
+        ApplicationEntry provider = provider(server, service & 0xFFFF);
+        if (provider == null) {
             return null;
         }
         Shareable shared =
-                card.applicationServices().sharedObject(provider, client, GPSystem.GLOBAL_SERVICE_IDENTIFIER);
+                card.applicationServices().mediated(provider, client, GPSystem.GLOBAL_SERVICE_IDENTIFIER);
         return shared instanceof GlobalService ? (GlobalService) shared : null;
+    }
+
+    private ApplicationEntry provider(AID server, int name) {
+        ApplicationEntry found = server == null ? registered(name) : recorded(server, name);
+        return found != null && found.has(Privileges.GLOBAL_SERVICE) && found.isSelectable() ? found : null;
     }
 
     private ApplicationEntry registered(int name) {
@@ -117,17 +121,21 @@ public final class GlobalServices {
     /** Returns a cardholder verification method, which is a service of the CVM family; or null. */
     public CVM cvm(byte identifier) {
         short service = (short) (GPSystem.FAMILY_CVM << 8 | identifier & 0xFF);
-        GlobalService provider = service(null, service);
-        if (provider == null) {
+        ApplicationEntry client = caller();
+        ApplicationEntry provider = provider(null, service & 0xFFFF);
+        Shareable offered = provider == null ? null
+                : card.applicationServices().objectOf(provider, client, GPSystem.GLOBAL_SERVICE_IDENTIFIER);
+        if (!(offered instanceof GlobalService)) {
             return null;
         }
-        Shareable method;
         try {
-            method = provider.getServiceInterface(caller(), service, null, (short) 0, (short) 0);
+            // What the runtime calls itself switches no context by itself.
+            Shareable method = card.contexts.call(provider, client, () -> ((GlobalService) offered)
+                    .getServiceInterface(client, service, null, (short) 0, (short) 0));
+            return method instanceof CVM ? (CVM) card.contexts.mediate(method, provider, client) : null;
         } catch (RuntimeException refused) {
             return null;
         }
-        return method instanceof CVM ? (CVM) method : null;
     }
 
     /** Forgets the names of an application that is gone. */

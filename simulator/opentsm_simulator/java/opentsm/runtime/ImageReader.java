@@ -134,7 +134,7 @@ final class ImageReader {
         if (before != null) {
             for (LoadFileEntry entry : before.registry.loadFiles()) {
                 PackageClassLoader loader = entry.loader;
-                if (loader != null && !loaders.contains(loader) && loader.imports.equals(imports)
+                if (!loaders.contains(loader) && loader.imports.equals(imports)
                         && loader.firewalled == firewalled && Arrays.equals(entry.block.array(), block)) {
                     return loader;
                 }
@@ -174,9 +174,6 @@ final class ImageReader {
     private Class<?> find(int loader, String name) throws ClassNotFoundException {
         if (loader == CardImage.RUNTIME) {
             return Class.forName(name, false, runtime);
-        }
-        if (loader == CardImage.BUILT_IN) {
-            return Class.forName(name, false, card.applets);
         }
         require(loader < loaders.size(), "a class is of a load file that is not there");
         return Class.forName(name, false, loaders.get(loader));
@@ -442,7 +439,7 @@ final class ImageReader {
     }
 
     /** Gives load files their classes, and modules their install methods. */
-    private void link() throws ReflectiveOperationException {
+    private void link() {
         for (int i = 0; i < loaders.size(); i++) {
             LoadFileEntry entry = (LoadFileEntry) object(entries.get(i));
             PackageClassLoader loader = loaders.get(i);
@@ -452,13 +449,6 @@ final class ImageReader {
                 entry.modules.get(module).install = loader.install(loader.applets.get(module));
             }
             atLast.add(() -> entry.take(loader, block, card.memory));
-        }
-        for (LoadFileEntry entry : card.registry.loadFiles()) {
-            for (ModuleEntry module : entry.modules) {
-                if (!module.className.isEmpty()) {
-                    module.link(card.applets);
-                }
-            }
         }
     }
 }

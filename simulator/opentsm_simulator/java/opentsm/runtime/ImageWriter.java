@@ -42,12 +42,9 @@ final class ImageWriter {
     }
 
     private byte[] run() throws IllegalAccessException {
-        loaders.put(card.applets, CardImage.BUILT_IN);
         for (LoadFileEntry entry : card.registry.loadFiles()) {
-            if (entry.loader != null) {
-                loaders.put(entry.loader, loadFiles.size());
-                loadFiles.add(entry);
-            }
+            loaders.put(entry.loader, loadFiles.size());
+            loadFiles.add(entry);
         }
         Object[] places = card.places();
         for (Object place : places) {
@@ -86,7 +83,7 @@ final class ImageWriter {
     }
 
     private void statics() throws IllegalAccessException {
-        List<Class<?>> found = new ArrayList<>(card.applets.withStatics());
+        List<Class<?>> found = new ArrayList<>();
         for (LoadFileEntry entry : loadFiles) {
             found.addAll(entry.loader.withStatics());
         }
@@ -230,7 +227,7 @@ final class ImageWriter {
     /** All but what a load that is not finished brought: a reset ends it. */
     private void heap(Heap heap) {
         List<Heap.Item> items = heap.items();
-        items.removeIf(item -> item.context != null && item.context.loader != null && !loadFiles.contains(item.context));
+        items.removeIf(item -> item.context != null && !loadFiles.contains(item.context));
         contents.i32(heap.made());
         contents.i32(items.size());
         for (Heap.Item item : items) {

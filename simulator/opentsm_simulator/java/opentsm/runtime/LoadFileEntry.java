@@ -26,13 +26,13 @@ final class LoadFileEntry extends RegistryEntry {
     /** Minimum memory in bytes, by the tags C6, C7 and C8 of INSTALL [for load]. */
     final Map<Integer, Long> memory = new TreeMap<>();
 
-    /** What whoever translates packages names its code by; empty for what was not loaded as a CAP file. */
+    /** What whoever translates packages names its code by. */
     transient String code = "";
 
-    /** Its classes; null for what was not loaded as a CAP file. */
+    /** Its classes. */
     transient PackageClassLoader loader;
 
-    /** Its load file data block, which cards that hold the same one share; null for what was not loaded as a CAP file. */
+    /** Its load file data block, which cards that hold the same one share. */
     transient ByteBuffer block;
 
     /** The application provider's identifier (5F20); null when none was given. */

@@ -154,31 +154,32 @@ final class Loading {
         PackageReader reader = card.packages;
         Sw.require(reader != null, Sw.FUNCTION_NOT_SUPPORTED);
         Sw.require(reader.read(block, found) && Arrays.equals(found.aid, name), Sw.WRONG_DATA);
-        LoadFileEntry entry = new LoadFileEntry(name, found.version, domain);
+        LoadFileEntry entry = link(card, block, found, domain);
         entry.memory.putAll(parameters.memory);
         entry.provider = parameters.provider;
-        for (byte[] wanted : found.imports) {
-            int length = wanted.length - 2;
-            RegistryEntry there = registry.find(wanted, 0, length);
-            boolean linked = there instanceof LoadFileEntry
-                    && ((LoadFileEntry) there).isCompatible(wanted[length], wanted[length + 1]);
-            if (!linked) {
-                reader.missing(name, Arrays.copyOf(wanted, length), wanted[length], wanted[length + 1]);
-            }
-            Sw.require(linked, Sw.WRONG_DATA);
-            entry.imports.add((LoadFileEntry) there);
-        }
-        translate(block, found, entry);
         return entry;
     }
 
-    private void translate(byte[] block, LoadedPackage found, LoadFileEntry entry) {
-        String[] imported = new String[entry.imports.size()];
+    /** Links a package that was read to those that it imports, and translates it; 6A80 when either can't be done. */
+    static LoadFileEntry link(CardRuntime card, byte[] block, LoadedPackage found, ApplicationEntry domain) {
+        LoadFileEntry entry = new LoadFileEntry(found.aid, found.version, domain);
+        String[] imported = new String[found.imports.size()];
         for (int i = 0; i < imported.length; i++) {
+            byte[] wanted = found.imports.get(i);
+            int length = wanted.length - 2;
+            RegistryEntry there = card.registry.find(wanted, 0, length);
+            boolean linked = there instanceof LoadFileEntry
+                    && ((LoadFileEntry) there).isCompatible(wanted[length], wanted[length + 1]);
+            if (!linked) {
+                card.packages.missing(found.aid, Arrays.copyOf(wanted, length), wanted[length], wanted[length + 1]);
+            }
+            Sw.require(linked, Sw.WRONG_DATA);
+            entry.imports.add((LoadFileEntry) there);
             imported[i] = entry.imports.get(i).code;
         }
         Sw.require(card.packages.translate(block, imported, found), Sw.WRONG_DATA);
         entry.take(found, block, card);
+        return entry;
     }
 
     /** Puts the verified load file into the registry. */

@@ -59,7 +59,7 @@ public final class ManagementServices {
     /** Returns the object by which a domain works at the OPEN's request. */
     ContentAuthority authorityOf(ApplicationEntry domain) {
         Sw.require(isReady(domain), Sw.CONDITIONS_NOT_SATISFIED);
-        Shareable shared = card.applicationServices().sharedObject(domain, null, ContentAuthority.PARAMETER);
+        Shareable shared = card.applicationServices().mediated(domain, null, ContentAuthority.PARAMETER);
         Sw.require(shared instanceof ContentAuthority, Sw.CONDITIONS_NOT_SATISFIED);
         return (ContentAuthority) shared;
     }

@@ -34,7 +34,7 @@ final class PackageClassLoader extends CardClassLoader {
      * @param imports the packages that it is linked to
      */
     PackageClassLoader(CardRuntime card, LoadedPackage found, List<PackageClassLoader> imports) {
-        super(card.applets.getParent(), found.classes);
+        super(CardRuntime.class.getClassLoader(), found.classes);
         this.code = found.code;
         this.applets = found.appletClasses;
         this.firewalled = found.firewalled;

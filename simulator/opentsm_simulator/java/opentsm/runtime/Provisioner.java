@@ -1,7 +1,6 @@
 package opentsm.runtime;
 
 import java.io.ByteArrayOutputStream;
-import java.util.Map;
 import javacard.framework.ISOException;
 
 /**
@@ -12,13 +11,6 @@ import javacard.framework.ISOException;
 public final class Provisioner {
     private final CardRuntime card = new CardRuntime();
     private final ContentManagement content = new ContentManagement(card);
-    private final CardClassLoader classes;
-
-    /** @param classFiles class files of the applets by class name, shared between the cards of a JVM */
-    public Provisioner(Map<String, byte[]> classFiles) {
-        classes = new CardClassLoader(Provisioner.class.getClassLoader(), classFiles);
-        card.applets = classes;
-    }
 
     /** Sets a data object of the whole card (CardData). */
     public void setData(int tag, byte[] value) {
@@ -58,12 +50,6 @@ public final class Provisioner {
         card.packages = reader;
     }
 
-    /** Registers a load file; it is associated with the Issuer Security Domain. */
-    public void addLoadFile(byte[] aid, byte[] version) {
-        requireUnfinished();
-        card.registry.add(new LoadFileEntry(aid, version, card.registry.issuerDomain()));
-    }
-
     /**
      * Puts a CAP file on the card, as LOAD would: read, verified, translated, with its modules.
      *
@@ -73,25 +59,15 @@ public final class Provisioner {
     public boolean addCapFile(byte[] block) {
         requireUnfinished();
         LoadedPackage found = new LoadedPackage(card);
-        if (!card.packages.read(block, found) || !found.imports.isEmpty()
-                || !card.packages.translate(block, new String[0], found)) {
+        if (!card.packages.read(block, found)) {
             return false;
         }
-        LoadFileEntry entry = new LoadFileEntry(found.aid, found.version, card.registry.issuerDomain());
-        entry.take(found, block, card);
-        card.registry.add(entry);
-        return true;
-    }
-
-    /** Adds a module to a load file: the AID and the applet's class. */
-    public void addModule(byte[] loadFileAid, byte[] aid, String className) throws ReflectiveOperationException {
-        requireUnfinished();
-        LoadFileEntry loadFile = (LoadFileEntry) card.registry.find(loadFileAid, 0, loadFileAid.length);
-        ModuleEntry module = new ModuleEntry(aid, loadFile, null);
-        module.className = className;
-        module.link(classes);
-        loadFile.modules.add(module);
-        loadFile.codeBytes = classes.bytesOf(className.substring(0, className.lastIndexOf('.') + 1));
+        try {
+            card.registry.add(Loading.link(card, block, found, card.registry.issuerDomain()));
+            return true;
+        } catch (ISOException refused) {
+            return false;
+        }
     }
 
     /**
@@ -151,7 +127,6 @@ public final class Provisioner {
         if (before == null) {
             ImageReader.read(image, card, null);
         } else {
-            card.applets = before.applets;
             before.giveWay(() -> ImageReader.read(image, card, before));
         }
         return card;

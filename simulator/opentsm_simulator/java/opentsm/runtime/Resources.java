@@ -48,11 +48,7 @@ final class Resources {
     }
 
     private int persistentBytes() {
-        Transactions untold = new Transactions(card.memory.heap);
-        for (ApplicationEntry entry : card.registry.applications()) {
-            untold.include(entry);
-        }
-        return untold.persistentBytes() + bytes(true);
+        return bytes(true);
     }
 
     private int bytes(boolean persistent) {

@@ -215,7 +215,7 @@ public final class Services {
         if (applet instanceof Personalization || applet instanceof Application) {
             return applet;
         }
-        Shareable shared = card.applicationServices().sharedObject(target, null, (byte) 0);
+        Shareable shared = card.applicationServices().mediated(target, null, (byte) 0);
         return shared instanceof Personalization || shared instanceof Application ? shared : null;
     }
 
