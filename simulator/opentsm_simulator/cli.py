@@ -16,6 +16,7 @@ from opentsm_simulator.control_cli import cut, list_profiles, list_ses, reset, s
 from opentsm_simulator.fuzz.cli import fuzz
 from opentsm_simulator.image_cli import create, restore, snapshot
 from opentsm_simulator.images import SUFFIX, image_of, image_path, image_paths
+from opentsm_simulator.kill_test.cli import kill_test
 from opentsm_simulator.power_cli import sweep
 from opentsm_simulator.uart_faults import Faults
 
@@ -286,4 +287,5 @@ def _announce(host: Host, *, as_json: bool) -> None:
 
 
 se.add_command(fuzz)
+se.add_command(kill_test)
 se.add_command(sweep)
