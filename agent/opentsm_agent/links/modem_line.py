@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, ProtocolError, TransportError
-from opentsm_card.modem import AtDialogue, LineReader, is_answer
+from opentsm_card.modem import AtDialogue, LineReader, is_answer, plain_answer
 
 if TYPE_CHECKING:
     from opentsm_agent.links.modem_port import ModemPort
@@ -77,17 +77,22 @@ class ModemLine:
         raise (CardRemovedError if result.cme == _NO_CARD else RefusedError)(message)
 
     def _exchange(self, command: str, prefix: str | None, timeout_s: float, *, bare: bool = False) -> AtResult:
-        dialogue = AtDialogue(command, prefix, bare=bare)
         until = self.port.now() + timeout_s
         self.port.write(f"{command}\r".encode("ascii"))
-        while self.port.now() < until:
-            data = self.port.read(until)
+        data = self.port.read(until)
+        if (plain := plain_answer(prefix, data)) is not None:
+            return plain
+        dialogue = AtDialogue(command, prefix, bare=bare)
+        while True:
             try:
                 result = dialogue.feed(data)
             except ProtocolError as error:
                 raise TransportError(f"{self._name}: {error}") from error
             if result is not None:
                 return result
+            if self.port.now() >= until:
+                break
+            data = self.port.read(until)
         verb = command.partition("=")[0]
         raise LinkTimeoutError(f"{self._name}: {verb}: no answer within {timeout_s:g} s")
 

@@ -62,13 +62,14 @@ class TtyPort:
     def __init__(self, device: str, baud: int) -> None:
         self._name = f"modem:{device}"
         try:
-            self._serial = serial.Serial(device, baud, timeout=0, write_timeout=_WRITE_S, exclusive=True)
+            self._serial = serial.Serial(device, baud, timeout=0, exclusive=True)
         except (serial.SerialException, OSError, ValueError) as error:
             kind = TransportError if os.path.exists(device) else CardRemovedError  # noqa: PTH110 - a device, not a file
             hint = "" if kind is CardRemovedError else "; does ModemManager or another program hold it?"
             raise kind(f"{self._name}: {error}{hint}") from error
+        self._descriptor = self._serial.fileno()
         self._poll = select.poll()
-        self._poll.register(self._serial.fileno(), select.POLLIN)
+        self._poll.register(self._descriptor, select.POLLIN)
 
     def now(self) -> float:
         """Return the monotonic clock."""
@@ -76,12 +77,17 @@ class TtyPort:
 
     def write(self, data: bytes) -> None:
         """Send; see `ModemPort`."""
-        try:
-            self._serial.write(data)
-        except serial.SerialTimeoutException as error:
-            raise TransportError(f"{self._name}: the port takes nothing for {_WRITE_S:g} s") from error
-        except (serial.SerialException, OSError) as error:
-            raise self._gone(error) from error
+        if not self._serial.is_open:
+            raise CardRemovedError(f"{self._name}: the port is closed")
+        # Directly: pyserial waits for the port before each write.
+        while data:
+            try:
+                data = data[os.write(self._descriptor, data) :]
+            except BlockingIOError as error:
+                if not select.select([], [self._descriptor], [], _WRITE_S)[1]:
+                    raise TransportError(f"{self._name}: the port takes nothing for {_WRITE_S:g} s") from error
+            except OSError as error:
+                raise self._gone(error) from error
 
     def read(self, until: float) -> bytes:
         """Receive; see `ModemPort`."""
@@ -90,7 +96,7 @@ class TtyPort:
         if not self._poll.poll(max(0.0, (until - time.monotonic()) * 1000)):
             return b""
         try:
-            data = os.read(self._serial.fileno(), _READ_BYTES)
+            data = os.read(self._descriptor, _READ_BYTES)
         except BlockingIOError:
             return b""
         except OSError as error:

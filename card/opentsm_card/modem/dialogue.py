@@ -10,7 +10,7 @@ from typing import Final
 from opentsm_card.errors import ProtocolError
 from opentsm_card.modem.lines import LineReader
 
-__all__ = ["AtDialogue", "AtResult", "is_answer", "parse_apdu", "parse_session"]
+__all__ = ["AtDialogue", "AtResult", "is_answer", "parse_apdu", "parse_session", "plain_answer"]
 
 _KEPT_LINES: Final = 16
 _MAX_ERROR_CHARACTERS: Final = 80
@@ -20,6 +20,8 @@ _CME: Final = re.compile(r"\+CME ERROR: ?(\d{1,3})$")
 _APDU: Final = re.compile(r' ?(\d{1,6}) ?, ?(?:"([0-9A-Fa-f]*)"|([0-9A-Fa-f]*))$')
 _SESSION: Final = re.compile(r' ?"?([0-9A-Fa-f]{1,16})"?$')
 _BARE_SESSION: Final = re.compile(r"\d{1,10}$")
+# As the standard has it, and nothing else: an information line and OK, each between line ends (V.250, 5.7.1).
+_PLAIN: Final = re.compile(rb'\r\n(\+C(?:SIM|GLA):)( \d{1,6},"[0-9A-F]*")\r\n\r\nOK\r\n')
 _ANSWERS: Final = ("+CSIM:", "+CGLA:", "+CCHO:")
 
 
@@ -99,6 +101,19 @@ class AtDialogue:
     def _result(self, error: str | None) -> AtResult:
         number = _CME.match(error) if error else None
         return AtResult(error, int(number[1]) if number else None, self._answer, tuple(self._text))
+
+
+def plain_answer(prefix: str | None, data: bytes) -> AtResult | None:
+    """Return the answer where `data` is the whole of it in the standard's plain form: what most answers are.
+
+    Args:
+        prefix: as of `AtDialogue`, which reads all others.
+        data: the first that arrived after the command.
+    """
+    match = _PLAIN.fullmatch(data)
+    if match is None or match[1].decode("ascii") != prefix:
+        return None
+    return AtResult(None, None, match[2].decode("ascii"), ())
 
 
 def is_answer(line: str) -> bool:

@@ -1,0 +1,192 @@
+"""What each link costs: a script of 100 APDUs through it, against the same characters or messages sent bare.
+
+Run as root: `python benchmarks/bench_links.py [--json]`. The far end of each link is a process of its own (`opentsm se
+run`, and pcscd). Bare is what the link itself sent and received, recorded and done again by system calls alone: the
+same writes, and reads until as much has come. Both take turns, and the medians are compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from smartcard import scard
+
+from harness import Figure, report
+from opentsm_agent.links import modem_port, open_link, stdio, tcp, uart_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from opentsm_card.link import Link
+
+__all__ = ["main"]
+
+_SCRIPT: Final = [bytes.fromhex("80CA006600"), bytes.fromhex("80E2000040") + bytes(range(64))] * 50
+_ROUNDS: Final = 21
+_LEAST_RATIO: Final = 0.9
+_OPENTSM: Final = [sys.executable, "-m", "opentsm_tools.main"]
+
+
+@dataclass
+class _Recorder:
+    """Stands for `os` in a link's module, and notes what passes: each write, and how much was read after it."""
+
+    passed: list[tuple[int, bytes, int]]
+    recording: bool = False
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        written = os.write(descriptor, data)
+        if self.recording:
+            self.passed.append((descriptor, bytes(data[:written]), 0))
+        return written
+
+    def read(self, descriptor: int, count: int) -> bytes:
+        data = os.read(descriptor, count)
+        if self.recording:
+            written, command, received = self.passed[-1]
+            self.passed[-1] = written, command, received + len(data)
+            self.reader = descriptor
+        return data
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever else of `os`
+        return getattr(os, name)
+
+
+def _again(recorder: _Recorder) -> Callable[[], None]:
+    """Return what does again what was recorded."""
+    poll = select.poll()
+    poll.register(recorder.reader, select.POLLIN)
+    reader, passed = recorder.reader, recorder.passed
+
+    def bare() -> None:
+        for writer, command, count in passed:
+            os.write(writer, command)
+            left = count
+            while left > 0:
+                poll.poll()
+                left -= len(os.read(reader, left))
+
+    return bare
+
+
+def _through(link: Link) -> Callable[[], None]:
+    def script() -> None:
+        for command in _SCRIPT:
+            link.transmit(command)
+
+    return script
+
+
+def _compare(name: str, link: Link, bare: Callable[[], None]) -> list[Figure]:
+    through = _through(link)
+    times: dict[str, list[float]] = {"link": [], "bare": []}
+    for _ in range(_ROUNDS):
+        for which, run in (("link", through), ("bare", bare)):
+            begin = time.perf_counter()
+            run()
+            times[which].append(time.perf_counter() - begin)
+    taken, floor = (statistics.median(times[which]) for which in ("link", "bare"))
+    return [
+        Figure(f"{name}: APDUs a second", "1/s", len(_SCRIPT) / taken),
+        Figure(f"{name}: of the bare rate", "", floor / taken, -_LEAST_RATIO),
+    ]
+
+
+def _recorded(name: str, uri: str, module: Any) -> list[Figure]:  # noqa: ANN401 - a module
+    """Compare a link that reads and writes a descriptor by `os`."""
+    recorder = _Recorder([])
+    module.os = recorder
+    try:
+        with open_link(uri, 30) as link:
+            for _ in range(20):
+                _through(link)()
+            recorder.recording = True
+            _through(link)()
+            recorder.recording = False
+            module.os = os
+            return _compare(name, link, _again(recorder))
+    finally:
+        module.os = os
+
+
+def _by_tcp(uri: str) -> list[Figure]:
+    with tcp.open_tcp(uri.removeprefix("tcp:"), 30) as link:
+        for _ in range(20):
+            _through(link)()
+        connection = link._socket  # noqa: SLF001 - the bare way
+        assert connection is not None
+
+        def bare() -> None:
+            for command in _SCRIPT:
+                connection.sendall(len(command).to_bytes(2, "big") + command)
+                connection.recv(65536)
+
+        return _compare("tcp", link, bare)
+
+
+def _by_pcsc(uri: str) -> list[Figure]:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            link: Any = open_link(uri, 30)
+            break
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+    with link:
+        for _ in range(5):
+            _through(link)()
+
+        def bare() -> None:
+            for command in _SCRIPT:
+                scard.SCardTransmit(link._card, scard.SCARD_PCI_T1, list(command))  # noqa: SLF001 - the bare way
+
+        return _compare("pcsc", link, bare)
+
+
+@contextlib.contextmanager
+def _far_end(*words: str) -> Iterator[dict[str, str]]:
+    """Run a virtual SE; give what it says of itself."""
+    process = subprocess.Popen([*_OPENTSM, "se", "run", "--json", *words], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())["ses"][0]
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def main() -> None:
+    """Measure and report."""
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory() as folder:
+        with _far_end("--profile", "embedded", "--tcp", "0") as told:
+            figures += _by_tcp(f"tcp:{told['tcp']}")
+            command = " ".join([*_OPENTSM, "card", "--link", f"tcp:{told['tcp']}", "stdio"])
+            figures += _recorded("stdio", f"stdio:{command}", stdio)
+        for name, profile in (("uart, T=1", "embedded"), ("uart, T=0", "uicc")):
+            with _far_end("--profile", profile, "--uart", f"{folder}/{profile}"):
+                figures += _recorded(name, f"uart:{folder}/{profile}", uart_port)
+        with _far_end("--profile", "uicc", "--modem", f"{folder}/modem"):
+            for way in ("csim", "ccho"):
+                figures += _recorded(f"modem, {way}", f"modem:{folder}/modem?apdu={way}", modem_port)
+        if not Path("/run/pcscd/pcscd.comm").exists():
+            with _far_end("--profile", "embedded", "--vpcd") as told:
+                figures += _by_pcsc(f"pcsc:{told['reader']}")
+    report(figures)
+
+
+if __name__ == "__main__":
+    main()
