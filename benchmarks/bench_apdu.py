@@ -23,7 +23,7 @@ from smartcard import scard
 
 from harness import Comparison, alternate, report
 from opentsm_agent.links import open_link
-from opentsm_agent.links.pcsc import PcscLink, reader_names
+from opentsm_agent.links.pcsc import open_pcsc, reader_names
 from opentsm_build import artifacts, compiler, java
 from opentsm_card.errors import TransportError
 from opentsm_simulator import VirtualSe
@@ -160,7 +160,7 @@ def _reader(daemon: subprocess.Popen[bytes]) -> str | None:
         with contextlib.suppress(TransportError):
             names = sorted(name for name in reader_names() if "opentsm bench" in name)
             if names:
-                PcscLink(names[0]).close()
+                open_pcsc(names[0], 30).close()
                 return names[0]
         time.sleep(0.1)
     return None
@@ -168,7 +168,7 @@ def _reader(daemon: subprocess.Popen[bytes]) -> str | None:
 
 def over_pcsc(reader: str) -> Comparison:
     """Compare the agent's pcsc link with bare SCardTransmit calls on the same card."""
-    with PcscLink(reader) as link:
+    with open_pcsc(reader, 30) as link:
         assert link.transmit(_SELECT) == b"\x90\x00"
         card, protocol = link._card, link._pci  # noqa: SLF001 - the link holds the card exclusively
 

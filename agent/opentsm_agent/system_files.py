@@ -20,6 +20,8 @@ PLACES: Final = {
     "opentsm-agent@.service": "etc/systemd/system/opentsm-agent@.service",
     "opentsm-agent.sysusers": "etc/sysusers.d/opentsm-agent.conf",
     "opentsm-agent.tmpfiles": "etc/tmpfiles.d/opentsm-agent.conf",
+    "opentsm-agent.rules": "etc/polkit-1/rules.d/60-opentsm-agent.rules",
+    "opentsm-agent.udev": "etc/udev/rules.d/77-opentsm-agent.rules",
 }
 """Where each file goes, below the root."""
 

@@ -65,6 +65,10 @@ def check_uri(uri: str) -> tuple[str, str]:
         from opentsm_agent.links.stdio import split_command  # noqa: PLC0415 - as above
 
         split_command(rest)
+    if scheme == "pcsc" and scheme not in _registered:
+        from opentsm_agent.links.pcsc_settings import PcscSettings  # noqa: PLC0415 - as above
+
+        PcscSettings.parse(rest)
     if scheme == "uart" and scheme not in _registered:
         from opentsm_agent.links.uart_settings import UartSettings  # noqa: PLC0415 - as above
 
@@ -81,7 +85,7 @@ def open_link(uri: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> Link:
 
     Args:
         uri: `tcp:HOST:PORT` (vpcd framing; with `?listen` behind it the card dials), `stdio:COMMAND` (a program that
-            speaks lines of JSON), `pcsc:READER` (the name of a reader, or a part that fits exactly one),
+            speaks lines of JSON), `pcsc:READER?…` (a reader, see `PcscSettings`),
             `uart:DEVICE?…` (a card on a serial port, see `UartSettings`), `modem:DEVICE?…` (the card in a modem, see
             `ModemSettings`), `replay:TRACE` (a recorded trace), or a
             registered scheme.
