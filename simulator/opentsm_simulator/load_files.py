@@ -22,7 +22,7 @@ from opentsm_build.cap import CapFile, ComponentTag
 from opentsm_build.verify import verify
 from opentsm_card.aid import Aid
 from opentsm_card.errors import CapError
-from opentsm_simulator import offered
+from opentsm_simulator import offered, translation_cache
 from opentsm_simulator.translate import translate
 
 if TYPE_CHECKING:
@@ -141,7 +141,11 @@ class PackageReader:
             package = self._kept(code)
             if package is None:
                 linked = [self._linked(name) for name in names]
-                package = translate(CapFile.parse_load_file(data), linked, firewall=firewall, transactions=transactions)
+                cap = CapFile.parse_load_file(data)
+                package = translation_cache.cached(code, cap)
+                if package is None:
+                    package = translate(cap, linked, firewall=firewall, transactions=transactions)
+                    translation_cache.keep(code, cap, package)
                 self._keep(code, package)
         except CapError as error:
             _log.warning("load file refused: %s", error)
