@@ -55,6 +55,8 @@ def java_options(heap_mib: int = DEFAULT_HEAP_MIB) -> tuple[str, ...]:
         "-Xrs",
         # One small heap: the parallel collectors cost memory and threads.
         "-XX:+UseSerialGC",
+        # An exception tells where it was thrown, however often it was before: what mistakes in applets are found by.
+        "-XX:-OmitStackTraceInFastThrow",
         f"-Xmx{heap_mib}m",
         # Applets compute with RSA keys of any modulus (for a modular exponentiation, say); a card does not look for
         # small factors in it, and jCardSim's cryptographic library would.

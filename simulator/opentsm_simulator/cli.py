@@ -18,6 +18,7 @@ from opentsm_simulator.image_cli import create, restore, snapshot
 from opentsm_simulator.images import SUFFIX, image_of, image_path, image_paths
 from opentsm_simulator.kill_test.cli import kill_test
 from opentsm_simulator.power_cli import sweep
+from opentsm_simulator.trace.cli import trace
 from opentsm_simulator.uart_faults import Faults
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def se() -> None:
         opentsm se reset embedded --new
     What an applet is left with when its card loses power at any write:
         opentsm se sweep embedded --cap wallet.cap --script pay.apdu
+    Which of its code a script executes, how often, and what each command writes:
+        opentsm se trace embedded --cap wallet.cap --script pay.apdu --source src
     """  # noqa: D301 - click's mark for text that is not to be wrapped
 
 
@@ -289,3 +292,4 @@ def _announce(host: Host, *, as_json: bool) -> None:
 se.add_command(fuzz)
 se.add_command(kill_test)
 se.add_command(sweep)
+se.add_command(trace)

@@ -12,7 +12,7 @@ import functools
 import hashlib
 import logging
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import jpype
@@ -23,6 +23,7 @@ from opentsm_build.verify import verify
 from opentsm_card.aid import Aid
 from opentsm_card.errors import CapError
 from opentsm_simulator import offered, translation_cache
+from opentsm_simulator.symbols import Symbols, fullest
 from opentsm_simulator.translate import translate
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from opentsm_simulator.translate import KnownPackage, TranslatedPackage
 
-__all__ = ["PackageReader", "package_reader"]
+__all__ = ["LoadedCode", "PackageReader", "package_reader"]
 
 _log: Final = logging.getLogger("opentsm.simulator")
 
@@ -58,16 +59,37 @@ def _platform() -> Mapping[Aid, tuple[str, tuple[int, int]]]:
     return {package.aid: (package.name.replace("/", "."), package.version) for package in packages}
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedCode:
+    """A package that was translated.
+
+    Args:
+        cap: the CAP file, as it was made known (`symbols`), or else as it was loaded.
+        package: its translation.
+        symbols: names and lines of its methods; None where nothing tells them, and lines in the JVM's traces are pcs.
+    """
+
+    cap: CapFile
+    package: TranslatedPackage
+    symbols: Symbols | None
+
+
 class PackageReader:
     """The Python side of the card runtime's interface of this name; one serves all cards.
 
     Args:
         runtime: the folder of the card runtime's classes.
+        counted: have executed instructions counted.
     """
 
-    def __init__(self, runtime: Path) -> None:
+    def __init__(self, runtime: Path, *, counted: bool = False) -> None:
         self._runtime = runtime
-        self._translated: OrderedDict[str, TranslatedPackage] = OrderedDict()
+        self._counted = counted
+        self._translated: OrderedDict[str, LoadedCode] = OrderedDict()
+
+    def loaded(self, code: str) -> LoadedCode | None:
+        """Return what was translated under a name (`LoadedPackage.setCode`); None when it was long ago."""
+        return self._translated.get(code)
 
     def read(self, block: Any, into: Any) -> bool:  # noqa: ANN401 - Java objects have no Python types
         """Describe a package to the card.
@@ -135,18 +157,32 @@ class PackageReader:
         """
         data, names = bytes(block), [str(name) for name in imported]
         firewall, transactions = bool(into.isFirewalled()), bool(into.isTransactional())
-        made_as = "".join(names).encode() + bytes((firewall, transactions))
-        code = hashlib.sha256(data + made_as).hexdigest()
         try:
-            package = self._kept(code)
-            if package is None:
+            cap = CapFile.parse_load_file(data)
+            known = fullest(cap)
+            debug = known.components.get(ComponentTag.DEBUG, b"")
+            mode = bytes((firewall, transactions, self._counted))
+            code = hashlib.sha256(data + "".join(names).encode() + debug + mode).hexdigest()
+            found = self._kept(code)
+            if found is None:
+                symbols = Symbols.of(known) if debug else None
                 linked = [self._linked(name) for name in names]
-                cap = CapFile.parse_load_file(data)
-                package = translation_cache.cached(code, cap)
+                # What is counted is rarely wanted, and told of by more than its classes: it is not kept.
+                package = None if self._counted else translation_cache.cached(code, cap)
                 if package is None:
-                    package = translate(cap, linked, firewall=firewall, transactions=transactions)
-                    translation_cache.keep(code, cap, package)
-                self._keep(code, package)
+                    package = translate(
+                        cap,
+                        linked,
+                        firewall=firewall,
+                        transactions=transactions,
+                        symbols=symbols,
+                        counted=self._counted,
+                    )
+                    if not self._counted:
+                        translation_cache.keep(code, cap, package)
+                found = LoadedCode(known, package, symbols)
+                self._keep(code, found)
+            package = found.package
         except CapError as error:
             _log.warning("load file refused: %s", error)
             return False
@@ -158,34 +194,36 @@ class PackageReader:
             into.addClass(name.replace("/", "."), class_file)
         for _aid, name in package.applets:
             into.addAppletClass(name.replace("/", "."))
+        if self._counted:
+            into.setRuns(jpype.JArray(jpype.JInt)([len(run.pcs) for run in package.runs]))
         return True
 
-    def _kept(self, code: str) -> TranslatedPackage | None:
+    def _kept(self, code: str) -> LoadedCode | None:
         if code in self._translated:
             self._translated.move_to_end(code)
         return self._translated.get(code)
 
-    def _keep(self, code: str, package: TranslatedPackage) -> None:
-        self._translated[code] = package
+    def _keep(self, code: str, found: LoadedCode) -> None:
+        self._translated[code] = found
         if len(self._translated) > _KEPT:
             self._translated.popitem(last=False)
 
     def _linked(self, code: str) -> KnownPackage:
-        package = self._kept(code)
-        if package is None:
+        found = self._kept(code)
+        if found is None:
             raise CapError("it imports a package that can't be linked to here: delete that one and load it again")
-        return package.exports
+        return found.package.exports
 
 
 def _without_descriptor(cap: CapFile) -> dict[ComponentTag, bytes]:
     return {tag: data for tag, data in cap.components.items() if tag is not ComponentTag.DESCRIPTOR}
 
 
-def package_reader(interface: Any, runtime: Path) -> Any:  # noqa: ANN401 - Java objects have no Python types
-    """Return a Java object of the card runtime's interface `PackageReader`.
+def package_reader(interface: Any, reader: PackageReader) -> Any:  # noqa: ANN401 - Java objects have no Python types
+    """Return a reader as a Java object of the card runtime's interface `PackageReader`.
 
     Args:
         interface: that interface, of the class loader of the card runtime.
-        runtime: the folder of the card runtime's classes.
+        reader: the reader.
     """
-    return jpype.JProxy(interface, inst=PackageReader(runtime))
+    return jpype.JProxy(interface, inst=reader)

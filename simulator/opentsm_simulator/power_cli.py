@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from opentsm_card.apdu_script import Step
     from opentsm_simulator.power import Swept
 
-__all__ = ["sweep"]
+__all__ = ["read_script", "sweep"]
 
 _REFUSED: Final = 1
 _MOST_SHOWN: Final = 20
 
 
-def _read(path: Path | None) -> tuple[Step, ...]:
+def read_script(path: Path | None) -> tuple[Step, ...]:
+    """Return the steps of a script; of no script none.
+
+    Raises:
+        ProtocolError: it can't be read, or a line is malformed.
+    """
     if path is None:
         return ()
     try:
@@ -73,15 +78,15 @@ def sweep(  # noqa: PLR0913 - one argument an option
     from opentsm_simulator.power_script import maker, observer, steps_of  # noqa: PLC0415 - see above
     from opentsm_simulator.profile import load_profile  # noqa: PLC0415 - see above
 
-    steps = steps_of(_read(script), secure=secure)
-    make = maker(load_profile(profile), caps, _read(prepare), secure=secure)
+    steps = steps_of(read_script(script), secure=secure)
+    make = maker(load_profile(profile), caps, read_script(prepare), secure=secure)
     with click.progressbar(length=1, label="cuts", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, of: int) -> None:
             bar.length = of
             bar.update(done - bar.pos)
 
-        swept = run(make, steps, observe=observer(_read(check)), sample=sample, seed=seed, progress=progress)
+        swept = run(make, steps, observe=observer(read_script(check)), sample=sample, seed=seed, progress=progress)
     if as_json:
         click.echo(json.dumps(_described(swept)))
     else:

@@ -36,10 +36,12 @@ class ScriptRig:
 
     Args:
         profile: the card's.
+        se_id: its identity.
+        trace: have it trace what it does.
     """
 
-    def __init__(self, profile: Profile) -> None:
-        self.se = VirtualSe.create(profile, se_id="sweep")
+    def __init__(self, profile: Profile, *, se_id: str = "sweep", trace: bool = False) -> None:
+        self.se = VirtualSe.create(profile, se_id=se_id, trace=trace)
         self._link = self.se.link()
         self._session: Scp03Session | None = None
 

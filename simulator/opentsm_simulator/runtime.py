@@ -19,7 +19,7 @@ from opentsm_build.build import convert_project
 from opentsm_build.cap import CapFile
 from opentsm_build.project import Project
 from opentsm_card.errors import OpenTsmError, ProtocolError
-from opentsm_simulator.load_files import package_reader
+from opentsm_simulator.load_files import PackageReader, package_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,9 +105,10 @@ class CardMaker:
 
     Args:
         packages: the packages that are on every card it makes.
+        counted: have executed instructions counted.
     """
 
-    def __init__(self, packages: tuple[CardPackage, ...]) -> None:
+    def __init__(self, packages: tuple[CardPackage, ...], *, counted: bool = False) -> None:
         self.packages = packages
         _, runtime, loader = _card_runtime()
         self._provisioner: Callable[..., Any] = jpype.JClass("opentsm.runtime.Provisioner", loader=loader)
@@ -115,27 +116,32 @@ class CardMaker:
         """The card runtime's interface of who keeps a card's state."""
         self.error: Any = jpype.JClass("opentsm.runtime.ImageError", loader=loader)
         """What a state is refused with."""
-        self._reader = package_reader(jpype.JClass("opentsm.runtime.PackageReader", loader=loader), runtime)
+        self.reader = PackageReader(runtime, counted=counted)
+        self._reader = package_reader(jpype.JClass("opentsm.runtime.PackageReader", loader=loader), self.reader)
+        self.new_trace: Callable[[], Any] = jpype.JClass("opentsm.runtime.Trace", loader=loader)
 
-    def empty(self, *, firewall: bool = True, transactions: bool = True) -> Any:  # noqa: ANN401 - Java objects have no Python types
+    def empty(self, *, firewall: bool = True, transactions: bool = True, trace: Any = None) -> Any:  # noqa: ANN401 - Java
         """Return a Provisioner for a new card with nothing on it, such as one that an image says.
 
         Args:
             firewall: whether the card has an applet firewall.
             transactions: whether loaded code tells the card's memory of its writes.
+            trace: a `Trace` of the card runtime that is told what the card does; None for none.
         """
         provisioner = self._provisioner()
         provisioner.setChecks(firewall, transactions)
         provisioner.setPackageReader(self._reader)
+        if trace is not None:
+            provisioner.setTrace(trace)
         return provisioner
 
-    def begin(self, *, firewall: bool = True, transactions: bool = True) -> Any:  # noqa: ANN401 - Java objects have no Python types
+    def begin(self, *, firewall: bool = True, transactions: bool = True, trace: Any = None) -> Any:  # noqa: ANN401 - Java
         """Return a Provisioner for a new card, with the packages on it; the arguments are as for `empty`.
 
         Raises:
             OpenTsmError: one of them is none that the card can take.
         """
-        provisioner = self.empty(firewall=firewall, transactions=transactions)
+        provisioner = self.empty(firewall=firewall, transactions=transactions, trace=trace)
         for each in self.packages:
             if not provisioner.addCapFile(each.block):
                 raise OpenTsmError(f"the card could not be made: package {each.name} is refused; see the log")
@@ -143,17 +149,22 @@ class CardMaker:
 
 
 _making = threading.Lock()
-_makers: dict[tuple[CardPackage, ...], CardMaker] = {}
+_makers: dict[tuple[tuple[CardPackage, ...], bool], CardMaker] = {}
 
 
-def card_maker(packages: tuple[CardPackage, ...]) -> CardMaker:
+def card_maker(packages: tuple[CardPackage, ...], *, counted: bool = False) -> CardMaker:
     """Return this process's maker of cards with some packages.
+
+    Args:
+        packages: the packages.
+        counted: have executed instructions counted.
 
     Raises:
         TransportError: an archive is not in the cache and can't be fetched.
         CompileError: the runtime's sources do not compile.
     """
     with _making:
-        if packages not in _makers:
-            _makers[packages] = CardMaker(packages)
-        return _makers[packages]
+        key = packages, counted
+        if key not in _makers:
+            _makers[key] = CardMaker(packages, counted=counted)
+        return _makers[key]

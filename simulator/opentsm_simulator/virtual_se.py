@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -17,9 +18,11 @@ import jpype
 from opentsm_card import tlv
 from opentsm_card.atr import Atr
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, OpenTsmError, ProtocolError, TransportError
+from opentsm_simulator.faults import Fault, read_fault
 from opentsm_simulator.image import CardImage, ImageFile, parsed
 from opentsm_simulator.profile import Instance, Profile, load_profile
 from opentsm_simulator.runtime import CardPackage, built_in_packages, card_maker, package
+from opentsm_simulator.trace.recorder import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["HotSpot", "Interface", "VirtualLink", "VirtualSe", "diversification_data"]
 
 Interface = Literal["contact", "contactless"]
+
+_log: Final = logging.getLogger("opentsm.simulator")
+_NO_PRECISE_DIAGNOSIS: Final = b"\x6f\x00"
 
 _TAG_IIN: Final = 0x42
 _TAG_CIN: Final = 0x45
@@ -79,11 +85,18 @@ class VirtualLink:
     runs one command at a time, on the thread that brings it.
     """
 
-    def __init__(self, side: Any, atr: Callable[[], bytes], interface: Interface) -> None:  # noqa: ANN401 - Java's
+    def __init__(
+        self,
+        side: Any,  # noqa: ANN401 - Java's
+        atr: Callable[[], bytes],
+        interface: Interface,
+        fault: Callable[[], Fault | None] = lambda: None,
+    ) -> None:
         self.interface: Interface = interface
         self._side = side
         self._run: Callable[[bytes], Any] = side.transmit
         self._atr = atr
+        self._fault = fault
 
     def rebind(self, side: Any) -> None:  # noqa: ANN401 - Java objects have no Python types
         """Go on with the same interface of another card, unless the link is closed."""
@@ -101,11 +114,20 @@ class VirtualLink:
         raw = self._run(command)
         if raw is None:
             why = "its power was cut, or its session locked up" if self._side.isCut() else "an applet runs without end"
+            self._log_fault()
             raise LinkTimeoutError(f"the virtual SE is mute: {why}; reset it")
         answer = bytes(raw)
+        if answer[-2:] == _NO_PRECISE_DIAGNOSIS:
+            self._log_fault()
         if not answer:
             raise CardRemovedError("the contactless interface of the virtual SE is switched off")
         return answer
+
+    def _log_fault(self) -> None:
+        """Tell whoever runs the card what the status word does not tell whoever talks to it."""
+        fault = self._fault()
+        if fault is not None and not fault.is_iso:
+            _log.warning("an applet ended with %s", fault)
 
     def reset(self) -> bytes:
         """Reset this interface and return the ATR."""
@@ -137,9 +159,10 @@ class VirtualLink:
 class VirtualSe:
     """A virtual SE in this process; make it with `create`."""
 
-    def __init__(self, se_id: str, profile: Profile, make: Callable[[], Any]) -> None:
+    def __init__(self, se_id: str, profile: Profile, make: Callable[[], Any], trace: Trace | None = None) -> None:
         self.se_id = se_id
         self.profile = profile
+        self.trace = trace
         self._make = make
         self._card = make()
         self._delivered: bytes | None = None
@@ -155,6 +178,7 @@ class VirtualSe:
         *,
         se_id: str = "virtual",
         keys: Mapping[str, KeySet] | None = None,
+        trace: bool = False,
     ) -> Self:
         """Make a card as its profile says.
 
@@ -162,6 +186,7 @@ class VirtualSe:
             profile: its name, the path of a TOML file, or the profile itself.
             se_id: the SE's identity: its diversification data, CIN and serial number derive from it.
             keys: key sets by name (`isd`, `central`) in place of the profile's.
+            trace: have `trace` tell what code executes and writes; it is slower then.
 
         Raises:
             ProtocolError: the profile is not valid, or keys are named that it has no use for.
@@ -173,7 +198,8 @@ class VirtualSe:
         if unknown := set(keys or ()) - set(key_sets):
             raise ProtocolError(f"profile {chosen.name} has no keys named {', '.join(sorted(unknown))}")
         key_sets.update(keys or {})
-        return cls(se_id, chosen, functools.partial(_make, chosen, se_id, key_sets))
+        told = Trace(card_maker(_packages(chosen), counted=True)) if trace else None
+        return cls(se_id, chosen, functools.partial(_make, chosen, se_id, key_sets, told), told)
 
     def __repr__(self) -> str:
         """Show identity and profile."""
@@ -188,7 +214,7 @@ class VirtualSe:
         """Return a fresh link to one interface, which is reset."""
         side = self._side(interface)
         side.reset()
-        link = VirtualLink(side, lambda: self.atr, interface)
+        link = VirtualLink(side, lambda: self.atr, interface, self.fault)
         self._links.add(link)
         return link
 
@@ -367,6 +393,13 @@ class VirtualSe:
         lines = (str(line).split("\t") for line in self._card.fingerprint())
         return {aid: digest for aid, digest in lines}  # noqa: C416 - lines are lists, not pairs
 
+    def fault(self) -> Fault | None:
+        """Return the exception that ended an applet in the last command; None when none did."""
+        lines = [str(line) for line in self._card.fault()]
+        if not lines:
+            return None
+        return read_fault(lines, card_maker(_packages(self.profile), counted=self.trace is not None).reader)
+
     def registry_lines(self) -> list[str]:
         """Return what the OPEN's registry holds, a line an entry, fields separated by tabs (Inspection.java)."""
         return [str(line) for line in self._card.inspect()]
@@ -409,8 +442,12 @@ class VirtualSe:
             raise ProtocolError(f"{path}: {error.getMessage()}") from error
 
 
-def _make(profile: Profile, se_id: str, key_sets: Mapping[str, KeySet]) -> Any:  # noqa: ANN401 - a Java object
-    provisioner = card_maker(_packages(profile)).begin(firewall=profile.firewall, transactions=profile.transactions)
+def _make(profile: Profile, se_id: str, key_sets: Mapping[str, KeySet], trace: Trace | None) -> Any:  # noqa: ANN401 - Java
+    provisioner = card_maker(_packages(profile), counted=trace is not None).begin(
+        firewall=profile.firewall,
+        transactions=profile.transactions,
+        trace=None if trace is None else trace.java,
+    )
     provisioner.setMostSteps(jpype.JLong(profile.most_steps))
     provisioner.setCommitCapacity(profile.commit_bytes)
     provisioner.setKind(profile.secure_element_value, Atr.parse(profile.atr_bytes).historical)

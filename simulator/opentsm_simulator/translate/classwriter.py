@@ -17,7 +17,7 @@ from opentsm_simulator.translate.jvm_tables import OP
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["ACC_INTERFACE", "ACC_PUBLIC", "ACC_STATIC", "ClassWriter", "Code", "Label"]
+__all__ = ["ACC_INTERFACE", "ACC_PUBLIC", "ACC_STATIC", "ACC_SYNTHETIC", "ClassWriter", "Code", "Label"]
 
 _MAGIC: Final = 0xCAFEBABE
 _VERSION: Final = 49
@@ -27,6 +27,7 @@ _WIDE: Final = 0xC4
 
 ACC_PUBLIC: Final = 0x0001
 ACC_STATIC: Final = 0x0008
+ACC_SYNTHETIC: Final = 0x1000
 _ACC_SUPER: Final = 0x0020
 ACC_INTERFACE: Final = 0x0200
 ACC_ABSTRACT: Final = 0x0400
@@ -63,6 +64,7 @@ class Code:
         self._code = bytearray()
         self._jumps: list[_Jump] = []
         self._handlers: list[tuple[Label, Label, Label, str | None]] = []
+        self._lines: list[tuple[int, int]] = []
         self._max_stack = max_stack
         self.max_locals = max_locals
 
@@ -73,6 +75,11 @@ class Code:
     def label(self, label: Label) -> None:
         """Put a label here."""
         label.offset = len(self._code)
+
+    def line(self, number: int) -> None:
+        """Say which line the code that follows is of, 0..65535."""
+        if not self._lines or self._lines[-1][1] != number:
+            self._lines.append((len(self._code), number))
 
     def push(self, value: int) -> None:
         """Push an int constant."""
@@ -185,8 +192,16 @@ class Code:
                 catch_index = 0 if catch is None else self._pool.class_(catch)
                 rows.append(struct.pack(">HHHH", start.offset, end.offset, target.offset, catch_index))
         body = struct.pack(">HHI", self._max_stack, self.max_locals, len(code)) + code
-        body += struct.pack(">H", len(rows)) + b"".join(rows) + b"\0\0"
+        body += struct.pack(">H", len(rows)) + b"".join(rows) + self._line_numbers()
         return struct.pack(">HI", self._pool.utf8("Code"), len(body)) + body
+
+    def _line_numbers(self) -> bytes:
+        """Return the attributes of the Code attribute: its LineNumberTable (JVMS 4.7.12), if there are lines."""
+        if not self._lines:
+            return b"\0\0"
+        table = b"".join(struct.pack(">HH", offset, number) for offset, number in self._lines)
+        head = (1, self._pool.utf8("LineNumberTable"), 2 + len(table), len(self._lines))
+        return struct.pack(">HHIH", *head) + table
 
 
 @dataclass
@@ -198,12 +213,14 @@ class ClassWriter:
         superclass: in internal form.
         interfaces: in internal form.
         access: flags; ACC_PUBLIC is added.
+        source_file: what its lines are of; None for nothing.
     """
 
     name: str
     superclass: str = "java/lang/Object"
     interfaces: tuple[str, ...] = ()
     access: int = 0
+    source_file: str | None = None
     _pool: list[bytes] = field(default_factory=list)
     _index: dict[bytes, int] = field(default_factory=dict)
     _fields: dict[str, bytes] = field(default_factory=dict)
@@ -277,6 +294,10 @@ class ClassWriter:
         indices += [self.class_(name) for name in self.interfaces]
         body = struct.pack(f">{len(indices)}H", *indices)
         body += struct.pack(">H", len(self._fields)) + b"".join(self._fields.values())
-        body += struct.pack(">H", len(methods)) + b"".join(methods) + b"\0\0"
+        body += struct.pack(">H", len(methods)) + b"".join(methods)
+        if self.source_file is None:
+            body += b"\0\0"
+        else:
+            body += struct.pack(">HHIH", 1, self.utf8("SourceFile"), 2, self.utf8(self.source_file))  # JVMS 4.7.10
         head = struct.pack(">IHHH", _MAGIC, 0, _VERSION, len(self._pool) + 1)
         return head + b"".join(self._pool) + body

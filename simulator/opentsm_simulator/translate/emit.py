@@ -28,6 +28,7 @@ from opentsm_simulator.translate.opcodes_tables import (
     PRIMITIVE_ARRAYS,
     SIMPLE,
 )
+from opentsm_simulator.translate.runs import may_throw
 from opentsm_simulator.translate.signature import words_of
 from opentsm_simulator.translate.targets import KnownTarget, OwnTarget, SuperTarget
 
@@ -74,6 +75,7 @@ class MethodEmitter:
             for each in body.instructions.values()
         )
         self._states = package.types.states.get(body.offset, {})
+        self._runs = package.begin_runs(body)
         self._returned = reference_in(package.types.result_descriptor(body.signature))
 
     def _place_arguments(self) -> dict[int, int]:
@@ -97,6 +99,7 @@ class MethodEmitter:
         self._enter()
         for pc, instruction in self._body.instructions.items():
             self.code.label(self._labels[pc])
+            self._locate(instruction)
             stack = self._body.stacks.get(pc)
             if stack is None:
                 raise self._body.fail("an instruction that no path reaches", pc)
@@ -110,6 +113,17 @@ class MethodEmitter:
                 assert instruction.next_pc in self._labels
         self._write_handlers()
         return self.code
+
+    def _locate(self, instruction: Instruction) -> None:
+        """Say where an instruction comes from, and count the run that it begins."""
+        run = self._runs.get(instruction.pc)
+        if run is not None:
+            self.code.push(run)
+            self.code.invoke("invokestatic", self._package.code_class.name, "count", "(I)V")
+        if may_throw(instruction) or instruction.opcode.flow is Flow.THROW:
+            line = self._package.line(self._body.offset, instruction.pc - self._body.entry)
+            if line is not None:
+                self.code.line(line)
 
     def _step(self) -> None:
         self.code.invoke("invokestatic", self._package.code_class.name, "step", "()V")

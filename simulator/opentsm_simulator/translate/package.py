@@ -5,7 +5,7 @@ Spec: Java Card VM Specification 3.1, Classic Edition, 6.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import CapError
@@ -13,11 +13,19 @@ from opentsm_simulator.translate.accessors import RUNTIME, Accessors
 from opentsm_simulator.translate.adapters import WITHOUT_ARGUMENTS, Adapters, load_arguments, returns
 from opentsm_simulator.translate.analysis import Analysis
 from opentsm_simulator.translate.classes import OwnClass, OwnClasses, OwnInterface, Slot
-from opentsm_simulator.translate.classwriter import ACC_INTERFACE, ACC_STATIC, ClassWriter, Code, Label
+from opentsm_simulator.translate.classwriter import (
+    ACC_INTERFACE,
+    ACC_STATIC,
+    ACC_SYNTHETIC,
+    ClassWriter,
+    Code,
+    Label,
+)
 from opentsm_simulator.translate.emit import MethodEmitter
 from opentsm_simulator.translate.exports import exported
 from opentsm_simulator.translate.hierarchy import descriptor_of, reference_in
 from opentsm_simulator.translate.linkage import KnownClass, KnownPackage, Linkage
+from opentsm_simulator.translate.runs import runs_of
 from opentsm_simulator.translate.signature import parameters, result_of
 from opentsm_simulator.translate.statics import write_static_initializer
 from opentsm_simulator.translate.types import Types
@@ -28,15 +36,30 @@ if TYPE_CHECKING:
     from opentsm_build.cap import CapFile
     from opentsm_build.instructions import Instruction
     from opentsm_card.aid import Aid
+    from opentsm_simulator.symbols import Symbols
+    from opentsm_simulator.translate.analysis import Body
     from opentsm_simulator.translate.signature import Signature
     from opentsm_simulator.translate.targets import FieldTarget, StaticFieldTarget, VirtualTarget
 
-__all__ = ["PackageTranslator", "TranslatedPackage", "translate"]
+__all__ = ["PackageTranslator", "Run", "TranslatedPackage", "translate"]
 
 _PACKAGE_VISIBLE: Final = 0x80
 _OBJECT: Final = "java/lang/Object"
 _DESCRIPTORS: Final = {"b": "B", "s": "S", "i": "I"}
 _INSTALL: Final = "([BSB)V"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Instructions that are executed together (`runs`).
+
+    Args:
+        method: its method's offset in the Method component.
+        pcs: of its instructions, from the method's first.
+    """
+
+    method: int
+    pcs: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -49,6 +72,8 @@ class TranslatedPackage:
         classes: class files by name, in internal form.
         applets: AID of each applet, and the class with its `install([BSB)V`.
         exports: what other packages link to.
+        runs: what is counted, where it is: the runs' methods, by their offsets, and the pcs of their instructions.
+        code: the instructions of each method, by its offset, where they are counted; a branch's operands are distances.
     """
 
     aid: Aid
@@ -56,10 +81,18 @@ class TranslatedPackage:
     classes: Mapping[str, bytes] = field(repr=False)
     applets: tuple[tuple[Aid, str], ...]
     exports: KnownPackage = field(repr=False)
+    runs: tuple[Run, ...] = field(default=(), repr=False)
+    code: Mapping[int, tuple[Instruction, ...]] = field(default_factory=dict, repr=False)
 
 
 def translate(
-    cap: CapFile, loaded: Iterable[KnownPackage] = (), *, firewall: bool = True, transactions: bool = True
+    cap: CapFile,
+    loaded: Iterable[KnownPackage] = (),
+    *,
+    firewall: bool = True,
+    transactions: bool = True,
+    symbols: Symbols | None = None,
+    counted: bool = False,
 ) -> TranslatedPackage:
     """Translate a package to JVM classes that run on `opentsm.runtime.Jcvm` and the Java Card API.
 
@@ -68,24 +101,43 @@ def translate(
         loaded: packages on the card that it may import, beside the APIs.
         firewall: whether its code asks the card's firewall.
         transactions: whether its code tells the card's memory of its writes.
+        symbols: names and lines of its sources: the JVM's traces have the lines then, and else each instruction's pc.
+        counted: each run of instructions is counted, in the field `counts` of the class of the code (long[]), which
+            whoever loads the class sets.
 
     Raises:
         CapError: it can't be linked, or is not what a verifier lets pass, or needs what is not supported.
     """
     linkage = Linkage(cap.imports, loaded)
-    return PackageTranslator(cap, linkage, firewall=firewall, transactions=transactions).run()
+    translator = PackageTranslator(
+        cap, linkage, firewall=firewall, transactions=transactions, symbols=symbols, counted=counted
+    )
+    return translator.run()
 
 
 class PackageTranslator:
     """Translates one package; see `translate`."""
 
-    def __init__(self, cap: CapFile, linkage: Linkage, *, firewall: bool = True, transactions: bool = True) -> None:
+    def __init__(
+        self,
+        cap: CapFile,
+        linkage: Linkage,
+        *,
+        firewall: bool = True,
+        transactions: bool = True,
+        symbols: Symbols | None = None,
+        counted: bool = False,
+    ) -> None:
         self.cap = cap
+        self._symbols = symbols
+        self._counted = counted
+        self._runs: list[Run] = []
         self.prefix = f"cap/{bytes(cap.package_aid).hex().upper()}/"
         self.classes = OwnClasses(cap, linkage, self.prefix)
         self.analysis = Analysis(cap, self.classes)
         self.types = Types(cap, self.classes, self.analysis)
-        self.code_class = ClassWriter(f"{self.prefix}Code")
+        source = "pc" if symbols is None else symbols.source_file or cap.package_name
+        self.code_class = ClassWriter(f"{self.prefix}Code", source_file=source)
         self._writers = {cls.name: self._writer(cls) for cls in self.classes.classes()}
         # What other packages can reach through its classes, or it through theirs: objects of any context.
         self.shares_statics = linkage.shares_statics or self._exports_references()
@@ -100,6 +152,8 @@ class PackageTranslator:
             self.code_class, self.prefix, lambda cls: self._writers[cls.name], self.types.hierarchy, self.accessors
         )
         self._add_step()
+        if counted:
+            self._add_count()
         self._static_kinds: dict[int, str] = {}
         self._field_kinds: dict[tuple[str, int], str] = {}
 
@@ -146,7 +200,7 @@ class PackageTranslator:
     def _add_step(self) -> None:
         """Add what counts the steps of the package's code: it asks the card for more when a portion is used up."""
         name = self.code_class.name
-        self.code_class.add_field("steps", "I", ACC_STATIC)
+        self.code_class.add_field("steps", "I", ACC_STATIC | ACC_SYNTHETIC)
         code = Code(self.code_class, 2, 0)
         enough = Label()
         code.field("getstatic", name, "steps", "I")
@@ -160,6 +214,32 @@ class PackageTranslator:
         code.label(enough)
         code.op("return")
         self.code_class.add_method("step", "()V", code, ACC_STATIC)
+
+    def _add_count(self) -> None:
+        """Add what counts a run of instructions, by its number."""
+        name = self.code_class.name
+        self.code_class.add_field("counts", "[J", ACC_STATIC | ACC_SYNTHETIC)
+        code = Code(self.code_class, 6, 1)
+        code.field("getstatic", name, "counts", "[J")
+        code.local("iload", 0)
+        for operation in ("dup2", "laload", "lconst_1", "ladd", "lastore", "return"):
+            code.op(operation)
+        self.code_class.add_method("count", "(I)V", code, ACC_STATIC)
+
+    def begin_runs(self, body: Body) -> dict[int, int]:
+        """Return the numbers of a method's runs, by the pc at which each begins; none where nothing is counted."""
+        numbers = {}
+        for pcs in runs_of(body) if self._counted else ():
+            numbers[pcs[0]] = len(self._runs)
+            self._runs.append(Run(body.offset, tuple(pc - body.entry for pc in pcs)))
+        return numbers
+
+    def line(self, method: int, pc: int) -> int | None:
+        """Return the source line of an instruction, or its pc where no lines are known; None where it has none."""
+        if self._symbols is None:
+            return pc
+        symbol = self._symbols.methods.get(method)
+        return None if symbol is None else symbol.line(pc)
 
     # --- names ---
 
@@ -259,7 +339,16 @@ class PackageTranslator:
             {writer.name: writer.encode() for writer in (*writers, *(writer for _, writer in applets))},
             tuple((aid, writer.name) for aid, writer in applets),
             exports,
+            tuple(self._runs),
+            self._listing() if self._counted else {},
         )
+
+    def _listing(self) -> dict[int, tuple[Instruction, ...]]:
+        return {
+            offset: tuple(replace(each, pc=each.pc - body.entry) for each in body.instructions.values())
+            for offset, body in self.analysis.bodies.items()
+            if not body.is_abstract
+        }
 
     def _virtual_methods(self, cls: OwnClass) -> None:
         writer = self._writers[cls.name]

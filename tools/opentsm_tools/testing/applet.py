@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from opentsm_tools.card.manager import CardManager
     from opentsm_tools.testing.secure_element import SecureElement
 
-__all__ = ["Applet", "AppletOptions", "find_project", "read_package"]
+__all__ = ["Applet", "AppletOptions", "Package", "find_project", "read_package"]
 
 _DONE: Final = 0x9000
 
@@ -105,7 +105,22 @@ def find_project(start: Path) -> Path:
     )
 
 
-def read_package(options: AppletOptions, test: Path) -> CapFile:
+@dataclass(frozen=True, slots=True)
+class Package:
+    """The package under test.
+
+    Args:
+        cap: what is loaded.
+        told: the same with names and lines of the sources, where they are known.
+        sources: folders of its Java sources.
+    """
+
+    cap: CapFile
+    told: CapFile
+    sources: tuple[Path, ...] = ()
+
+
+def read_package(options: AppletOptions, test: Path) -> Package:
     """Return the package of the applet: built from its project, or read from a file.
 
     Args:
@@ -116,11 +131,16 @@ def read_package(options: AppletOptions, test: Path) -> CapFile:
         ProtocolError, CapError, StorageError: it can't be had.
     """
     if options.cap is not None:
-        return read_cap(test.parent / options.cap)
-    from opentsm_build.build import build_project  # noqa: PLC0415 - a CAP file needs no toolchain
+        cap = read_cap(test.parent / options.cap)
+        return Package(cap, cap)
+    from opentsm_build.build import build_project, convert_project  # noqa: PLC0415 - a CAP file needs no toolchain
 
     folder = find_project(test) if options.project is None else test.parent / options.project
-    return build_project(folder).cap
+    built = build_project(folder)
+    told = built.cap
+    if told.debug is None:
+        told = convert_project(replace(built.project, debug=True), classes=built.classes)[0].cap
+    return Package(built.cap, told, built.project.sources)
 
 
 class Applet:
@@ -128,18 +148,20 @@ class Applet:
 
     Args:
         se: the secure element it is on.
-        cap: its package.
+        package: its package.
         options: what the test says of it.
 
     Raises:
         ProtocolError: the package has no such applet, or several to choose from.
     """
 
-    def __init__(self, se: SecureElement, cap: CapFile, options: AppletOptions) -> None:
+    def __init__(self, se: SecureElement, package: Package, options: AppletOptions) -> None:
         self.se = se
-        self.cap = cap
+        self.cap = package.cap
         self.options = options
-        self.package, self.module = choose_applet(cap, None, options.module)
+        self.package, self.module = choose_applet(package.cap, None, options.module)
+        se.make_known(package.told)
+        se.sources.update(package.sources)
         self.aid = options.aid or self.module
 
     def __repr__(self) -> str:

@@ -13,8 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from opentsm_build.cap import CapFile
-    from opentsm_tools.testing.applet import Applet, AppletOptions
+    from opentsm_tools.testing.applet import Applet, AppletOptions, Package
     from opentsm_tools.testing.power_cut import PowerCut
     from opentsm_tools.testing.secure_element import SecureElement
 
@@ -34,6 +33,7 @@ _VALUES = {
     "key_version": ("N", "Key version to ask for.  [default: the card's own choice]"),
     "sd": ("AID", "Security domain to work with.  [default: the issuer's]"),
     "security": ("LEVEL", "01, 03, 11, 13 or 33.  [default: the strongest that the card offers]"),
+    "trace": ("DIR", "Write what a virtual SE executed and wrote to DIR/trace.html and trace.json (slower)."),
     "timeout": ("SECONDS", "How long to wait for one answer.  [default: 30]"),
 }
 
@@ -67,7 +67,7 @@ def _open(config: pytest.Config) -> SecureElement:
     from opentsm_card.aid import Aid  # noqa: PLC0415 - as the module says
     from opentsm_tools.testing.secure_element import SecureElement, SeOptions  # noqa: PLC0415 - as the module says
 
-    key_file, sd, timeout = (_value(config, f"se_{name}") for name in ("key_file", "sd", "timeout"))
+    key_file, sd, trace, timeout = (_value(config, f"se_{name}") for name in ("key_file", "sd", "trace", "timeout"))
     options = SeOptions(
         _value(config, "se") or _DEFAULT_SE,
         None if key_file is None else config.rootpath / Path(key_file).expanduser(),
@@ -75,6 +75,7 @@ def _open(config: pytest.Config) -> SecureElement:
         None if sd is None else Aid.from_text(sd),
         _value(config, "se_security"),
         **{name: bool(_value(config, f"se_{name}")) for name in _FLAGS},
+        trace=None if trace is None else config.rootpath / trace,
         timeout_s=float(timeout or DEFAULT_TIMEOUT_S),
     )
     return SecureElement(options)
@@ -89,21 +90,21 @@ def _opentsm_se(request: pytest.FixtureRequest) -> Iterator[SecureElement]:
 
 
 @pytest.fixture
-def se(_opentsm_se: SecureElement) -> SecureElement:
+def se(_opentsm_se: SecureElement, request: pytest.FixtureRequest) -> SecureElement:
     """The secure element under test: its link, and a host with an open secure channel where keys are given."""
-    _opentsm_se.begin()
+    _opentsm_se.begin(request.node.nodeid)
     return _opentsm_se
 
 
 @pytest.fixture(scope="session")
-def _opentsm_packages() -> dict[object, CapFile]:
+def _opentsm_packages() -> dict[object, Package]:
     """Keep what was built for earlier tests."""
     return {}
 
 
 @pytest.fixture
 def applet(
-    se: SecureElement, request: pytest.FixtureRequest, _opentsm_packages: dict[object, CapFile]
+    se: SecureElement, request: pytest.FixtureRequest, _opentsm_packages: dict[object, Package]
 ) -> Iterator[Applet]:
     """The project's applet, built, loaded, installed and selected; its instance is deleted behind the test."""
     from opentsm_tools.testing.applet import Applet, AppletOptions, find_project, read_package  # noqa: PLC0415 - as the module says

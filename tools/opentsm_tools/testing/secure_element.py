@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from opentsm_build.cap import CapFile
     from opentsm_card.aid import Aid
     from opentsm_card.apdu import Command
     from opentsm_card.link import Link
@@ -49,6 +50,7 @@ class SeOptions:
         test_card: it is a test card: published test keys may be tried.
         after_failure: go on although an authentication failed with it before.
         replace: delete what an earlier run left on it.
+        trace: folder of a report on what a virtual SE executed and wrote; None for none.
         timeout_s: how long to wait for one answer.
     """
 
@@ -60,6 +62,7 @@ class SeOptions:
     test_card: bool = False
     after_failure: bool = False
     replace: bool = False
+    trace: Path | None = None
     timeout_s: float = DEFAULT_TIMEOUT_S
 
 
@@ -82,6 +85,8 @@ class SecureElement:
         self.link = ObservedLink(opened, self._fault)
         self.host = self._manager()
         self._loaded: set[Aid] = set()
+        self._tested: set[Aid] = set()
+        self.sources: set[Path] = set()
 
     def __repr__(self) -> str:
         """Show which it is."""
@@ -93,11 +98,13 @@ class SecureElement:
             return links.open_card_link(self.options.uri, self.options.timeout_s)
         from opentsm_simulator import VirtualSe  # noqa: PLC0415 - tests on real cards need no JVM
 
-        self.virtual = VirtualSe.create(profile)
+        self.virtual = VirtualSe.create(profile, trace=self.options.trace is not None)
         return self.virtual.link(), self.virtual.atr
 
     def _fault(self) -> str:
-        return ""
+        """Return what a virtual SE knows of the exception that ended an applet."""
+        fault = None if self.virtual is None else self.virtual.fault()
+        return "" if fault is None else str(fault)
 
     def _keys(self) -> KeySource | None:
         given = Given(link=self.options.uri, key_file=self.options.key_file, key_version=self.options.key_version)
@@ -122,9 +129,25 @@ class SecureElement:
                     self.delete(aid, related=True)
         finally:
             self.link.close()
+            self._write_trace()
 
-    def begin(self) -> None:
-        """Begin a test: reset the SE, make a virtual one anew, and open the secure channel where there are keys."""
+    def _write_trace(self) -> None:
+        if self.options.trace is None or self.virtual is None or self.virtual.trace is None:
+            return
+        from opentsm_simulator.trace.files import write_report  # noqa: PLC0415 - where it is asked for
+        from opentsm_simulator.trace.report import TraceReport  # noqa: PLC0415 - as above
+
+        report = TraceReport.of(self.virtual.trace, "trace", self._tested or None)
+        write_report(report, self.options.trace, self.sources)
+
+    def begin(self, test: str = "") -> None:
+        """Begin a test: reset the SE, make a virtual one anew, and open the secure channel where there are keys.
+
+        Args:
+            test: its name, for the trace.
+        """
+        if self.virtual is not None and self.virtual.trace is not None and test:
+            self.virtual.trace.mark(test)
         if self.virtual is not None:
             self.virtual.renew()
             self._loaded.clear()
@@ -201,9 +224,12 @@ class SecureElement:
 
     # Content.
 
-    def has_loaded(self, aid: Aid) -> bool:
-        """Tell whether a load file was loaded for tests, and is there still."""
-        return aid in self._loaded
+    def make_known(self, cap: CapFile) -> None:
+        """Have a virtual SE tell of a package by the names and lines of its sources."""
+        if self.virtual is not None:
+            from opentsm_simulator.symbols import make_known  # noqa: PLC0415 - real cards tell nothing
+
+            make_known(cap)
 
     def load(self, aid: Aid, how: Callable[[CardManager], None]) -> None:
         """Load a load file that stays until the last test, unless it was loaded before.
@@ -216,6 +242,7 @@ class SecureElement:
             ProtocolError: it is there already, from before.
             RefusedError: the card refused.
         """
+        self._tested.add(aid)
         if aid in self._loaded:
             return
         card = self.manager()

@@ -39,6 +39,11 @@ public final class CardRuntime extends SimulatorRuntime {
     private final CardInterface backstage = new CardInterface(this, 2);
     final Contactless contactless = new Contactless(this);
 
+    final transient Faults faults = new Faults(registry);
+
+    /** Told what the card executes and writes; null when nobody wants to know. */
+    transient Trace trace;
+
     byte secureElementType;
     byte[] historicalBytes = {};
 
@@ -323,13 +328,27 @@ public final class CardRuntime extends SimulatorRuntime {
             return null;
         }
         begin();
+        faults.begin();
         try {
+            if (trace != null) {
+                return traced(side, command);
+            }
             byte[] answer = run(side, command);
             // What the command left behind is kept before its answer leaves.
             return keep() && !isMute() ? answer : null;
         } finally {
             memory.end();
         }
+    }
+
+    private byte[] traced(CardInterface side, byte[] command) {
+        int number = command.length == 0 ? -1 : CardInterface.channelOf(command[0]);
+        Channel on = side.channels[Math.max(number, 0)];
+        trace.begin(this, on);
+        byte[] answer = run(side, command);
+        answer = isMute() ? null : answer;
+        trace.end(this, side, on, command, answer);
+        return answer;
     }
 
     private byte[] run(CardInterface side, byte[] command) {
@@ -390,8 +409,10 @@ public final class CardRuntime extends SimulatorRuntime {
                 return null;
             });
         } catch (ISOException thrown) {
+            faults.note(thrown);
             sw = thrown.getReason();
         } catch (Throwable thrown) {
+            faults.note(thrown);
             budget.failed(thrown);
             sw = Sw.NO_PRECISE_DIAGNOSIS;
         } finally {
@@ -411,14 +432,27 @@ public final class CardRuntime extends SimulatorRuntime {
     }
 
     synchronized void reset(CardInterface side) {
+        Channel basic = side.channels[0];
+        if (trace != null) {
+            trace.begin(this, basic);
+        }
         end(side);
         begin();
+        faults.begin();
         try {
             power.on(side);
             keep();
         } finally {
             memory.end();
         }
+        if (trace != null) {
+            trace.end(this, side, basic, null, null);
+        }
+    }
+
+    /** Returns what ended an applet in the last command ({@link Faults#describe}). */
+    public synchronized String[] fault() {
+        return faults.describe();
     }
 
     /** Ends a session: in order, or because the power was cut, and then on both interfaces. */

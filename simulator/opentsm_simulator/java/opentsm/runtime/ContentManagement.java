@@ -295,6 +295,7 @@ final class ContentManagement {
                     return null;
                 });
             } catch (Throwable ignored) {
+                card.faults.note(ignored);
                 card.budget.failed(ignored);
                 // JC API, AppletEvent: deletion goes on whatever uninstall throws.
             }
@@ -350,8 +351,10 @@ final class ContentManagement {
                     return null;
                 }));
             } catch (ISOException refused) {
+                card.faults.note(refused);
                 throw refused;
             } catch (Throwable failed) {
+                card.faults.note(failed);
                 card.budget.failed(failed);
                 ISOException.throwIt(Sw.CONDITIONS_NOT_SATISFIED);
             } finally {

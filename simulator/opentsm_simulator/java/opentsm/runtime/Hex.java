@@ -14,4 +14,13 @@ final class Hex {
         }
         return text.toString();
     }
+
+    /** Returns the bytes that pairs of digits stand for. */
+    static byte[] decode(String text) {
+        byte[] bytes = new byte[text.length() / 2];
+        for (int i = 0; i < bytes.length; i++) {
+            bytes[i] = (byte) Integer.parseInt(text.substring(2 * i, 2 * i + 2), 16);
+        }
+        return bytes;
+    }
 }

@@ -61,6 +61,9 @@ final class LoadFileEntry extends RegistryEntry {
             modules.add(new ModuleEntry(found.modules.get(i), this, loader.install(found.appletClasses.get(i))));
         }
         loader.begin();
+        if (card.trace != null) {
+            loader.count(found, card.trace);
+        }
     }
 
     /** Takes its classes. */

@@ -33,6 +33,9 @@ public final class LoadedPackage {
     /** Its code is to tell the card's memory of its writes. */
     private final boolean transactional;
 
+    /** Instructions of each run that is counted. */
+    int[] runs = {};
+
     /** Packages that must be on the card: AID, then major and minor version. */
     final List<byte[]> imports = new ArrayList<>();
 
@@ -80,6 +83,11 @@ public final class LoadedPackage {
     /** Says under which name packages that import this one are linked to it. */
     public void setCode(String name) {
         code = name;
+    }
+
+    /** Says how many instructions each run has that its code counts ({@link Trace}). */
+    public void setRuns(int[] sizes) {
+        runs = sizes.clone();
     }
 
     /** Adds a class of the translated package. */

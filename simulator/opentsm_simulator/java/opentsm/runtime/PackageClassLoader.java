@@ -12,6 +12,8 @@ import javacard.framework.ISOException;
  * <p>Its code sees its own classes, those of the packages it imports, and what every applet sees.
  */
 final class PackageClassLoader extends CardClassLoader {
+    private static final String CODE = ".Code";
+
     final List<PackageClassLoader> imports;
 
     /** What packages that import this one name it by. */
@@ -45,13 +47,26 @@ final class PackageClassLoader extends CardClassLoader {
     /** Makes the static fields begin, as they do when a package is loaded (JCVM 3.1 clause 6.11). */
     void begin() {
         for (String name : names()) {
-            if (name.endsWith(".Code")) {
+            if (name.endsWith(CODE)) {
                 try {
                     memory.madeStatic(Class.forName(name, true, this), loadFile);
                 } catch (ClassNotFoundException | LinkageError broken) {
                     ISOException.throwIt(Sw.WRONG_DATA);
                 }
             }
+        }
+    }
+
+    /** Has the runs of its code counted. */
+    void count(LoadedPackage found, Trace trace) {
+        try {
+            for (String name : names()) {
+                if (name.endsWith(CODE)) {
+                    trace.load(found, loadClass(name));
+                }
+            }
+        } catch (ReflectiveOperationException | LinkageError broken) {
+            ISOException.throwIt(Sw.WRONG_DATA);
         }
     }
 
@@ -69,7 +84,7 @@ final class PackageClassLoader extends CardClassLoader {
     /** Has the package's code ask the firewall; null: ask for nothing. */
     void guard(Firewall firewall) {
         for (String name : names()) {
-            if (name.endsWith(".Code")) {
+            if (name.endsWith(CODE)) {
                 try {
                     loadClass(name).getField("wall").set(null, firewall);
                 } catch (ReflectiveOperationException impossible) {

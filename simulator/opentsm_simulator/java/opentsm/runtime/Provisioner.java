@@ -44,6 +44,13 @@ public final class Provisioner {
         card.transactional = transactions;
     }
 
+    /** Has what the card executes and writes told to a trace. */
+    public void setTrace(Trace trace) {
+        requireUnfinished();
+        card.trace = trace;
+        card.countWrites();
+    }
+
     /** Says who reads what LOAD brings. */
     public void setPackageReader(PackageReader reader) {
         requireUnfinished();

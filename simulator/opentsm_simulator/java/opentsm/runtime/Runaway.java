@@ -5,6 +5,6 @@ final class Runaway extends Error {
     private static final long serialVersionUID = 1;
 
     Runaway() {
-        super("a command took more steps than the card allows", null, false, false);
+        super("a command took more steps than the card allows", null, false, true);
     }
 }

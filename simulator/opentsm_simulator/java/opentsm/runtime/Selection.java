@@ -138,6 +138,7 @@ final class Selection {
                 return alreadyActive ? ((MultiSelectable) applet).select(true) : applet.select();
             });
         } catch (Throwable refused) {
+            card.faults.note(refused);
             card.budget.failed(refused);
             accepted = false;
         }

@@ -38,6 +38,9 @@ final class Slot {
         int statics = 0;
         int own = count(type.getSuperclass());
         for (Field field : type.getDeclaredFields()) {
+            if (field.isSynthetic()) {
+                continue; // the translator's own, none of the package's
+            }
             field.setAccessible(true);
             boolean isStatic = Modifier.isStatic(field.getModifiers());
             found.put(field.getName(), new Slot(field, isStatic ? statics++ : own++));

@@ -46,12 +46,12 @@ final class Wear {
         return lines;
     }
 
-    private static String ownerOf(Heap.Item item) {
+    static String ownerOf(Heap.Item item) {
         RegistryEntry owner = item.instance != null ? item.instance : item.context;
         return owner == null ? "" : Hex.encode(owner.name, 0, owner.name.length);
     }
 
-    private static String nameOf(Heap.Item item) {
+    static String nameOf(Heap.Item item) {
         if (item.object instanceof Class) {
             return "static fields";
         }
