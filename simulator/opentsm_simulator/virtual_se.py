@@ -186,7 +186,8 @@ class VirtualSe:
             profile: its name, the path of a TOML file, or the profile itself.
             se_id: the SE's identity: its diversification data, CIN and serial number derive from it.
             keys: key sets by name (`isd`, `central`) in place of the profile's.
-            trace: have `trace` tell what code executes and writes; it is slower then.
+            trace: have `trace` tell what code executes and writes; it is slower then. A state that is restored is not
+                traced.
 
         Raises:
             ProtocolError: the profile is not valid, or keys are named that it has no use for.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from applet_project import AppletProject
+from applet_project import SOURCE, AppletProject
 from opentsm_build.build import build_project
 from opentsm_simulator.config import SeConfig
 from opentsm_simulator.host import Host
@@ -240,3 +241,22 @@ def test_other_tests_pay_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_failing_test_names_the_line_and_a_run_writes_its_trace(project: AppletProject) -> None:
+    project.change(("        buffer[1] = (byte) 'i';", "        name[MAX_NAME] = 1;"))
+    line = 1 + (project.folder / SOURCE).read_text().splitlines().index("        name[MAX_NAME] = 1;")
+    code, output = project.pytest("--se-trace", "trace", "-k", "greets")
+    assert code == 1
+    shown = output.partition("APDUs (virtual:embedded)")[2]
+    assert "< 6F00" in shown
+    assert f"    at com.example.hello.Hello.greet (Hello.java:{line})\n" in shown
+    report = json.loads((project.folder / "trace" / "trace.json").read_text())
+    (package,) = report["packages"]
+    assert package["name"] == "com.example.hello"
+    (greet,) = [each for each in package["methods"] if each["method"].startswith("greet(")]
+    assert greet["calls"] == 1
+    assert greet["covered"] < greet["instructions"]
+    marks = [each["text"] for each in report["commands"] if each["kind"] == "mark"]
+    assert marks == ["tests/test_hello.py::test_it_greets_whom_it_is_told"]
+    assert "public final class Hello" in (project.folder / "trace" / "trace.html").read_text()

@@ -15,8 +15,8 @@ from opentsm_build.cap.constant_pool import ConstantPoolEntry, ConstantPoolTag
 from opentsm_build.cap.static_fields import ArrayInitInfo, StaticFieldComponent
 from opentsm_card.errors import CapError
 from opentsm_simulator import VirtualSe
-from opentsm_simulator import runtime as simulator_runtime
 from opentsm_simulator.translate import translate
+from translated_code import define
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,33 +24,7 @@ if TYPE_CHECKING:
 
 def code_of(package: Assembler) -> Any:
     """Translate a package and define its classes; return the class with its methods."""
-    cap = package.build()
-    translated = translate(cap)
-    card = _card()
-    classes = jpype.JClass("java.util.HashMap")()
-    for name, data in translated.classes.items():
-        classes.put(jpype.JString(name.replace("/", ".")), jpype.JArray(jpype.JByte)(data))
-    aid, version = map(jpype.JArray(jpype.JByte), (bytes(cap.package_aid), bytes(2)))
-    loader = _made("PackageClassLoader", card, classes, _made("LoadFileEntry", aid, version, None))
-    name = next(name for name in translated.classes if name.endswith("/Code"))
-    return jpype.JClass(name.replace("/", "."), loader=loader)
-
-
-@functools.cache
-def _runtime() -> Any:
-    return simulator_runtime._card_runtime()[2]
-
-
-@functools.cache
-def _card() -> Any:
-    return VirtualSe.create("embedded")._card
-
-
-def _made(name: str, *arguments: Any) -> Any:
-    """Make an object of a class of the card runtime that only the runtime makes."""
-    constructor = jpype.JClass(f"opentsm.runtime.{name}", loader=_runtime()).class_.getDeclaredConstructors()[0]
-    constructor.setAccessible(True)
-    return constructor.newInstance(*arguments)
+    return define(package.build())[1]
 
 
 def method(package: Assembler, name: str) -> Callable[..., Any]:

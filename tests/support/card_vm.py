@@ -10,6 +10,7 @@ Spec: JCVM 3.1, 6 and 7.5.
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -126,6 +127,7 @@ class CardVm:
             assert package is not None
             self.packages.append(package)
         self.steps = 0
+        self.counts: Counter[tuple[int, int]] = Counter()
 
     def _load_statics(self, component: StaticFieldComponent) -> None:
         self.image = bytearray(2 * component.reference_count + component.default_value_count)
@@ -231,6 +233,7 @@ class CardVm:
         while True:
             instruction = instructions[at]
             self.steps += 1
+            self.counts[offset, instruction.pc] += 1
             assert self.steps < _MAX_STEPS, "runs too long"
             try:
                 jump = frame.step(instruction)
