@@ -20,7 +20,7 @@ def define(cap: CapFile, *, counted: bool = False) -> tuple[TranslatedPackage, A
     """Translate a package and define its classes; return it, and the class with its methods."""
     translated = translate(cap, counted=counted)
     card = _se()._card
-    found = _made("LoadedPackage")
+    found = _made("LoadedPackage", card)
     for name, data in translated.classes.items():
         found.addClass(jpype.JString(name.replace("/", ".")), jpype.JArray(jpype.JByte)(data))
     aid, version = map(jpype.JArray(jpype.JByte), (bytes(cap.package_aid), bytes(2)))
