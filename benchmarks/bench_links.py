@@ -2,7 +2,7 @@
 
 Run as root: `python benchmarks/bench_links.py [--json]`. The far end of each link is a process of its own (`opentsm se
 run`, and pcscd). Bare is what the link itself sent and received, recorded and done again by system calls alone: the
-same writes, and reads until as much has come. Both take turns, and the medians are compared.
+same writes, and reads until as much has come. Both take turns; the ratio is the median over the turns.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import select
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from smartcard import scard
 
-from harness import Figure, report
+from harness import Comparison, alternate, report
 from opentsm_agent.links import modem_port, open_link, stdio, tcp, uart_port
 
 if TYPE_CHECKING:
@@ -88,22 +87,18 @@ def _through(link: Link) -> Callable[[], None]:
     return script
 
 
-def _compare(name: str, link: Link, bare: Callable[[], None]) -> list[Figure]:
-    through = _through(link)
-    times: dict[str, list[float]] = {"link": [], "bare": []}
-    for _ in range(_ROUNDS):
-        for which, run in (("link", through), ("bare", bare)):
-            begin = time.perf_counter()
+def _compare(name: str, link: Link, bare: Callable[[], None]) -> Comparison:
+    def counted(run: Callable[[], None]) -> Callable[[], int]:
+        def count() -> int:
             run()
-            times[which].append(time.perf_counter() - begin)
-    taken, floor = (statistics.median(times[which]) for which in ("link", "bare"))
-    return [
-        Figure(f"{name}: APDUs a second", "1/s", len(_SCRIPT) / taken),
-        Figure(f"{name}: of the bare rate", "", floor / taken, -_LEAST_RATIO),
-    ]
+            return len(_SCRIPT)
+
+        return count
+
+    return alternate(name, counted(_through(link)), counted(bare), unit="APDU", pairs=_ROUNDS, goal=_LEAST_RATIO)
 
 
-def _recorded(name: str, uri: str, module: Any) -> list[Figure]:  # noqa: ANN401 - a module
+def _recorded(name: str, uri: str, module: Any) -> Comparison:  # noqa: ANN401 - a module
     """Compare a link that reads and writes a descriptor by `os`."""
     recorder = _Recorder([])
     module.os = recorder
@@ -120,7 +115,7 @@ def _recorded(name: str, uri: str, module: Any) -> list[Figure]:  # noqa: ANN401
         module.os = os
 
 
-def _by_tcp(uri: str) -> list[Figure]:
+def _by_tcp(uri: str) -> Comparison:
     with tcp.open_tcp(uri.removeprefix("tcp:"), 30) as link:
         for _ in range(20):
             _through(link)()
@@ -135,7 +130,7 @@ def _by_tcp(uri: str) -> list[Figure]:
         return _compare("tcp", link, bare)
 
 
-def _by_pcsc(uri: str) -> list[Figure]:
+def _by_pcsc(uri: str) -> Comparison:
     deadline = time.monotonic() + 20
     while True:
         try:
@@ -170,21 +165,22 @@ def _far_end(*words: str) -> Iterator[dict[str, str]]:
 
 def main() -> None:
     """Measure and report."""
-    figures: list[Figure] = []
+    figures: list[Comparison] = []
     with tempfile.TemporaryDirectory() as folder:
         with _far_end("--profile", "embedded", "--tcp", "0") as told:
-            figures += _by_tcp(f"tcp:{told['tcp']}")
+            figures.append(_by_tcp(f"tcp:{told['tcp']}"))
             command = " ".join([*_OPENTSM, "card", "--link", f"tcp:{told['tcp']}", "stdio"])
-            figures += _recorded("stdio", f"stdio:{command}", stdio)
+            figures.append(_recorded("stdio", f"stdio:{command}", stdio))
         for name, profile in (("uart, T=1", "embedded"), ("uart, T=0", "uicc")):
             with _far_end("--profile", profile, "--uart", f"{folder}/{profile}"):
-                figures += _recorded(name, f"uart:{folder}/{profile}", uart_port)
+                figures.append(_recorded(name, f"uart:{folder}/{profile}", uart_port))
         with _far_end("--profile", "uicc", "--modem", f"{folder}/modem"):
-            for way in ("csim", "ccho"):
-                figures += _recorded(f"modem, {way}", f"modem:{folder}/modem?apdu={way}", modem_port)
+            figures.extend(
+                _recorded(f"modem, {way}", f"modem:{folder}/modem?apdu={way}", modem_port) for way in ("csim", "ccho")
+            )
         if not Path("/run/pcscd/pcscd.comm").exists():
             with _far_end("--profile", "embedded", "--vpcd") as told:
-                figures += _by_pcsc(f"pcsc:{told['reader']}")
+                figures.append(_by_pcsc(f"pcsc:{told['reader']}"))
     report(figures)
 
 
