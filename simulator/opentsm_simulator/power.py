@@ -4,7 +4,7 @@ What is swept is a list of steps on a card. For each write of each step, a card 
 power at that write, is reset, and is looked at. A state is right that is the one before the step or the one behind it;
 any other is between, and so something that a real card can be left in for good.
 
-A card that is as before may go on: the next cut is at the next write. Any other card is made anew.
+A card that a cut left as it was where the session of the step began goes on, to the next cut. Any other is made anew.
 """
 
 from __future__ import annotations
@@ -159,11 +159,12 @@ class _Sweep(Generic[R]):
             places = sorted(random.Random(seed).sample(places, sample))  # noqa: S311 - a sample, no secret
         cuts = []
         rig: R | None = None
-        for step, write in places:
+        for done, (step, write) in enumerate(places, 1):
             cut, rig = self._cut(rig, step, write)
-            cuts.append(cut)
+            if cut is not None:
+                cuts.append(cut)
             if progress is not None:
-                progress(len(cuts), len(places))
+                progress(done, len(places))
         names = tuple(step.name for step in self._steps)
         return Swept(names, tuple(self._writes), tuple(cuts), time.perf_counter() - began)
 
@@ -187,12 +188,23 @@ class _Sweep(Generic[R]):
             earlier.run(rig)
         return rig
 
-    def _cut(self, rig: R | None, step: int, write: int) -> tuple[Cut, R | None]:
-        """Cut the power once; return what came of it, and the card if it is as before the step."""
-        if rig is None or not self._steps[step].alone or self._observe(rig) != self._states[step]:
-            rig = self._ready(step)
-        else:
-            rig.se.reset()  # whatever it was looked at with
+    def _again(self, rig: R | None, step: int) -> R:
+        """Bring a card to where a step begins: the one that there is, if it is where the step's session begins."""
+        session = max(number for number in range(step + 1) if number == 0 or self._steps[number].alone)
+        if rig is None or self._observe(rig) != self._states[session]:
+            return self._ready(step)
+        rig.se.reset()  # what it was looked at with
+        for earlier in self._steps[session:step]:
+            earlier.run(rig)
+        return rig
+
+    def _cut(self, rig: R | None, step: int, write: int) -> tuple[Cut | None, R | None]:
+        """Cut the power once; return what came of it, and the card if it is as before the step.
+
+        What is random may be there already, and is no write then: a step that makes fewer writes than the first time is
+        not cut.
+        """
+        rig = self._again(rig, step)
         rig.se.cut_power(at_write=write)
         try:
             self._steps[step].run(rig)
@@ -203,9 +215,7 @@ class _Sweep(Generic[R]):
             if not rig.se.is_cut:
                 raise
         if not rig.se.is_cut:
-            rig.se.cut_power(at_write=0)
-            name = self._steps[step].name
-            raise OpenTsmError(f"{name} made fewer than {write} writes this time: it is not the same twice")
+            return None, None
         rig.se.reset()
         found = self._observe(rig)
         before, after = self._states[step], self._states[step + 1]

@@ -75,7 +75,7 @@ def test_jcre_7_5_a_transaction_is_undone_at_the_reset_behind_the_cut(tearing: T
     assert found == [(1, 1)] * 3 + [(5, 5)]
 
 
-def test_jcre_7_2_a_single_write_is_atomic(tearing: TearingCard) -> None:
+def test_jcre_7_1_a_single_write_is_atomic(tearing: TearingCard) -> None:
     assert [report.number for report in cut_everywhere(tearing, 0x01)] == [1, 5]
     assert [report.key[0] for report in cut_everywhere(tearing, 0x09)] == [1, 5]
 

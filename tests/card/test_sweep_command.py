@@ -54,8 +54,10 @@ def test_answers_are_the_state_where_a_check_is_given(folder: Path) -> None:
 
 
 def test_a_script_goes_through_a_secure_channel(folder: Path) -> None:
-    """A look at the registry: the session's counter is all that changes."""
-    result = run(folder, "80F24002024F00 9000\n", "--secure", "--json")
+    """What the domain answers of itself is the state: its counter of sessions goes on."""
+    (folder / "check.apdu").write_text("00A4040000 9000\n80CA00E000 9000\n")
+    script = "80F24002024F00 9000\n"
+    result = run(folder, script, "--secure", "--json", "--check", str(folder / "check.apdu"))
     assert result.exit_code == 0, result.output or result.exception
     assert json.loads(result.output)["steps"][0]["step"] == "open a secure channel"
 

@@ -43,7 +43,7 @@ def after(**changes: Any) -> Report:
 
 
 @pytest.mark.parametrize("ins", CHANGES)
-def test_jcre_7_4_what_is_committed_stays(tearing: TearingCard, ins: int) -> None:
+def test_jcre_7_2_what_is_committed_stays(tearing: TearingCard, ins: int) -> None:
     assert tearing.write(ins, how=BEGIN | COMMIT).sw == 0x9000
     assert tearing.report() == after(**CHANGES[ins])
 
@@ -84,12 +84,12 @@ def test_jcre_3_6_a_reset_calls_no_deselect(tearing: TearingCard) -> None:
     assert tearing.report().number == 1
 
 
-def test_jcre_7_5_writes_without_a_transaction_stay_when_the_command_fails(tearing: TearingCard) -> None:
+def test_jcre_7_1_writes_without_a_transaction_stay_when_the_command_fails(tearing: TearingCard) -> None:
     assert tearing.write(0x12, how=FAIL).sw == 0x6985
     assert tearing.report() == after(number=5, other=5)
 
 
-def test_jcre_7_1_transactions_do_not_nest(tearing: TearingCard) -> None:
+def test_jcre_7_4_transactions_do_not_nest(tearing: TearingCard) -> None:
     assert tearing.write(0x0F, how=BEGIN).sw == IN_PROGRESS
     assert tearing.write(0x01, how=BEGIN | COMMIT).sw == 0x9000
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import CapError
 from opentsm_simulator.translate.accessors import FIREWALL
-from opentsm_simulator.translate.api_writes_tables import how_it_writes, is_maker, may_write
+from opentsm_simulator.translate.api_writes_tables import FAILED, how_it_writes, is_maker, may_write
 from opentsm_simulator.translate.classes import OwnClass, OwnInterface
 from opentsm_simulator.translate.classwriter import ACC_INTERFACE, ACC_STATIC, ClassWriter, Code, Label
 from opentsm_simulator.translate.hierarchy import OBJECT, descriptor_of
@@ -223,7 +223,8 @@ class Adapters:
             way.push(index)
             way.local("aload", number)
             way.op("aastore")
-        way.invoke("invokestatic", _RUNTIME, "enter", "([Ljava/lang/Object;)Ljava/lang/Object;")
+        way.push(how)
+        way.invoke("invokestatic", _RUNTIME, "enter", "([Ljava/lang/Object;I)Ljava/lang/Object;")
         way.local("astore", token)
         begin, end, failed = Label(), Label(), Label()
         way.label(begin)
@@ -240,7 +241,7 @@ class Adapters:
         way.label(failed)
         way.handler(begin, end, failed, None)
         way.local("astore", thrown)
-        self._left(way, token, how)
+        self._left(way, token, how | FAILED)
         way.local("aload", thrown)
         way.of_class("checkcast", "java/lang/Throwable")
         way.op("athrow")
@@ -331,7 +332,7 @@ class Adapters:
         is_api = target.owner.is_api
         # Code of an API works on all that it is given; code of a package sees for itself (JCRE 3.0.5, 6.2.8.2 and 4).
         asks = range(0 if shareable else len(wanted) if is_api else 0 if static else 1)
-        writes = self._accessors.transactions and is_api and may_write(owner, wanted)
+        writes = self._accessors.transactions and is_api and may_write(member, owner, wanted)
         how = how_it_writes(member) if writes else None
         if is_api and owner == _JCSYSTEM and member.name.startswith("makeTransient"):
             around = _Around(self._makes_transient, watched=how, asks=asks)

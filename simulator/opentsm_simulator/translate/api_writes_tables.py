@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
     from opentsm_simulator.translate.signature import Member
 
-__all__ = ["how_it_writes", "is_maker", "may_write"]
+__all__ = ["FAILED", "how_it_writes", "is_maker", "may_write"]
 
-# opentsm.runtime.Memory.ATOMIC and UNCONDITIONAL.
+# Bits of opentsm.runtime.Memory.
 _ATOMIC: Final = 1
 _UNCONDITIONAL: Final = 2
+_OPEN: Final = 4
+_STAYS: Final = 8
+FAILED: Final = 16
+"""The call ended with an exception."""
 
 _HOW: Final = {
     ("javacard/framework/Util", "arrayCopy"): _ATOMIC,
@@ -34,6 +38,23 @@ _HOW: Final = {
     ("javacardx/framework/util/intx/JCint", "setInt"): _ATOMIC,
 }
 
+# Operations of the OPEN: what happens in one happens whole or not at all.
+_OPERATIONS: Final = {
+    "opentsm/open/Open": frozenset(
+        {"install", "makeSelectable", "extradite", "updateRegistry", "restrict", "installLoaded", "delete", "load"}
+        | {"setState", "setStateOfAll", "setCardState", "setContactlessState", "setCardData"}
+    ),
+    "org/globalplatform/GPSystem": frozenset({"lockCard", "terminateCard", "setATRHistBytes", "setCardContentState"}),
+    "org/globalplatform/GPRegistryEntry": frozenset({"setState", "registerService", "deregisterService"}),
+    "org/globalplatform/contactless/GPCLRegistryEntry": frozenset(
+        {"setCLState", "setInfo", "joinGroup", "addToGroupAuthorizationList", "removeFromGroupAuthorizationList"}
+        | {"setPartialSelectionOrder", "addToCRELApplicationList", "removeFromCRELApplicationList"}
+    ),
+    "org/globalplatform/contactless/GPCLSystem": frozenset({"setCommunicationInterface"}),
+}
+# A load that is refused gives its token back, in the security domain that verified it.
+_STAYING: Final = frozenset({"load", "installLoaded"})
+
 # Static methods that make an object, and what hands out a key that was made with its pair.
 _MAKERS: Final = frozenset(
     {"getInstance", "buildKey", "buildKeyWithSharedDomain", "buildOwnerPIN", "buildBioTemplate", "open"}
@@ -44,6 +65,8 @@ _MAKERS: Final = frozenset(
 
 def how_it_writes(member: Member) -> int:
     """Return how a method writes: bits of `opentsm.runtime.Memory`."""
+    if member.name in _OPERATIONS.get(member.owner, ()):
+        return _OPEN | (_STAYS if member.name in _STAYING else 0)
     return _HOW.get((member.owner, member.name), 0)
 
 
@@ -52,7 +75,7 @@ def is_maker(member: Member) -> bool:
     return member.name in _MAKERS and member.descriptor[member.descriptor.index(")") + 1] in "L["
 
 
-def may_write(owner: str, wanted: Sequence[str]) -> bool:
-    """Tell whether a method may write to a persistent object: an array among its arguments, a key, a PIN."""
-    stateful = "Key" in owner or "PIN" in owner
+def may_write(member: Member, owner: str, wanted: Sequence[str]) -> bool:
+    """Tell whether a method may write to persistent memory: an array among its arguments, a key, a PIN, the OPEN's."""
+    stateful = "Key" in owner or "PIN" in owner or member.name in _OPERATIONS.get(member.owner, ())
     return stateful or any(kind[0] == "[" or kind == "Ljava/lang/Object;" for kind in wanted)

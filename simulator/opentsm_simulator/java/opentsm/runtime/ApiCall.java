@@ -64,6 +64,13 @@ final class ApiCall {
     }
 
     private final Heap heap;
+
+    /** How many levels there are while an operation of the OPEN is in progress that happens whole; 0 for other calls. */
+    int levels;
+
+    /** What the OPEN kept before it. */
+    OpenState open;
+
     private final List<Kept> arrays = new ArrayList<>();
     private final List<KeptField> fields = new ArrayList<>();
 

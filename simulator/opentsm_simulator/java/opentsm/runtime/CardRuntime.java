@@ -120,10 +120,10 @@ public final class CardRuntime extends SimulatorRuntime {
         return contactlessServices;
     }
 
-    /** Records an effect, unless the card is being made. */
+    /** Records an effect once it is for good, unless the card is being made. */
     void recordEffect(String line) {
         if (!manufacturing) {
-            effects.record(line);
+            memory.afterwards(() -> effects.record(line));
         }
     }
 

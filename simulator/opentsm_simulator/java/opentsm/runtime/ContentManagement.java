@@ -308,9 +308,7 @@ final class ContentManagement {
     }
 
     void record(String effect) {
-        if (!card.manufacturing) {
-            card.effects.record(effect);
-        }
+        card.recordEffect(effect);
     }
 
     /** Calls a module's install() and takes the instance that it registers. */

@@ -50,9 +50,9 @@ public final class Jcvm {
         CardRuntime.current().memory.field(object, owner, name);
     }
 
-    /** Begins a call of an API that gets these references. */
-    public static Object enter(Object[] references) {
-        return CardRuntime.current().memory.enter(references);
+    /** Begins a call of an API that gets these references; {@link Memory} says how it writes. */
+    public static Object enter(Object[] references, int how) {
+        return CardRuntime.current().memory.enter(references, how);
     }
 
     /** Ends what {@link #enter} began; {@link Memory} says how it writes. */

@@ -59,7 +59,7 @@ final class Locks {
 
     private void changed(String what, ApplicationEntry entry) {
         card.reviewSelections();
-        card.effects.record(what + entry + " " + Hex.encode(new byte[] {entry.state()}, 0, 1));
+        card.recordEffect(what + entry + " " + Hex.encode(new byte[] {entry.state()}, 0, 1));
     }
 
     /** Clause 9.6.2: a Security Domain above, directly or not, or one with Global Lock; never the ISD itself. */
@@ -71,7 +71,7 @@ final class Locks {
     void setCardState(ApplicationEntry caller, byte state) {
         Sw.require(mayCard(caller, state), Sw.CONDITIONS_NOT_SATISFIED);
         card.setState(state);
-        card.effects.record("card-state " + Hex.encode(new byte[] {state}, 0, 1));
+        card.recordEffect("card-state " + Hex.encode(new byte[] {state}, 0, 1));
     }
 
     /**

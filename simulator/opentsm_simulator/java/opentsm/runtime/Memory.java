@@ -32,12 +32,25 @@ public final class Memory {
     /** No transaction undoes what it writes (JC API, Util.arrayCopyNonAtomic and its like). */
     static final int UNCONDITIONAL = 2;
 
+    /** It is an operation of the OPEN: all that happens in it, or nothing. */
+    static final int OPEN = 4;
+
+    /** What happened in it stays when it refuses: there it takes back what it must itself. */
+    static final int STAYS = 8;
+
+    /** It ended with an exception. */
+    static final int FAILED = 16;
+
     /** A transaction, or an atomic section. */
     private static final class Level {
         final boolean isTransaction;
         final List<Undo> undos = new ArrayList<>();
         final Set<Long> logged = new HashSet<>();
         final Set<Heap.Item> made = new LinkedHashSet<>();
+
+        /** What is to be done once all levels have ended well. */
+        final List<Runnable> afterwards = new ArrayList<>();
+
         int used;
 
         Level(boolean isTransaction) {
@@ -258,12 +271,19 @@ public final class Memory {
     // Writes of the APIs.
 
     /** Begins a call of an API; null when there is nothing that it could write. */
-    ApiCall enter(Object[] references) {
+    ApiCall enter(Object[] references, int how) {
         if (!watching) {
             return null;
         }
         ApiCall call = new ApiCall(heap);
-        if (!call.remember(references)) {
+        boolean remembers = call.remember(references);
+        if ((how & OPEN) != 0) {
+            OpenState open = OpenState.of(card);
+            push(false);
+            top().undos.add(open::restore);
+            call.open = open;
+            call.levels = levels.size();
+        } else if (!remembers) {
             return null;
         }
         calls.add(call);
@@ -273,6 +293,9 @@ public final class Memory {
     /** Ends a call of an API: looks at what it wrote. */
     void leave(ApiCall call, int how) {
         calls.remove(calls.size() - 1);
+        if (call.open != null) {
+            endOperation(call, how);
+        }
         boolean conditional = (how & UNCONDITIONAL) == 0;
         List<ApiCall.Change> elements = call.elements();
         List<ApiCall.Change> state = call.state();
@@ -287,6 +310,28 @@ public final class Memory {
         apply(all, 0, state.size(), conditional, all);
         for (int i = state.size(); i < all.size(); i++) {
             apply(all, i, i + 1, conditional, all);
+        }
+    }
+
+    /** Ends an operation of the OPEN: what it changed is one write. */
+    private void endOperation(ApiCall call, int how) {
+        if (cut) {
+            return;
+        }
+        undoAbove(call.levels);
+        boolean stays = (how & FAILED) == 0 || (how & STAYS) != 0;
+        if (stays && call.open.hasChanged()) {
+            tick();
+        }
+        pop(stays);
+    }
+
+    /** Does something once what is in progress has ended well; at once when nothing is. */
+    void afterwards(Runnable action) {
+        if (levels.isEmpty()) {
+            action.run();
+        } else {
+            top().afterwards.add(action);
         }
     }
 
@@ -337,21 +382,9 @@ public final class Memory {
         }
     }
 
-    // The OPEN's own writes.
+    // Operations of the OPEN.
 
-    /**
-     * Tells of a write to the OPEN's own state, before it happens.
-     *
-     * @param undo puts back what was there, if the section or transaction around it is undone
-     */
-    void openWrite(Undo undo) {
-        tick();
-        if (!levels.isEmpty()) {
-            top().undos.add(undo);
-        }
-    }
-
-    /** Runs something of the OPEN that happens whole or not at all. */
+    /** Runs something of the OPEN that happens whole or not at all, by whatever way it is called. */
     <T> T atomically(Contexts.Action<T> action) throws Throwable {
         int depth = levels.size();
         push(false);
@@ -428,6 +461,9 @@ public final class Memory {
         } else if (!levels.isEmpty()) {
             top().undos.addAll(level.undos);
             top().made.addAll(level.made);
+            top().afterwards.addAll(level.afterwards);
+        } else {
+            level.afterwards.forEach(Runnable::run);
         }
         review();
     }

@@ -205,7 +205,7 @@ public final class Services {
             ((Application) personalizer).processData(input, inputOffset, inputLength);
             return (short) 0;
         });
-        card.effects.record(effect);
+        card.recordEffect(effect);
         return written;
     }
 
@@ -253,7 +253,7 @@ public final class Services {
         } else {
             card.data.put(tag, value);
         }
-        card.effects.record("store-data " + caller() + " " + Hex.encode(new byte[] {(byte) (tag >> 8), (byte) tag}, 0, 2));
+        card.recordEffect("store-data " + caller() + " " + Hex.encode(new byte[] {(byte) (tag >> 8), (byte) tag}, 0, 2));
     }
 
     public void effect(byte effect, byte[] detail, short offset, short length) {
@@ -276,6 +276,6 @@ public final class Services {
                 ISOException.throwIt(Sw.WRONG_DATA);
                 return;
         }
-        card.effects.record(name + caller + " " + Hex.encode(detail, offset, length));
+        card.recordEffect(name + caller + " " + Hex.encode(detail, offset, length));
     }
 }
