@@ -173,6 +173,10 @@ class Conversation:
         """
         if not order.commands:
             return order.delay_ms
+        current = self._state.current
+        if current is not None and current.report is not None:
+            # Not what was said since of an answer that made no sense.
+            self._last_report = current.report
         self._repeated += 1
         return max(order.delay_ms, min(100 << self._repeated, int(1000 * MAX_BACKOFF_S)))
 

@@ -179,6 +179,9 @@ class HttpsClient:
             connection.request(method, target, body, headers)
             response = connection.getresponse()
             content = response.read(_MAX_BODY_BYTES + 1)
+            if response.length and len(content) <= _MAX_BODY_BYTES:
+                # A connection that was cut reads like one that was closed: what is missing tells.
+                raise http.client.IncompleteRead(content, response.length)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise TransportError(f"{method} {self.name}{path}: {_reason(error)}") from error

@@ -292,6 +292,10 @@ def _handler(peer: Peer) -> type[http.server.BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(answer)))
             self.send_header("Set-Cookie", "route=a; Path=/gp; HttpOnly")
             self.end_headers()
+            if fault == "truncate":
+                self.wfile.write(answer[: len(answer) // 2])
+                self.close_connection = True
+                return
             self.wfile.write(answer)
 
     return Handler

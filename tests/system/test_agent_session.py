@@ -260,7 +260,7 @@ class TestCardFailures:
 
 
 class TestNetworkFailures:
-    @pytest.mark.parametrize("fault", ["drop", "lose", 500, 503, 429])
+    @pytest.mark.parametrize("fault", ["drop", "lose", "truncate", 500, 503, 429])
     @pytest.mark.parametrize("request_number", range(4))
     def test_the_same_bytes_are_sent_again_and_nothing_runs_twice(
         self, rig: Rig, fault: str | int, request_number: int
