@@ -288,9 +288,9 @@ def test_imports_must_be_on_the_card(isd: Host, caplog: pytest.LogCaptureFixture
 
 
 def test_a_platform_too_old_is_refused(isd: Host, caplog: pytest.LogCaptureFixture) -> None:
-    newer = (JAVACARD_FRAMEWORK[0], 1, 9)
+    newer = (JAVACARD_FRAMEWORK[0], 1, 10)
     assert load(isd, small_cap(imports=(newer, JAVA_LANG)))[-1] == 0x6A80
-    assert "javacard.framework 1.9, this card has 1.6" in caplog.messages[-1]
+    assert "javacard.framework 1.10, this card has" in caplog.messages[-1]
     unknown = (bytes.fromhex("A0000000090005FFFFFFFF8911000000"), 1, 0)  # uicc.access
     assert load(isd, small_cap(imports=(JAVACARD_FRAMEWORK, JAVA_LANG, unknown)))[-1] == 0x6A80
 

@@ -2,8 +2,6 @@ package opentsm.runtime;
 
 import java.lang.reflect.Array;
 import java.util.ArrayList;
-import java.util.HashSet;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Predicate;
@@ -40,23 +38,6 @@ public final class Memory {
 
     /** It ended with an exception. */
     static final int FAILED = 16;
-
-    /** A transaction, or an atomic section. */
-    private static final class Level {
-        final boolean isTransaction;
-        final List<Undo> undos = new ArrayList<>();
-        final Set<Long> logged = new HashSet<>();
-        final Set<Heap.Item> made = new LinkedHashSet<>();
-
-        /** What is to be done once all levels have ended well. */
-        final List<Runnable> afterwards = new ArrayList<>();
-
-        int used;
-
-        Level(boolean isTransaction) {
-            this.isTransaction = isTransaction;
-        }
-    }
 
     final Heap heap = new Heap();
     private final CardRuntime card;
