@@ -181,7 +181,7 @@ public final class CardRuntime extends SimulatorRuntime {
                 return process(on, command, form, false);
             } finally {
                 selection.deselect(on);
-                keep();
+                keep(true);
             }
         } finally {
             memory.end();
@@ -214,14 +214,17 @@ public final class CardRuntime extends SimulatorRuntime {
         }
     }
 
-    /** Tells whether all that the card keeps is kept; otherwise it locks up. */
-    private boolean keep() {
+    /**
+     * Tells whether all that the card keeps is kept; otherwise it locks up.
+     *
+     * @param told whether nothing else than what was told of its write can have changed
+     */
+    private boolean keep(boolean told) {
         if (image == null) {
             return true;
         }
-        // Not all that the OPEN keeps tells of its writes: a state that is the last one's again costs a comparison.
-        memory.takeChanged();
-        if (!memory.isCut() && !image.keep(this)) {
+        boolean changed = memory.takeChanged() || !told;
+        if (changed && !memory.isCut() && !image.keep(this)) {
             memory.lose();
             return false;
         }
@@ -335,7 +338,7 @@ public final class CardRuntime extends SimulatorRuntime {
             }
             byte[] answer = run(side, command);
             // What the command left behind is kept before its answer leaves.
-            return keep() && !isMute() ? answer : null;
+            return keep(true) && !isMute() ? answer : null;
         } finally {
             memory.end();
         }
@@ -441,7 +444,7 @@ public final class CardRuntime extends SimulatorRuntime {
         faults.begin();
         try {
             power.on(side);
-            keep();
+            keep(false);
         } finally {
             memory.end();
         }
@@ -465,7 +468,7 @@ public final class CardRuntime extends SimulatorRuntime {
             } else {
                 power.off(side);
             }
-            keep();
+            keep(false);
         } finally {
             memory.end();
         }
