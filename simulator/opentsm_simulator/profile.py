@@ -101,6 +101,26 @@ class Instance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return _CONTACTLESS[self.contactless or default]
 
 
+class MemoryTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much memory the card has, and what objects take of it; in bytes.
+
+    Args:
+        non_volatile: for code, objects and arrays.
+        reset: for transient arrays that a reset clears.
+        deselect: for transient arrays that are cleared when their application is deselected.
+        object_header: what an object takes beside its fields: 2 each, an int 4.
+        array_header: what an array takes beside its elements: 1 a byte or boolean, 2 a short or reference, 4 an int.
+        boundary: objects and arrays are rounded up to a multiple of it.
+    """
+
+    non_volatile: Annotated[int, msgspec.Meta(ge=1024, le=1 << 30)] = 1 << 20
+    reset: Annotated[int, msgspec.Meta(ge=0, le=1 << 24)] = 1 << 16
+    deselect: Annotated[int, msgspec.Meta(ge=0, le=1 << 24)] = 1 << 16
+    object_header: Annotated[int, msgspec.Meta(ge=0, le=64)] = 8
+    array_header: Annotated[int, msgspec.Meta(ge=0, le=64)] = 8
+    boundary: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+
+
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a card is when it is delivered."""
 
@@ -117,6 +137,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     most_steps: Annotated[int, msgspec.Meta(ge=1)] = 100_000_000
     # Bytes that a transaction may take in the commit buffer: for each field or element 4 and its old value.
     commit_bytes: Annotated[int, msgspec.Meta(ge=0, le=0x7FFF)] = 4096
+    memory: MemoryTable = MemoryTable()
     # Whether loaded code meets the applet firewall (JCRE 3.0.5, 6).
     firewall: bool = True
     # Whether loaded code tells of its writes. Without, neither an aborted transaction nor a power cut takes them back.

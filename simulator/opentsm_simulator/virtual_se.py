@@ -451,6 +451,9 @@ def _make(profile: Profile, se_id: str, key_sets: Mapping[str, KeySet], trace: T
     )
     provisioner.setMostSteps(jpype.JLong(profile.most_steps))
     provisioner.setCommitCapacity(profile.commit_bytes)
+    memory = profile.memory
+    provisioner.setMemory(memory.non_volatile, memory.reset, memory.deselect)
+    provisioner.setMemoryModel(memory.object_header, memory.array_header, memory.boundary)
     provisioner.setKind(profile.secure_element_value, Atr.parse(profile.atr_bytes).historical)
     for tag, value in _identity(profile, se_id).items():
         provisioner.setData(tag, value)

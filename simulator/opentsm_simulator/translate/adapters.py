@@ -31,6 +31,9 @@ _RUNTIME: Final = "opentsm/runtime/Jcvm"
 _JCSYSTEM: Final = "javacard/framework/JCSystem"
 _OWNER_PIN: Final = "javacard/framework/OwnerPIN"
 
+# Static methods that jCardSim has and leaves empty: the class that does their work.
+_ELSEWHERE: Final = {(_JCSYSTEM, "getAvailableMemory", "([SSB)V"): _RUNTIME}
+
 # What does the work of a constructor of an API's class, by class and descriptor, on an object that is there already.
 LATER: Final = {
     ("javacard/framework/CardRuntimeException", "(S)V"): "setReason",
@@ -314,13 +317,15 @@ class Adapters:
         member = target.member
         owner = target.owner.name
         static = target.how == "invokestatic"
+        member_key = (member.name, member.descriptor)
 
         def call(code: Code) -> None:
             if target.how == "invokeinterface":
                 code.invoke_interface(owner, member.name, member.descriptor, len(member.signature.params))
             else:
                 # A static method is called where it is; another through the class that the reference names.
-                code.invoke(target.how, member.owner if static else owner, member.name, member.descriptor)
+                where = member.owner if static else owner
+                code.invoke(target.how, _ELSEWHERE.get((where, *member_key), where), *member_key)
             if target.owner.is_api and is_maker(member):
                 made(code)
 

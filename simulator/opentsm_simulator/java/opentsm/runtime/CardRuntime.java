@@ -81,6 +81,9 @@ public final class CardRuntime extends SimulatorRuntime {
     /** The channel of the command that runs. */
     private Channel channel;
 
+    /** An applet has asked for the deletion of what it reaches no more. */
+    private transient boolean deletionRequested;
+
     /** Selections have to be looked at again once the command that runs is answered. */
     /** The running command selects what is selected on its channel already. */
     transient boolean reselecting;
@@ -337,6 +340,10 @@ public final class CardRuntime extends SimulatorRuntime {
                 return traced(side, command);
             }
             byte[] answer = run(side, command);
+            if (deletionRequested && !isMute()) {
+                deletionRequested = false;
+                ObjectDeletion.run(this);
+            }
             // What the command left behind is kept before its answer leaves.
             return keep(true) && !isMute() ? answer : null;
         } finally {
@@ -586,6 +593,35 @@ public final class CardRuntime extends SimulatorRuntime {
     @Override
     public byte getTransactionDepth() {
         return memory.depth();
+    }
+
+    @Override
+    public short getAvailablePersistentMemory() {
+        return available(Heap.PERSISTENT);
+    }
+
+    @Override
+    public short getAvailableTransientResetMemory() {
+        return available(Heap.CLEAR_ON_RESET);
+    }
+
+    @Override
+    public short getAvailableTransientDeselectMemory() {
+        return available(Heap.CLEAR_ON_DESELECT);
+    }
+
+    private short available(byte kind) {
+        return (short) Math.min(memory.limits.available(kind, contexts.current), Short.MAX_VALUE);
+    }
+
+    @Override
+    public boolean isObjectDeletionSupported() {
+        return true;
+    }
+
+    @Override
+    public void requestObjectDeletion() {
+        deletionRequested = true;
     }
 
     @Override

@@ -7,6 +7,7 @@ import javacard.framework.AID;
 import javacard.framework.Applet;
 import javacard.framework.AppletEvent;
 import javacard.framework.ISOException;
+import javacard.framework.SystemException;
 import opentsm.open.Entry;
 
 /**
@@ -152,6 +153,7 @@ final class ContentManagement {
             entry.provider = parameters.provider;
         }
         entry.memoryResources.putAll(parameters.memory);
+        card.memory.limits.requireReserved(entry);
     }
 
     void makeSelectable(ApplicationEntry caller, ApplicationEntry entry, byte[] buffer, short privilegesLv,
@@ -351,6 +353,9 @@ final class ContentManagement {
             } catch (ISOException refused) {
                 card.faults.note(refused);
                 throw refused;
+            } catch (SystemException refused) {
+                ISOException.throwIt(refused.getReason() == SystemException.NO_RESOURCE ? Sw.NOT_ENOUGH_MEMORY
+                        : Sw.CONDITIONS_NOT_SATISFIED);
             } catch (Throwable failed) {
                 card.faults.note(failed);
                 card.budget.failed(failed);

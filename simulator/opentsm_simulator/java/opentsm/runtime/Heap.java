@@ -1,14 +1,13 @@
 package opentsm.runtime;
 
-import java.lang.reflect.Array;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Predicate;
 import javacard.framework.JCSystem;
-import javacard.framework.SystemException;
 
 /**
  * Every object on the card that code of a package made: by new, as an array of a static field, or through an API.
@@ -25,12 +24,6 @@ public final class Heap {
     static final byte CLEAR_ON_RESET = JCSystem.CLEAR_ON_RESET;
     static final byte CLEAR_ON_DESELECT = JCSystem.CLEAR_ON_DESELECT;
     static final byte GLOBAL = 3;
-
-    /** More than any card has: what an applet takes without end must not be the memory of the card's host. */
-    private static final int MOST_BYTES = 4 << 20;
-
-    /** What each object and array takes beside its contents, in bytes. */
-    private static final int HEADER_BYTES = 8;
 
     /** An object on the card. */
     static final class Item {
@@ -67,8 +60,35 @@ public final class Heap {
     }
 
     private final Map<Object, Item> items = new IdentityHashMap<>();
-    private int taken;
+    private final Limits limits;
+
+    /** Bytes in use, by kind: of all, and of each instance. */
+    private final transient int[] taken = new int[GLOBAL + 1];
+
+    private final transient Map<ApplicationEntry, int[]> takenBy = new IdentityHashMap<>();
     private int made;
+
+    Heap(Limits limits) {
+        this.limits = limits;
+    }
+
+    /** Returns how many bytes of a kind of memory are in use. */
+    int used(byte kind) {
+        return taken[kind];
+    }
+
+    /** Returns how many an instance uses. */
+    int used(ApplicationEntry instance, byte kind) {
+        int[] own = takenBy.get(instance);
+        return own == null ? 0 : own[kind];
+    }
+
+    private void count(Item item, int sign) {
+        taken[item.kind] += sign * item.bytes;
+        if (item.instance != null) {
+            takenBy.computeIfAbsent(item.instance, of -> new int[GLOBAL + 1])[item.kind] += sign * item.bytes;
+        }
+    }
 
     /** Registers an object that an instance makes; one that is known already stays as it is. */
     Item add(Object object, ApplicationEntry instance, byte kind) {
@@ -83,13 +103,9 @@ public final class Heap {
     private Item add(Object object, ApplicationEntry instance, LoadFileEntry context, byte kind) {
         Item known = items.get(object);
         if (known == null) {
-            int bytes = bytesOf(object);
-            if (taken + bytes > MOST_BYTES) {
-                SystemException.throwIt(SystemException.NO_RESOURCE);
-            }
-            known = new Item(object, instance, context, kind, bytes, ++made);
+            known = new Item(object, instance, context, kind, limits.bytesOf(object), ++made);
             items.put(object, known);
-            taken += bytes;
+            count(known, 1);
         }
         return known;
     }
@@ -114,14 +130,16 @@ public final class Heap {
 
     void remove(Object object) {
         Item gone = items.remove(object);
-        taken -= gone == null ? 0 : gone.bytes;
+        if (gone != null) {
+            count(gone, -1);
+        }
     }
 
     List<Item> removeIf(Predicate<Item> of) {
         List<Item> gone = new ArrayList<>();
         items.values().removeIf(item -> of.test(item) && gone.add(item));
         for (Item item : gone) {
-            taken -= item.bytes;
+            count(item, -1);
         }
         return gone;
     }
@@ -134,6 +152,8 @@ public final class Heap {
     /** Takes the objects of a card image in place of what is here. */
     void restore(List<Item> all, int madeBefore) {
         items.clear();
+        takenBy.clear();
+        Arrays.fill(taken, 0);
         putBack(all);
         made = madeBefore;
     }
@@ -141,24 +161,7 @@ public final class Heap {
     void putBack(List<Item> gone) {
         for (Item item : gone) {
             items.put(item.object, item);
-            taken += item.bytes;
+            count(item, 1);
         }
-    }
-
-    /** Returns what an object takes, as a Java Card of 16 bits counts it. */
-    private static int bytesOf(Object object) {
-        if (object.getClass().isArray()) {
-            Class<?> element = object.getClass().getComponentType();
-            int each = element == byte.class || element == boolean.class ? 1 : element == int.class ? 4 : 2;
-            return HEADER_BYTES + Array.getLength(object) * each;
-        }
-        if (object instanceof Class) {
-            int bytes = 0;
-            for (Slot slot : Slot.of((Class<?>) object).values()) {
-                bytes += slot.isStatic() ? slot.bytes : 0;
-            }
-            return bytes;
-        }
-        return HEADER_BYTES + ApiState.bytesOf(object) + Slot.bytesOf(object.getClass());
     }
 }

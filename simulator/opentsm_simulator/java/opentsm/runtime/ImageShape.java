@@ -44,7 +44,7 @@ final class ImageShape {
     private static final Set<Class<?>> STATEFUL = new HashSet<>(Arrays.asList(CardRuntime.class, Memory.class,
             Heap.class, Heap.Item.class, Registry.class, RegistryEntry.class, ApplicationEntry.class,
             LoadFileEntry.class, ModuleEntry.class, Contactless.class, ContactlessRecord.class, CardData.class,
-            Effects.class, GlobalServices.class, Budget.class, ContextMemory.class));
+            Effects.class, GlobalServices.class, Budget.class, ContextMemory.class, Limits.class));
 
     /** Classes of the runtime without: what they hold ends with the power, or is found again. */
     private static final Set<Class<?>> STATELESS = new HashSet<>(Arrays.asList(CardInterface.class, Channel.class,

@@ -92,6 +92,17 @@ public final class Jcvm {
         return firewall.isEnabled() ? firewall : null;
     }
 
+    /** Does what JCSystem's method of this name does, which jCardSim leaves out (JC API 3.0.5). */
+    public static void getAvailableMemory(short[] buffer, short offset, byte type) {
+        CardRuntime card = CardRuntime.current();
+        if (type < Heap.PERSISTENT || type > Heap.CLEAR_ON_DESELECT) {
+            SystemException.throwIt(SystemException.ILLEGAL_VALUE);
+        }
+        int bytes = card.memory.limits.available(type, card.contexts.current);
+        buffer[offset] = (short) (bytes >> 16);
+        buffer[(short) (offset + 1)] = (short) bytes;
+    }
+
     public static Object aaload(Object array, int index) {
         return ((Object[]) array)[index];
     }

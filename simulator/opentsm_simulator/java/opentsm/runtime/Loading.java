@@ -51,6 +51,7 @@ final class Loading {
         this.authorization = authorization;
         this.combinedCommand = combinedCommand;
         this.selection = card.channel().selection;
+        card.memory.limits.requireForLoad(parameters.memory);
         // Table 11-42: mandatory with a token, and one of the hashes that annex B.5 has.
         Sw.require(hash.length == 0 || algorithm() != null, Sw.WRONG_DATA);
         Sw.require(authorization == null || isHashedFor(authorization), Sw.CONDITIONS_NOT_SATISFIED);
@@ -86,6 +87,7 @@ final class Loading {
         for (LoadFileReader.Dap dap : file.daps) {
             verifyDap(dap);
         }
+        card.memory.limits.requireCode(block.length);
         verified = read(block);
     }
 

@@ -39,7 +39,8 @@ public final class Memory {
     /** It ended with an exception. */
     static final int FAILED = 16;
 
-    final Heap heap = new Heap();
+    final Limits limits;
+    final Heap heap;
     private final CardRuntime card;
     private final transient List<Level> levels = new ArrayList<>();
     private final transient List<ApiCall> calls = new ArrayList<>();
@@ -62,6 +63,8 @@ public final class Memory {
 
     Memory(CardRuntime card) {
         this.card = card;
+        limits = new Limits(card);
+        heap = new Heap(limits);
     }
 
     // What wants to know of writes.
@@ -150,6 +153,7 @@ public final class Memory {
         if (item != null) {
             return;
         }
+        limits.require(object, kind, card.contexts.current);
         if (kind == Heap.PERSISTENT) {
             tick();
         }

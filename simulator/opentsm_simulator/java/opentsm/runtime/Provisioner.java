@@ -31,6 +31,18 @@ public final class Provisioner {
         card.budget.setMost(steps);
     }
 
+    /** Sets how much memory the card has: non-volatile, and transient until reset and until deselected, in bytes. */
+    public void setMemory(int nonVolatile, int reset, int deselect) {
+        requireUnfinished();
+        card.memory.limits.setSizes(nonVolatile, reset, deselect);
+    }
+
+    /** Sets what an object and an array take beside their contents, and the boundary that they are rounded up to. */
+    public void setMemoryModel(int objectHeader, int arrayHeader, int boundary) {
+        requireUnfinished();
+        card.memory.limits.setModel(objectHeader, arrayHeader, boundary);
+    }
+
     /** Sets how many bytes a transaction may take in the commit buffer ({@link Memory}). */
     public void setCommitCapacity(int bytes) {
         requireUnfinished();
