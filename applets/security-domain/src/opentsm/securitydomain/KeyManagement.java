@@ -3,7 +3,9 @@ package opentsm.securitydomain;
 import javacard.framework.ISOException;
 import javacard.framework.JCSystem;
 import javacard.framework.Util;
+import opentsm.open.Entry;
 import opentsm.open.Open;
+import org.globalplatform.GPSystem;
 
 /**
  * PUT KEY and DELETE [key].
@@ -62,6 +64,18 @@ final class KeyManagement {
         }
     }
 
+    /**
+     * Makes a supplementary domain PERSONALIZED once it has a key set of its own: with that, in one transaction.
+     *
+     * <p>Spec: clause 5.3.2.3.
+     */
+    void settle() {
+        if (GPSystem.getCardContentState() == Gp.STATE_SELECTABLE && keys.hasSet()
+                && Open.self().kind() == Entry.KIND_DOMAIN) {
+            GPSystem.setCardContentState(Gp.STATE_PERSONALIZED);
+        }
+    }
+
     /** Puts an AES key set that was agreed on: version, key length, Key-ENC, Key-MAC, Key-DEK; all or none. */
     void putKeySet(byte[] array, short offset, short length) {
         boolean done = false;
@@ -72,7 +86,9 @@ final class KeyManagement {
             done = true;
         } finally {
             if (done) {
-                JCSystem.commitTransaction();
+                settle();
+                settle();
+        JCSystem.commitTransaction();
             } else {
                 JCSystem.abortTransaction();
             }
@@ -215,6 +231,7 @@ final class KeyManagement {
             JCSystem.abortTransaction();
             ISOException.throwIt(status);
         }
+        settle();
         JCSystem.commitTransaction();
     }
 

@@ -11,7 +11,6 @@ import javacard.framework.Shareable;
 import javacard.framework.Util;
 import javacardx.apdu.ExtendedLength;
 import opentsm.open.ContentAuthority;
-import opentsm.open.Entry;
 import opentsm.open.Open;
 import org.globalplatform.GPSystem;
 import org.globalplatform.SecureChannel;
@@ -160,7 +159,7 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
 
     @Override
     public void process(APDU apdu) {
-        settle();
+        keyManagement.settle();
         byte[] buffer = apdu.getBuffer();
         if (selectingApplet()) {
             select(apdu);
@@ -291,7 +290,7 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
                 return personalization.forward(buffer, end, response);
             }
             length = storeData.run(buffer, p1, p2, data, end, response);
-            settle();
+            keyManagement.settle();
             return length;
         }
         if (ins != Gp.INS_GET_DATA) {
@@ -311,7 +310,6 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
                 return lifeCycle.set(buffer, p1, p2, data, end);
             case Gp.INS_PUT_KEY:
                 length = keyManagement.put(buffer, p1, p2, data, end, response);
-                settle();
                 return length;
             case Gp.INS_DELETE:
                 return Tlv.find(buffer, data, end, Gp.TAG_AID) == Tlv.ABSENT
@@ -355,19 +353,6 @@ public final class SecurityDomain extends Applet implements ExtendedLength, Mult
         boolean wanted = (byte) (apdu.getBuffer()[ISO7816.OFFSET_P2] & NO_DATA) != NO_DATA;
         short length = wanted ? cardData.fileControlInformation(response) : 0;
         send(apdu, false, length, Open.cardState() == Gp.CARD_LOCKED ? Gp.SW_CARD_LOCKED : ISO7816.SW_NO_ERROR);
-    }
-
-    /**
-     * Makes a supplementary domain PERSONALIZED once it has a key set of its own: at PUT KEY, and here again should the
-     * power have failed between the two.
-     *
-     * <p>Spec: clause 5.3.2.3.
-     */
-    private void settle() {
-        if (GPSystem.getCardContentState() == Gp.STATE_SELECTABLE && keys.hasSet()
-                && Open.self().kind() == Entry.KIND_DOMAIN) {
-            GPSystem.setCardContentState(Gp.STATE_PERSONALIZED);
-        }
     }
 
     private static void requireNotTerminated() {
