@@ -28,6 +28,9 @@ final class Faults {
 
     /** Hears of an exception that reached the runtime; the first of a command stays, what follows it is a consequence. */
     void note(Throwable thrown) {
+        if (thrown instanceof PowerCut) {
+            return; // no fault of the applet's
+        }
         if (first == null) {
             first = thrown;
         }
