@@ -299,6 +299,18 @@ def test_a_counter_at_its_end_opens_nothing() -> None:
     assert host.plain(Scp02Session.initialize_update(0x20, bytes(8))).sw == 0x6985
 
 
+def test_a_session_takes_no_more_memory_the_longer_it_lasts() -> None:
+    se = card("0275", keys=(DES_KEYS,))
+    host = Scp02Host(se.link(), 0x75)
+    host.select()
+    host.open(0x13)
+    assert host.send(LIST).sw == 0x9000
+    before = se.figures()
+    for _ in range(20):
+        assert host.send(LIST).sw == 0x9000
+    assert se.figures() == before
+
+
 def test_keys_go_through_its_dek() -> None:
     host = host_of(0x15)
     session = host.open()

@@ -1,81 +1,93 @@
 package com.licel.jcardsim.crypto;
 
 import java.math.BigInteger;
+import java.util.Arrays;
 import javacard.framework.JCSystem;
 import javacard.framework.Util;
 import javacard.security.CryptoException;
 
 /**
- * The value of a part of a key, in persistent or transient memory; in place of jCardSim's own.
+ * The bytes of one part of a key. In place of jCardSim's, which makes a new transient array each time that a key is set or
+ * used, and none of them ever goes: a card has memory for so many.
  *
- * <p>jCardSim's makes a transient array whenever a cipher asks for the value, and takes the memory that is cleared on
- * deselect for keys that live until a reset.
+ * <p>An array stays for the next bytes of its length, and is cleared when the key's kind says.
+ *
+ * <p>Spec: Java Card API 3.0.5, javacard.security.KeyBuilder (TYPE_*_TRANSIENT_*), Key.clearKey.
  */
 public final class ByteContainer {
     private byte[] data;
     private byte memoryType;
+
+    /** How many bytes there are; 0 as long as nothing was set. */
     private short length;
 
     public ByteContainer() {
         this(JCSystem.MEMORY_TYPE_PERSISTENT);
     }
 
-    /** @param type MEMORY_TYPE_PERSISTENT, CLEAR_ON_RESET or CLEAR_ON_DESELECT */
-    public ByteContainer(byte type) {
-        memoryType = type;
+    public ByteContainer(byte memoryType) {
+        this.memoryType = memoryType;
     }
 
-    public ByteContainer(BigInteger value) {
-        setBigInteger(value);
+    public ByteContainer(BigInteger number) {
+        this();
+        setBigInteger(number);
     }
 
-    public ByteContainer(byte[] bytes, short offset, short size) {
-        setBytes(bytes, offset, size);
+    public ByteContainer(byte[] buffer, short offset, short length) {
+        this();
+        setBytes(buffer, offset, length);
     }
 
-    /** Sets a number that is not negative, in as few bytes as it takes. */
-    public void setBigInteger(BigInteger value) {
-        if (value.signum() < 0) {
-            throw new IllegalArgumentException("a negative number");
+    /** Takes a number as unsigned bytes, the most significant first. */
+    public void setBigInteger(BigInteger number) {
+        byte[] bytes = number.toByteArray();
+        setBytes(bytes.length > 1 && bytes[0] == 0 ? Arrays.copyOfRange(bytes, 1, bytes.length) : bytes);
+    }
+
+    public void setBytes(byte[] buffer) {
+        setBytes(buffer, (short) 0, (short) buffer.length);
+    }
+
+    public void setBytes(byte[] buffer, short offset, short newLength) {
+        if (data == null || data.length != newLength) {
+            data = make(newLength);
         }
-        byte[] bytes = value.toByteArray();
-        int sign = bytes[0] == 0 && bytes.length > 1 ? 1 : 0;
-        setBytes(bytes, (short) sign, (short) (bytes.length - sign));
+        Util.arrayCopy(buffer, offset, data, (short) 0, newLength);
+        length = newLength;
     }
 
-    public void setBytes(byte[] bytes) {
-        setBytes(bytes, (short) 0, (short) bytes.length);
-    }
-
-    public void setBytes(byte[] bytes, short offset, short size) {
-        if (data == null || data.length < size) {
-            boolean persistent = memoryType == JCSystem.MEMORY_TYPE_PERSISTENT;
-            data = persistent ? new byte[size] : JCSystem.makeTransientByteArray(size, memoryType);
+    private byte[] make(short size) {
+        switch (memoryType) {
+            case JCSystem.MEMORY_TYPE_TRANSIENT_DESELECT:
+                return JCSystem.makeTransientByteArray(size, JCSystem.CLEAR_ON_DESELECT);
+            case JCSystem.MEMORY_TYPE_TRANSIENT_RESET:
+                return JCSystem.makeTransientByteArray(size, JCSystem.CLEAR_ON_RESET);
+            default:
+                return new byte[size];
         }
-        Util.arrayCopy(bytes, offset, data, (short) 0, size);
-        length = size;
     }
 
     public BigInteger getBigInteger() {
-        requireInitialized();
-        return new BigInteger(1, getBytes((byte) 0));
+        return isInitialized() ? new BigInteger(1, data) : null;
     }
 
-    /** Returns a copy of the value for whoever computes with it; it takes none of the card's memory. */
+    /** Returns a copy; what uses it does so within a call, so it is none of the card's memory, whatever the event. */
     public byte[] getBytes(byte event) {
         requireInitialized();
-        byte[] copy = new byte[length];
-        System.arraycopy(data, 0, copy, 0, length);
-        return copy;
+        return data.clone();
     }
 
-    public short getBytes(byte[] into, short offset) {
+    public short getBytes(byte[] destination, short offset) {
         requireInitialized();
-        if (into.length - offset < length) {
-            CryptoException.throwIt(CryptoException.ILLEGAL_VALUE);
-        }
-        Util.arrayCopy(data, (short) 0, into, offset, length);
+        Util.arrayCopy(data, (short) 0, destination, offset, length);
         return length;
+    }
+
+    private void requireInitialized() {
+        if (!isInitialized()) {
+            CryptoException.throwIt(CryptoException.UNINITIALIZED_KEY);
+        }
     }
 
     public void clear() {
@@ -86,12 +98,6 @@ public final class ByteContainer {
     }
 
     public boolean isInitialized() {
-        return length > 0;
-    }
-
-    private void requireInitialized() {
-        if (length == 0) {
-            CryptoException.throwIt(CryptoException.UNINITIALIZED_KEY);
-        }
+        return length != 0;
     }
 }
