@@ -212,7 +212,7 @@ def family(document: Path) -> Path:
         [[security_domain]]
         aid = "{CHILD}"
         parent = "{BANK}"
-        install_parameters = "C900EF04C8020400"
+        install_parameters = "C900EF06C80400008000"
         keys = [{{ version = 0x31, file = "transit.toml" }}]
         [[security_domain]]
         aid = "{BANK}"

@@ -144,7 +144,7 @@ class TestShow:
         memory = (tlv.Tlv(0x82, b"\x01\x00"), tlv.Tlv(0x83, b"\x02\x00"))
         parameters = InstallParameters(
             application=payment_parameters()[2:],
-            nonvolatile_quota_bytes=1000,
+            nonvolatile_quota_bytes=4000,
             implicit_selection=0x81,
             system=(contactless, shown, *memory),
         )
@@ -158,7 +158,7 @@ class TestShow:
             "discretionary_data": payment_parameters()[2:-3].hex().upper(),
         }
         assert application["memory"] == {
-            "non_volatile_quota_bytes": 1000,
+            "non_volatile_quota_bytes": 4000,
             "volatile_granted_bytes": 256,
             "non_volatile_granted_bytes": 512,
         }

@@ -74,8 +74,8 @@ class Bench:
 
 
 @pytest.fixture(params=["embedded", "uicc"])
-def bench(request: pytest.FixtureRequest, pcscd: Pcscd, slot: Slot) -> Bench:
-    return Bench(pcscd, slot, request.param)
+def bench(request: pytest.FixtureRequest, pcscd: Pcscd, used_slot: Slot) -> Bench:
+    return Bench(pcscd, used_slot, request.param)
 
 
 def test_opensc_tool_lists_the_reader_and_its_atr(bench: Bench) -> None:

@@ -27,14 +27,14 @@ def names(se: VirtualSe) -> list[str]:
     return [line.split("\t")[1] for line in se.registry_lines()]
 
 
-def test_a_new_applets_tests_pass_on_a_card_in_a_reader(tmp_path: Path, pcscd: Pcscd, slot: Slot) -> None:
+def test_a_new_applets_tests_pass_on_a_card_in_a_reader(tmp_path: Path, pcscd: Pcscd, used_slot: Slot) -> None:
     se = VirtualSe.create("embedded")
     before = names(se)
-    slot.card = Inserted(se)
+    used_slot.card = Inserted(se)
     project = AppletProject(tmp_path)
-    arguments = ("--se", f"pcsc:{slot.reader}", "--se-key-file", str(project.key_file()), "-rs")
+    arguments = ("--se", f"pcsc:{used_slot.reader}", "--se-key-file", str(project.key_file()), "-rs")
     code, output = project.pytest(*arguments, environment=pcscd.environment)
     assert code == 0, output
     assert "2 passed, 1 skipped" in output
-    assert f"this is pcsc:{slot.reader}" in output
+    assert f"this is pcsc:{used_slot.reader}" in output
     assert names(se) == before

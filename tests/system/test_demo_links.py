@@ -55,8 +55,9 @@ def play(folder: Path, kind: str) -> dict[str, Any]:
         Path("/run/pcscd").mkdir(exist_ok=True)
         mount = f'mount --bind "{folder / "run"}" /run/pcscd && exec "$0" "$@"'
         command = ["unshare", "--mount", "sh", "-c", mount, *command]
-    ended = subprocess.run(
-        command, capture_output=True, text=True, timeout=280, check=False, env=os.environ | {"TMPDIR": str(folder)}
-    )
+    # Other tests of this process may have named their pcscd's socket.
+    environment = {name: value for name, value in os.environ.items() if name != "PCSCLITE_CSOCK_NAME"}
+    environment["TMPDIR"] = str(folder)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, env=environment)
     assert ended.stdout.count("\n") == 1, ended.stderr
     return dict(json.loads(ended.stdout))

@@ -35,15 +35,11 @@ def test_wheel_holds_every_source_file_of_every_package(wheel: Path) -> None:
     assert all(f"opentsm_{room}/py.typed" in names for room in PACKAGES)
 
 
-def test_wheel_holds_the_applets_sources(wheel: Path) -> None:
+def test_wheel_holds_the_applets_as_cap_files(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    sources = {
-        f"opentsm_simulator/{path.relative_to(ROOT)}"
-        for path in (ROOT / "applets").rglob("*")
-        if path.suffix in {".java", ".toml"} and "build" not in path.parts
-    }
-    assert sources
-    assert sources - names == set()
+    caps = {f"opentsm_simulator/caps/{folder.parent.name}.cap" for folder in (ROOT / "applets").glob("*/applet.toml")}
+    assert len(caps) > 4
+    assert caps - names == set()
 
 
 def test_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
