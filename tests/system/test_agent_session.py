@@ -342,7 +342,7 @@ class TestFiveMinutes:
         rig.peer.orders = [se_order(1, [SELECT, INSTALL])]
         rig.peer.wakeups.append(SESSION)
         rig.peer.faults += [200, 200] + ["drop"] * 10_000
-        agent = rig.start(FastTimers(1000))
+        agent = rig.start(FastTimers(200))
         wait_for_event(rig, "session-ended")
         return agent
 
