@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 DEPLOYED = [
     f"install {BANK_SD}",
-    f"put-key {BANK_SD} 30",
     f"set-state {BANK_SD} 0F",
+    f"put-key {BANK_SD} 30",
     f"install {BANK_APP}",
     f"extradite {BANK_APP} {BANK_SD}",
 ]

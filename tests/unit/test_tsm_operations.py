@@ -85,8 +85,8 @@ def test_prepersonalization_ends_with_keys_only_the_sp_can_read(world: World) ->
     assert operation.result is not None
     assert world.ses["ese-1"].effects() == [
         f"install {BANK_SD}",
-        f"put-key {BANK_SD} 30",
         f"set-state {BANK_SD} 0F",
+        f"put-key {BANK_SD} 30",
         f"install {BANK_APP}",
         f"extradite {BANK_APP} {BANK_SD}",
     ]
