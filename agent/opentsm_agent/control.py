@@ -15,10 +15,7 @@ is to have the agent look for work, which its TSM would give it anyway.
 from __future__ import annotations
 
 import contextlib
-import grp
-import os
 import socket
-import stat
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -26,7 +23,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 
 from opentsm_agent.journal_view import journal_facts
-from opentsm_card.errors import ProtocolError, StorageError, TransportError
+from opentsm_agent.local_sockets import listen
+from opentsm_card.errors import ProtocolError, TransportError
 
 if TYPE_CHECKING:
     from opentsm_agent.agent import Agent
@@ -38,8 +36,6 @@ _REQUEST_BYTES: Final = 4096
 _ANSWER_BYTES: Final = 16 * 1024 * 1024
 _CLIENT_S: Final = 2.0
 _ANSWER_S: Final = 10.0
-# A socket's path has at most 107 bytes (sockaddr_un).
-_PATH_BYTES: Final = 107
 
 
 class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,13 +57,7 @@ class ControlServer:
     def __init__(self, config: Control, agent: Agent) -> None:
         self._agent = agent
         self._path = Path(config.socket)
-        self._listener = socket.socket(socket.AF_UNIX)
-        try:
-            self._bind(config)
-        except (OSError, KeyError) as error:
-            self._listener.close()
-            reason = f"no group {config.group!r}" if isinstance(error, KeyError) else error.strerror or str(error)
-            raise StorageError(f"control socket {self._path}: {reason}") from error
+        self._listener = listen(self._path, int(config.mode, 8), config.group, "control socket")
         self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
         self._thread.start()
 
@@ -79,21 +69,6 @@ class ControlServer:
         with contextlib.suppress(OSError):
             self._path.unlink()
         self._thread.join(_CLIENT_S)
-
-    def _bind(self, config: Control) -> None:
-        if len(os.fsencode(self._path)) > _PATH_BYTES:
-            raise OSError(0, f"the path is longer than the {_PATH_BYTES} bytes that a socket's may have")
-        group = grp.getgrnam(config.group).gr_gid if config.group is not None else -1
-        with contextlib.suppress(FileNotFoundError):
-            # Left by an agent that was killed: the journal is ours, so no other one runs.
-            if stat.S_ISSOCK(self._path.lstat().st_mode):
-                self._path.unlink()
-        # On Linux the file gets the socket's own mode: it is never open to others, not for a moment.
-        os.fchmod(self._listener.fileno(), 0o600)
-        self._listener.bind(str(self._path))
-        os.chown(self._path, -1, group)
-        self._path.chmod(int(config.mode, 8))
-        self._listener.listen()
 
     def _serve(self) -> None:
         while True:

@@ -21,7 +21,6 @@ Open Mobile API 3.3: MANAGE CHANNEL and SELECT by name are not for applications.
 from __future__ import annotations
 
 import contextlib
-import os
 import pwd
 import socket
 import struct
@@ -34,7 +33,8 @@ import msgspec
 
 from opentsm_agent.access import RuleReader
 from opentsm_agent.channels import HeldError, NoChannelError
-from opentsm_card.errors import OpenTsmError, ProtocolError, StorageError, TransportError
+from opentsm_agent.local_sockets import listen
+from opentsm_card.errors import OpenTsmError, ProtocolError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +87,7 @@ class LocalServer:
     """The socket; clients each in a thread of their own.
 
     Args:
-        path: where the socket is made; an old one is replaced.
+        path: where the socket is made; one that was left there is replaced.
         mode: of the file, such as 0o660.
         users: hash (20 or 32 bytes) of the device application that stands for each Unix user.
         elements: the device's secure elements.
@@ -107,18 +107,7 @@ class LocalServer:
         self._readers = {se_id: RuleReader() for se_id in elements.configs}
         self._clients: set[socket.socket] = set()
         self._lock = threading.Lock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-            before = os.umask(0o777 & ~mode)
-            try:
-                self._socket.bind(str(path))
-            finally:
-                os.umask(before)
-            self._socket.listen(_MOST_CLIENTS)
-        except OSError as error:
-            raise StorageError(f"{path}: {error.strerror or error}") from error
+        self._socket = listen(path, mode, None, "local socket")
         self._thread = threading.Thread(target=self._accept, name="local", daemon=True)
         self._thread.start()
 
