@@ -9,12 +9,12 @@ by one that it answers at once.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
 from opentsm_agent.timers import Backoff
+from opentsm_agent.wake_source import ThreadedSource
 from opentsm_card.errors import ProtocolError, TransportError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Gateway:
         return self._client.request("GET", "/attach", query=f"wait={wait_s}", timeout_s=wait_s + _MARGIN_S)
 
 
-class GatewaySource:
+class GatewaySource(ThreadedSource):
     """Brings the gateway's wake-ups, in a thread of its own.
 
     Args:
@@ -130,38 +130,18 @@ class GatewaySource:
         timers: Timers,
         every_s: float | None = None,
     ) -> None:
+        super().__init__("gateway")
         self._open = open_gateway
         self._gateway = open_gateway()
         self._wake = wake
         self._events = events
         self._timers = timers
         self._every_s = every_s
-        self._nudge = threading.Event()
-        self._stopping = threading.Event()
-        self._attached = False
-        self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
 
     @property
     def name(self) -> str:
         """What it is, for people."""
         return f"gateway {self._gateway.name}"
-
-    @property
-    def attached(self) -> bool:
-        """True while the gateway takes this device, as far as is known."""
-        return self._attached
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def is_alive(self) -> bool:
-        """Tell whether its thread runs."""
-        return self._thread.is_alive()
-
-    def nudge(self) -> None:
-        """Ask now, if it waits to ask."""
-        self._nudge.set()
 
     def reopen(self) -> None:
         """Attach anew, with the certificate that is on disk now."""
@@ -171,10 +151,8 @@ class GatewaySource:
     def stop(self, timeout_s: float) -> None:
         """Detach, and wait for no longer than so many seconds."""
         self._stopping.set()
-        self._nudge.set()
         self._gateway.interrupt()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
+        super().stop(timeout_s)
 
     def _run(self) -> None:
         backoff = Backoff()

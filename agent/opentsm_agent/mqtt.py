@@ -9,7 +9,6 @@ Spec: OASIS MQTT 3.1.1, 3.1.2.4 (Clean Session), 4.3.2 (QoS 1); MQTT 5.0, 3.1.2.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ from paho.mqtt.properties import Properties
 
 from opentsm_agent.gateway import parse_wake_up
 from opentsm_agent.timers import Backoff
+from opentsm_agent.wake_source import ThreadedSource
 from opentsm_card.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _SESSION_EXPIRY_S: Final = 7 * 86400
 _VERSIONS: Final = {"3.1.1": paho.MQTTv311, "5": paho.MQTTv5}
 
 
-class MqttSource:
+class MqttSource(ThreadedSource):
     """Brings a broker's wake-ups, in a thread of its own; a lost connection is made again.
 
     Args:
@@ -61,6 +61,7 @@ class MqttSource:
         events: Events,
         timers: Timers,
     ) -> None:
+        super().__init__("mqtt")
         broker = urlsplit(config.broker)
         self._host, self._port = broker.hostname or "", broker.port or 8883
         self._config = config
@@ -70,47 +71,19 @@ class MqttSource:
         self._wake = wake
         self._events = events
         self._timers = timers
-        self._nudge = threading.Event()
-        self._stopping = threading.Event()
         self._again = False
-        self._attached = False
         self._refusals: list[str] = []
         self._backoff = Backoff()
-        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
     @property
     def name(self) -> str:
         """What it is, for people."""
         return f"mqtt {self._host}:{self._port}"
 
-    @property
-    def attached(self) -> bool:
-        """True while the broker has our subscriptions."""
-        return self._attached
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def is_alive(self) -> bool:
-        """Tell whether its thread runs."""
-        return self._thread.is_alive()
-
-    def nudge(self) -> None:
-        """Connect now, if it waits to connect."""
-        self._nudge.set()
-
     def reopen(self) -> None:
         """Connect anew, with the certificate that is on disk now."""
         self._context = self._open_context()
         self._again = True
-
-    def stop(self, timeout_s: float) -> None:
-        """Disconnect, and wait for no longer than so many seconds."""
-        self._stopping.set()
-        self._nudge.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

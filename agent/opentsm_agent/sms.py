@@ -13,12 +13,12 @@ Spec: 3GPP TS 27.005, 3.2.3 (+CMGF), 3.4.1 (+CNMI, +CMT); TS 23.040, 9.2.3.24.4 
 from __future__ import annotations
 
 import re
-import threading
 from typing import TYPE_CHECKING, Final
 
 from opentsm_agent.links.modem_line import ModemLine
 from opentsm_agent.links.modem_port import TtyPort
 from opentsm_agent.timers import Backoff
+from opentsm_agent.wake_source import ThreadedSource
 from opentsm_card.errors import ProtocolError, TransportError
 from opentsm_card.modem import LineReader
 from opentsm_card.sms_deliver import SmsDeliver
@@ -103,7 +103,7 @@ class WakeReader:
         return found
 
 
-class SmsSource:
+class SmsSource(ThreadedSource):
     """Brings wake-ups by SMS, in a thread of its own; a modem that is gone is tried again.
 
     Args:
@@ -122,47 +122,20 @@ class SmsSource:
         timers: Timers,
         open_port: Callable[[str, int], ModemPort] = TtyPort,
     ) -> None:
+        super().__init__("sms")
         self._config = config
         self._wake = wake
         self._events = events
         self._timers = timers
         self._open_port = open_port
-        self._nudge = threading.Event()
-        self._stopping = threading.Event()
-        self._attached = False
-        self._thread = threading.Thread(target=self._run, name="sms", daemon=True)
 
     @property
     def name(self) -> str:
         """What it is, for people."""
         return f"sms {self._config.port}"
 
-    @property
-    def attached(self) -> bool:
-        """True while the modem gives its messages on."""
-        return self._attached
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def is_alive(self) -> bool:
-        """Tell whether its thread runs."""
-        return self._thread.is_alive()
-
-    def nudge(self) -> None:
-        """Try the modem now, if it waits to be tried."""
-        self._nudge.set()
-
     def reopen(self) -> None:
         """Do nothing: no certificate is used."""
-
-    def stop(self, timeout_s: float) -> None:
-        """Let the port go, and wait for no longer than so many seconds."""
-        self._stopping.set()
-        self._nudge.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         backoff = Backoff(first_s=1.0)
