@@ -8,7 +8,7 @@ from pathlib import Path
 
 __all__ = ["PIN", "SoftHsm"]
 
-PIN = "4321"
+PIN = "no-hex-digits"
 _LIBRARIES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so")
 
 

@@ -198,14 +198,14 @@ def _renewed(authority: Authority, request: dict[str, Any]) -> tuple[int, dict[s
     ("uri", "said"),
     [
         ("{uri}&pin-value=9999", "is the key there?"),
-        ("pkcs11:token=device;object=nobody?module-path={library}&pin-value=4321", "is the key there?"),
+        ("pkcs11:token=device;object=nobody?module-path={library}&pin-value={pin}", "is the key there?"),
         ("{uri}&pin-source=file:/nowhere/pin", "pin-source can't be read"),
         ("handle:0x81000009", "is tpm2-openssl installed"),
     ],
 )
 def test_a_key_that_can_t_be_used_is_a_clear_error_without_its_pin(rig: Rig, uri: str, said: str) -> None:
     assert isinstance(rig.hardware, Token)
-    rig.write_key(uri.format(uri=rig.hardware.without_pin, library=rig.hardware.hsm.library))
+    rig.write_key(uri.format(uri=rig.hardware.without_pin, library=rig.hardware.hsm.library, pin=PIN))
     refused = rig.enrol()
     assert refused.returncode == 4
     assert said in refused.stderr

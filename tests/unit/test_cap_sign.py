@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 DOMAIN = Aid.from_text("F000000002")
 BLOCK = craft().load_file_data_block()
 LIBRARIES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so")
-PIN = "4321"
+PIN = "no-hex-digits"
 
 Private = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 

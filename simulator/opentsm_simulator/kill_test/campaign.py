@@ -70,14 +70,20 @@ class _Host:
         environment = os.environ | {"OPENTSM_RUNTIME_DIR": str(folder.parent / "run")}
         words = ("run", "--image", str(folder), "--tcp", "0", "--json")
         self._process = subprocess.Popen([sys.executable, "-c", _RUN, *words], stdout=subprocess.PIPE, env=environment)  # noqa: S603 - ourselves
+        try:
+            places = self._places()
+        except BaseException:  # an interrupt too: nobody else knows of the process yet
+            self.kill()
+            raise
+        for subject in subjects:
+            subject.port = int(places[subject.se_id].rpartition(":")[2])
+
+    def _places(self) -> dict[str, str]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            self.kill()
             raise TransportError("the host of the virtual SEs does not start from their images")
-        places = {each["id"]: each["tcp"] for each in json.loads(line)["ses"]}
-        for subject in subjects:
-            subject.port = int(places[subject.se_id].rpartition(":")[2])
+        return {each["id"]: each["tcp"] for each in json.loads(line)["ses"]}
 
     def kill(self) -> None:
         self._process.kill()
