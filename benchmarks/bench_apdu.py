@@ -23,7 +23,8 @@ from smartcard import scard
 
 from harness import Comparison, alternate, report
 from opentsm_agent.links import open_link
-from opentsm_agent.links.pcsc import open_pcsc, reader_names
+from opentsm_agent.links.pcsc import open_pcsc
+from opentsm_agent.links.pcsc_readers import reader_names
 from opentsm_build import artifacts, compiler, java
 from opentsm_card.errors import TransportError
 from opentsm_simulator import VirtualSe
@@ -170,7 +171,8 @@ def over_pcsc(reader: str) -> Comparison:
     """Compare the agent's pcsc link with bare SCardTransmit calls on the same card."""
     with open_pcsc(reader, 30) as link:
         assert link.transmit(_SELECT) == b"\x90\x00"
-        card, protocol = link._card, link._pci  # noqa: SLF001 - the link holds the card exclusively
+        assert link._connection is not None  # noqa: SLF001 - the link holds the card exclusively
+        card, protocol = link._connection.card, link._pci  # noqa: SLF001 - as above
 
         def peer() -> int:
             for _ in range(1_000):

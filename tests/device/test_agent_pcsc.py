@@ -13,8 +13,10 @@ import pytest
 from smartcard import scard
 
 from agent_peers import ATR, CountingCard
-from opentsm_agent.links import check_uri, open_link, pcsc
-from opentsm_agent.links.pcsc import PcscLink, reader_names
+from opentsm_agent.links import check_uri, open_link, pcsc_readers
+from opentsm_agent.links.pcsc import PcscLink
+from opentsm_agent.links.pcsc_connection import Connection
+from opentsm_agent.links.pcsc_readers import reader_names
 from opentsm_agent.links.pcsc_settings import PcscSettings
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, ProtocolError, TransportError
 
@@ -241,6 +243,29 @@ class TestBesideOthers:
             assert link.transmit(GET_DATA) == bytes.fromhex("AABBCC9000")
         other.close()
 
+    @pytest.mark.parametrize("query", ["", "?share=shared"])
+    def test_a_transaction_of_another_is_not_waited_for_without_an_end(
+        self, card: CountingCard, slot: Slot, pcscd: Pcscd, query: str
+    ) -> None:
+        open_when_there(slot).close()
+        other = Other(slot.reader, pcscd.environment)
+        assert other.do("begin") == scard.SCARD_S_SUCCESS
+        for _ in range(3):
+            with pytest.raises(LinkTimeoutError, match=r"another program holds the card, in a transaction.*`wait`"):
+                open_link(f"pcsc:{slot.reader}{query}", 0.1)
+            # One thread waits on, not one for each who was refused.
+            waiting = [thread for thread in threading.enumerate() if thread.name.startswith("pcsc:")]
+            assert len(waiting) == 1
+        resets = card.resets
+        assert other.do("end") == scard.SCARD_S_SUCCESS
+        waiting[0].join(20)
+        # What it got at last it gave free again, as it was.
+        assert other.do("transmit 80CA000003AABBCC") == scard.SCARD_S_SUCCESS
+        assert card.resets == resets
+        other.close()
+        with open_link(f"pcsc:{slot.reader}{query}", 20) as link:
+            assert link.transmit(GET_DATA) == bytes.fromhex("AABBCC9000")
+
     def test_a_card_that_another_holds_is_waited_for_and_not_for_ever(
         self, card: CountingCard, slot: Slot, pcscd: Pcscd
     ) -> None:
@@ -259,7 +284,7 @@ class TestBesideOthers:
         self, card: CountingCard, slot: Slot, pcscd: Pcscd, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # As a reader whose card dips: within our transaction no other program can reset it.
-        monkeypatch.setattr(PcscLink, "_begin_transaction", lambda *_arguments: None)
+        monkeypatch.setattr(Connection, "begin", lambda _connection: None)
         open_when_there(slot).close()
         with open_link(f"pcsc:{slot.reader}?share=shared", 5) as link:
             other = Other(slot.reader, pcscd.environment)
@@ -360,7 +385,7 @@ class TestSettings:
             place = 0x0020_0109 if asked[handle] == slot.reader else 0x0020_0104
             return scard.SCARD_S_SUCCESS, list(place.to_bytes(4, "little"))
 
-        monkeypatch.setattr(pcsc, "_USB_DEVICES", tmp_path)
+        monkeypatch.setattr(pcsc_readers, "_USB_DEVICES", tmp_path)
         monkeypatch.setattr(scard, "SCardConnect", connecting)
         monkeypatch.setattr(scard, "SCardGetAttrib", attribute)
         with open_link("pcsc:usb:1-2.3", 5) as link:
@@ -375,13 +400,13 @@ class TestSettings:
         self, card: CountingCard, slot: Slot, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         open_when_there(slot).close()
-        there, looked = pcsc._list_readers, []
+        there, looked = pcsc_readers._list_readers, []
 
         def later(context: int) -> list[str]:
             looked.append(context)
             return there(context) if len(looked) > 3 else []
 
-        monkeypatch.setattr(pcsc, "_list_readers", later)
+        monkeypatch.setattr(pcsc_readers, "_list_readers", later)
         with pytest.raises(CardRemovedError, match="readers: none"):
             open_link(f"pcsc:{slot.reader}", 5)
         assert len(looked) == 1
