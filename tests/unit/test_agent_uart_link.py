@@ -39,9 +39,9 @@ class TestUri:
         assert UartSettings.parse("/dev/ttyS0") == UartSettings("/dev/ttyS0", "auto", 9600, "auto", "auto", "phoenix")
 
     def test_all_that_can_be_said(self) -> None:
-        said = "/dev/ttyUSB0?protocol=t1&baud=10753&reset=dtr&echo=no&wiring=season&rate=card"
+        said = "/dev/ttyUSB0?protocol=t1&baud=10753&reset=dtr&echo=no&wiring=season&rate=card&long=none"
         parsed = UartSettings.parse(said)
-        assert parsed == UartSettings("/dev/ttyUSB0", "t1", 10753, "dtr", "no", "season", "card")
+        assert parsed == UartSettings("/dev/ttyUSB0", "t1", 10753, "dtr", "no", "season", "card", "none")
         assert (parsed.protocol_number, parsed.clock_hz) == (1, 372 * 10753)
 
     @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ class TestUri:
             ("/dev/x?baud=fast", "baud=fast: want 300 to 4000000"),
             ("/dev/x?baud=299", "baud=299"),
             ("/dev/x?reset=cts", "reset=cts: want auto, rts, dtr, open, none"),
-            ("/dev/x?speed=1", "no parameter 'speed'; there are protocol, baud, reset, echo, wiring, rate"),
+            ("/dev/x?speed=1", "no parameter 'speed'; there are protocol, baud, reset, echo, wiring, rate, long"),
             ("/dev/x?echo=no&echo=no", "echo is given twice"),
             ("/dev/x?echo", "echo=: want"),
             ("/dev/x?&", "no parameter ''"),
@@ -92,8 +92,27 @@ class TestLink:
         assert opened.transmit(b"\x80\xe2\0\0\0\x04\0" + data) == data + b"\x90\x00"
         opened, _ = link(make_atr(), ScriptCard(lambda command: command[5:] + data + b"\x90\x00"))
         assert opened.transmit(COMMAND) == COMMAND[5:] + data + b"\x90\x00"
-        with pytest.raises(ProtocolError, match="short C-APDUs only"):
+        with pytest.raises(ProtocolError, match="does not say that it takes such"):
             opened.transmit(b"\x80\xe2\0\0\0\x04\0" + data)
+
+    @pytest.mark.parametrize(
+        ("groups", "historical", "way", "begins"),
+        [
+            # Extended Lc and Le, over T=0: by ENVELOPE. Chaining, over T=0 and T=1. Both, over T=1: as it is.
+            ((), "8073000040", "auto", ["00C20000FF"] * 4 + ["00C200000B"]),
+            ((), "8073000080", "auto", ["90E20000FF"] * 4 + ["80E2000004"]),
+            (("D1",), "8073000080", "auto", ["90E20000FF"] * 4 + ["80E2000004"]),
+            (("D1",), "80730000C0", "auto", ["80E2000000"]),
+            ((), "", "chaining", ["90E20000FF"] * 4 + ["80E2000004"]),
+        ],
+    )
+    def test_long_commands_go_as_the_card_says(
+        self, groups: tuple[str, ...], historical: str, way: str, begins: list[str]
+    ) -> None:
+        card = ScriptCard(lambda _command: b"\x90\x00")
+        opened, _ = link(make_atr(*groups, historical=bytes.fromhex(historical)), card, long=way)
+        assert opened.transmit(b"\x80\xe2\0\0\0\x04\0" + bytes(1024)) == b"\x90\x00"
+        assert [command[:5].hex().upper() for command in card.run] == begins
 
     def test_after_a_failure_it_wants_a_reset(self) -> None:
         card = ScriptCard()
@@ -162,6 +181,11 @@ class Terminal:
         except BaseException as error:  # noqa: BLE001 - raised in `close`
             self._failure = error
 
+    def finish(self) -> None:
+        """Wait until the function has done all it does."""
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
     def close(self) -> None:
         os.close(self._slave)
         self._thread.join(5)
@@ -221,6 +245,21 @@ class TestPort:
         port.send(bytes.fromhex("00A4000002"), 0.0, after_s=0.0, checked=True)
         assert take(port, 2) == b"\x6a\x82"
         port.close()
+
+    def test_a_card_that_resets_itself_between_two_commands_is_noticed(self, terminals: list[Terminal]) -> None:
+        def behave(master: int) -> None:
+            os.write(master, b"\x3b\x00")
+            assert os.read(master, 100) == bytes.fromhex("0084000000")
+            os.write(master, b"\x6d\x00")
+            os.write(master, b"\x3b\x00")
+
+        terminals.append(Terminal(behave))
+        settings = UartSettings(terminals[-1].path, reset="open", echo="no")
+        with UartLink(SerialPort(settings), settings, 5) as opened:
+            assert opened.transmit(bytes.fromhex("0084000000")) == b"\x6d\x00"
+            terminals[-1].finish()
+            with pytest.raises(TransportError, match="the card has reset itself"):
+                opened.transmit(bytes.fromhex("0084000000"))
 
     @pytest.mark.parametrize("guard_s", [0.0, 0.001])
     @pytest.mark.parametrize("echoes", [False, True])

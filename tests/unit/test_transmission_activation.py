@@ -37,7 +37,7 @@ class TestParameters:
 
     def test_a_card_that_says_all(self) -> None:
         said = parameters("A94 C02 D0", "C14 D1", "AFE B25 C01")
-        assert said == TransmissionParameters((0, 1), 0x94, None, 2, 20, 254, 2, 5, crc=True)
+        assert said == TransmissionParameters((0, 1), 0x94, None, 2, False, 20, 254, 2, 5, crc=True)
         assert said.rate == (512, 8)
         assert said.wait_s(CLOCK_HZ) == pytest.approx(20 * 960 * 512 / CLOCK_HZ)
         assert said.block_wait_s(ETU, CLOCK_HZ) == pytest.approx((11 + 4 * 960) * ETU)
@@ -48,6 +48,10 @@ class TestParameters:
         # T=1 is named by TD1 already: its bytes are those behind the first TD(i-1) with i from 3.
         assert parameters("D1", "D1", "A20").ifsc == 0x20
         assert parameters("D0", "DF", "A55").ifsc == 32
+
+    def test_where_t_15_is_named_n_counts_at_the_rate_of_ta1(self) -> None:
+        assert parameters("A94 C02 D0", "DF").extra_guard_s(CLOCK_HZ, rate=(372, 1)) == pytest.approx(128 / CLOCK_HZ)
+        assert parameters("A94 C02 D0", "D1").extra_guard_s(CLOCK_HZ, rate=(372, 1)) == pytest.approx(744 / CLOCK_HZ)
 
     def test_n_of_255_is_the_least_guard_time(self) -> None:
         assert parameters("CFF").extra_guard_s(CLOCK_HZ, rate=(372, 1)) == 0
@@ -244,6 +248,20 @@ class TestActivation:
             conversation = exchange_t0(SELECT, active.wait_s) if active.t1 is None else active.t1.exchange(SELECT)
             assert perform(conversation, port, 30)
             assert card.run == [SELECT]
+
+    @pytest.mark.parametrize(("n", "etu"), [("02", 2), ("FF", 0)])
+    def test_pps_is_given_the_guard_time_that_the_card_wants(self, n: str, etu: int) -> None:
+        sent = []
+
+        class Watched(VirtualPort):
+            def send(self, data: bytes, extra_guard_s: float, *, after_s: float, checked: bool) -> None:
+                sent.append((data[:1], extra_guard_s))
+                super().send(data, extra_guard_s, after_s=after_s, checked=checked)
+
+        port = Watched(make_atr(f"A95 C{n} D1", "D1"), ScriptCard())
+        perform(activate(CLOCK_HZ, fast=True), port, 30)
+        (_, guard_s), *_ = [one for one in sent if one[0] == b"\xff"]
+        assert guard_s == pytest.approx(etu * ETU)
 
     def test_a_card_that_was_not_given_pps_right_is_deaf(self) -> None:
         port = VirtualPort(make_atr("A95 D0", "D1"), ScriptCard(), Faults.parse("corrupt@9"))

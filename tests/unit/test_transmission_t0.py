@@ -58,7 +58,9 @@ class TestReader:
             with pytest.raises(LinkTimeoutError, match="T=0: the card"):
                 exchanged("00B0000002", script)
 
-    @pytest.mark.parametrize("tpdu", ["", "00A40000", "00A4000002AA", "00A4000001AABB", "0060000000", "0091000000"])
+    @pytest.mark.parametrize(
+        "tpdu", ["", "00A40000", "00A4000002AA", "00A4000001AABB", "0060000000", "0091000000", "FFA4000000"]
+    )
     def test_what_is_no_tpdu_is_not_sent(self, tpdu: str) -> None:
         with pytest.raises(ProtocolError, match="not a TPDU"):
             exchanged(tpdu, [])

@@ -8,8 +8,9 @@ Spec: ISO/IEC 7816-3:2006.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self, cast
 
+from opentsm_agent.links.long_commands import LongWay, long_way, transmit_long
 from opentsm_agent.links.t0 import transmit_t0
 from opentsm_agent.links.uart_port import SerialPort
 from opentsm_agent.links.uart_settings import UartSettings
@@ -100,16 +101,24 @@ class UartLink:
         if active is None:
             raise self._refusal()
         try:
-            if active.t1 is None:
-                return transmit_t0(self._exchange_t0, command)
-            self._listen()
-            response = perform(active.t1.exchange(command), self._port, self._timeout_s)
+            return transmit_long(self._transmit_one, command, self._long(active), t0=active.t1 is None)
         except TransportError as error:
             self._active = None
             raise self._named(error) from error
+
+    def _long(self, active: Active) -> LongWay:
+        asked = self._settings.long
+        return long_way(active.atr, t0=active.t1 is None) if asked == "auto" else cast("LongWay", asked)
+
+    def _transmit_one(self, command: bytes) -> bytes:
+        """Send one C-APDU; over T=0 a short one."""
+        assert self._active is not None
+        if self._active.t1 is None:
+            return transmit_t0(self._exchange_t0, command)
+        self._listen()
+        response = perform(self._active.t1.exchange(command), self._port, self._timeout_s)
         if len(response) < 2:
-            self._active = None
-            raise TransportError(f"{self._name}: an R-APDU of {len(response)} bytes has no status word")
+            raise TransportError(f"an R-APDU of {len(response)} bytes has no status word")
         return response
 
     def reset(self) -> bytes:

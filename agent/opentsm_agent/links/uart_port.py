@@ -242,11 +242,11 @@ class SerialPort:
 
     def discard(self) -> bytes:
         """Forget what has come, and return it."""
-        discarded = b""
         # Not by flushing the port: to a virtual card behind a pseudo-terminal, that is a reset.
         for _ in range(_MOST_DISCARDS):
             if not self._fill(0.0):
                 break
+        discarded = bytes(self._received)
         self._received.clear()
         self._marked = b""
         self._garbled = False

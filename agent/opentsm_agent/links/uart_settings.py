@@ -1,4 +1,4 @@
-"""What a `uart:` URI says: `uart:DEVICE?protocol=auto&baud=9600&reset=auto&echo=auto&wiring=phoenix&rate=default`."""
+"""What a `uart:` URI says: `uart:DEVICE?protocol=auto&baud=9600&reset=auto&echo=auto&wiring=phoenix&…`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _CHOICES: Final = {
     "echo": ("auto", "yes", "no"),
     "wiring": ("phoenix", "smartmouse", "season"),
     "rate": ("default", "card"),
+    "long": ("auto", "extended", "chaining", "none"),
 }
 _LEAST_BAUD: Final = 300
 _MOST_BAUD: Final = 4_000_000
@@ -34,6 +35,7 @@ class UartSettings:
         echo: whether the reader returns what is sent, `yes`, `no`, or `auto` to find out.
         wiring: `phoenix`, where the line asserted holds the card in reset; `smartmouse` or `season`, where released.
         rate: `default`, or `card` for the highest that the card offers.
+        long: how commands with more than 255 bytes of data go; `auto` for what the card says.
     """
 
     device: str
@@ -43,6 +45,7 @@ class UartSettings:
     echo: str = "auto"
     wiring: str = "phoenix"
     rate: str = "default"
+    long: str = "auto"
 
     @classmethod
     def parse(cls, address: str) -> Self:

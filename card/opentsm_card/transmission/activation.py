@@ -153,7 +153,8 @@ def activate(
     if said.specific is not None:
         rate = card_rate
     elif usable[0] != said.protocols[0] or card_rate != DEFAULT_RATE:
-        rate = yield from pps.negotiate(usable[0], said.ta1 if fast else 0x11, etu_s)
+        guard_s = said.extra_guard_s(clock_hz, rate=rate)
+        rate = yield from pps.negotiate(usable[0], said.ta1 if fast else 0x11, etu_s, guard_s)
     if rate != DEFAULT_RATE:
         yield SetRate(*rate)
     guard_s = said.extra_guard_s(clock_hz, rate=rate)

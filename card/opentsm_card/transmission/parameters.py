@@ -28,6 +28,8 @@ _DEFAULT_IFSC: Final = 32
 _DEFAULT_BWI_CWI: Final = 0x4D
 _MOST_BWI: Final = 9
 _NO_EXTRA_GUARD: Final = 255
+# T=15, which is no protocol: what is global to all.
+_GLOBAL: Final = 15
 _SPECIFIC_IMPLICIT: Final = 0x10
 
 
@@ -52,6 +54,7 @@ class TransmissionParameters:
         ta1: rates it can do at most; 11 where it says nothing.
         specific: the one protocol of specific mode, or None in negotiable mode.
         extra_guard: N, 0..255.
+        guard_by_ta1: whether N counts at the rate of TA1, whatever rate is in use: so it is where T=15 is named.
         wi: waiting time integer of T=0.
         ifsc: largest information field of a T=1 block to the card, 1..254.
         bwi: block waiting time integer.
@@ -63,6 +66,7 @@ class TransmissionParameters:
     ta1: int = 0x11
     specific: int | None = None
     extra_guard: int = 0
+    guard_by_ta1: bool = False
     wi: int = _DEFAULT_WI
     ifsc: int = _DEFAULT_IFSC
     bwi: int = 4
@@ -88,6 +92,7 @@ class TransmissionParameters:
             values.get("TA1", 0x11),
             None if specific is None else specific & 0x0F,
             values.get("TC1", 0),
+            any(value & 0x0F == _GLOBAL for name, value in values.items() if name.startswith("TD")),
             values.get("TC2", _DEFAULT_WI),
             values.get(f"TA{index}", _DEFAULT_IFSC),
             times >> 4,
@@ -121,7 +126,14 @@ class TransmissionParameters:
         return 11 * etu_s + (1 << self.bwi) * 960 * DEFAULT_RATE[0] / clock_hz
 
     def extra_guard_s(self, clock_hz: float, *, rate: tuple[int, int]) -> float:
-        """Silence behind each character to the card, beyond 12 etu (11 with T=1 and N=255), in seconds (8.3)."""
+        """Silence behind each character to the card, beyond 12 etu (11 with T=1 and N=255), in seconds (8.3).
+
+        Args:
+            clock_hz: the card's clock.
+            rate: F and D in use.
+        """
         if self.extra_guard in {0, _NO_EXTRA_GUARD}:
             return 0.0
+        if self.guard_by_ta1:
+            rate = self.rate
         return self.extra_guard * rate[0] / rate[1] / clock_hz

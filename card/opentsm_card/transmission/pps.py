@@ -80,19 +80,20 @@ def read_pps(etu_s: float, received: bytes = b"") -> Conversation[bytes]:
     return received + ((yield Receive(rest, wait_s, wait_s)) or b"")
 
 
-def negotiate(protocol: int, ta1: int, etu_s: float) -> Conversation[tuple[int, int]]:
+def negotiate(protocol: int, ta1: int, etu_s: float, extra_guard_s: float = 0.0) -> Conversation[tuple[int, int]]:
     """Ask a card for a protocol and a rate, and return the rate that holds from now on: F and D.
 
     Args:
         protocol: T.
         ta1: the rate, coded as TA1; 11 to stay at the one in use.
         etu_s: length of a bit now, in seconds.
+        extra_guard_s: silence behind each character to the card, beyond 12 etu, in seconds (8.3).
 
     Raises:
         TransportError: the card does not agree; only a reset helps (9.3).
     """
     request = Pps(protocol, ta1 if ta1 != 0x11 else None)
-    yield Send(request.encode())
+    yield Send(request.encode(), extra_guard_s)
     raw = yield from read_pps(etu_s)
     if not raw:
         raise TransportError(f"the card does not answer PPS for T={protocol}")

@@ -20,6 +20,7 @@ __all__ = ["exchange_t0"]
 
 _HEADER_BYTES: Final = 5
 _NULL: Final = 0x60
+_PPSS: Final = 0xFF
 _DISCARD: Final = Discard()
 
 
@@ -38,7 +39,9 @@ def exchange_t0(tpdu: bytes, wait_s: float, extra_guard_s: float = 0.0, turn_s: 
         TransportError: the card breaks the protocol.
     """
     sending = len(tpdu) > _HEADER_BYTES
-    if len(tpdu) < _HEADER_BYTES or (sending and len(tpdu) != _HEADER_BYTES + tpdu[4]) or tpdu[1] >> 4 in {6, 9}:
+    # 10.3.2: an INS of 6X or 9X would look like a status word, a CLA of FF like PPS.
+    is_header = len(tpdu) >= _HEADER_BYTES and tpdu[0] != _PPSS and tpdu[1] >> 4 not in {6, 9}
+    if not is_header or (sending and len(tpdu) != _HEADER_BYTES + tpdu[4]):
         raise ProtocolError(f"{tpdu[:4].hex().upper()}…, {len(tpdu)} bytes: not a TPDU that T=0 can carry")
     ins = tpdu[1]
     # P3 = 0 stands for 256 bytes from the card; a card that has none goes straight to its status word.
