@@ -10,11 +10,14 @@ import javacard.security.CryptoException;
  * The bytes of one part of a key. In place of jCardSim's, which makes a new transient array each time that a key is set or
  * used, and none of them ever goes: a card has memory for so many.
  *
- * <p>An array stays for the next bytes of its length, and is cleared when the key's kind says.
+ * <p>An array stays for the next bytes of its length, and is cleared when the key's kind says. A transient one has a mark
+ * behind the bytes: what clears them takes it as well, and they count as never set.
  *
  * <p>Spec: Java Card API 3.0.5, javacard.security.KeyBuilder (TYPE_*_TRANSIENT_*), Key.clearKey.
  */
 public final class ByteContainer {
+    private static final byte MARK = 1;
+
     private byte[] data;
     private byte memoryType;
 
@@ -50,11 +53,19 @@ public final class ByteContainer {
     }
 
     public void setBytes(byte[] buffer, short offset, short newLength) {
-        if (data == null || data.length != newLength) {
-            data = make(newLength);
+        short size = isTransient() ? (short) (newLength + 1) : newLength;
+        if (data == null || data.length != size) {
+            data = make(size);
         }
         Util.arrayCopy(buffer, offset, data, (short) 0, newLength);
+        if (isTransient()) {
+            data[newLength] = MARK;
+        }
         length = newLength;
+    }
+
+    private boolean isTransient() {
+        return memoryType != JCSystem.MEMORY_TYPE_PERSISTENT;
     }
 
     private byte[] make(short size) {
@@ -69,13 +80,13 @@ public final class ByteContainer {
     }
 
     public BigInteger getBigInteger() {
-        return isInitialized() ? new BigInteger(1, data) : null;
+        return isInitialized() ? new BigInteger(1, Arrays.copyOf(data, length)) : null;
     }
 
     /** Returns a copy; what uses it does so within a call, so it is none of the card's memory, whatever the event. */
     public byte[] getBytes(byte event) {
         requireInitialized();
-        return data.clone();
+        return Arrays.copyOf(data, length);
     }
 
     public short getBytes(byte[] destination, short offset) {
@@ -98,6 +109,6 @@ public final class ByteContainer {
     }
 
     public boolean isInitialized() {
-        return length != 0;
+        return length != 0 && (!isTransient() || data.length > length && data[length] == MARK);
     }
 }

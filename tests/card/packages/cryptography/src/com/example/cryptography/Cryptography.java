@@ -1,0 +1,147 @@
+package com.example.cryptography;
+
+import javacard.framework.*;
+import javacard.security.*;
+import javacardx.crypto.Cipher;
+
+/** Commands of class 80, each for one call of the API; 66xx is the reason of a CryptoException. */
+public final class Cryptography extends Applet {
+    private final Key[] keys = new Key[4];
+    private final byte[] result;
+    private Cipher cipher;
+    private Signature signature;
+
+    private Cryptography() {
+        result = JCSystem.makeTransientByteArray((short) 512, JCSystem.CLEAR_ON_DESELECT);
+        register();
+    }
+
+    public static void install(byte[] parameters, short offset, byte length) {
+        new Cryptography();
+    }
+
+    public void process(APDU apdu) {
+        if (selectingApplet()) {
+            return;
+        }
+        byte[] buffer = apdu.getBuffer();
+        short length = apdu.setIncomingAndReceive();
+        try {
+            short size = call(buffer, apdu.getOffsetCdata(), length);
+            apdu.setOutgoing();
+            apdu.setOutgoingLength(size);
+            apdu.sendBytesLong(result, (short) 0, size);
+        } catch (CryptoException refused) {
+            ISOException.throwIt((short) (0x6600 + refused.getReason()));
+        }
+    }
+
+    private short call(byte[] data, short offset, short length) {
+        byte p1 = data[ISO7816.OFFSET_P1];
+        byte p2 = data[ISO7816.OFFSET_P2];
+        switch (data[ISO7816.OFFSET_INS]) {
+            case 0x10: // key P1 of the type P2, of so many bits
+                keys[p1] = KeyBuilder.buildKey(p2, Util.getShort(data, offset), false);
+                return 0;
+            case 0x11: // the same, of a kind and a memory
+                keys[p1] = KeyBuilder.buildKey(p2, data[(short) (offset + 2)], Util.getShort(data, offset), false);
+                return 0;
+            case 0x12:
+                set(keys[p1], data, offset, length);
+                return 0;
+            case 0x13: // is key P1 initialized? And its type
+                result[0] = (byte) (keys[p1].isInitialized() ? 1 : 0);
+                result[1] = keys[p1].getType();
+                return 2;
+            case 0x14: // generate a pair
+                new KeyPair((PublicKey) keys[p1], (PrivateKey) keys[p2]).genKeyPair();
+                return 0;
+            case 0x15:
+                keys[p1].clearKey();
+                return 0;
+            case 0x16:
+                return ((ECPublicKey) keys[p1]).getW(result, (short) 0);
+            case 0x20: // a cipher; with data: of a padding, by one call
+                cipher = length == 0 ? Cipher.getInstance(p1, false) : Cipher.getInstance(p1, p2, false);
+                result[0] = cipher.getAlgorithm();
+                result[1] = cipher.getCipherAlgorithm();
+                result[2] = cipher.getPaddingAlgorithm();
+                return 3;
+            case 0x21: // begin: mode P1, key P2, initial vector
+                if (length == 0) {
+                    cipher.init(keys[p2], p1);
+                } else {
+                    cipher.init(keys[p2], p1, data, offset, length);
+                }
+                return 0;
+            case 0x22:
+                return cipher.update(data, offset, length, result, (short) 0);
+            case 0x23:
+                return cipher.doFinal(data, offset, length, result, (short) 0);
+            case 0x24: // one use: cipher P1 with padding P2, key 0
+                return oneShot(p1, p2, data, offset, length);
+            case 0x30: // a signature; with data: of a digest, a cipher and a padding
+                signature = length == 0 ? Signature.getInstance(p1, false)
+                        : Signature.getInstance(p1, p2, data[offset], false);
+                result[0] = signature.getAlgorithm();
+                result[1] = signature.getMessageDigestAlgorithm();
+                result[2] = signature.getCipherAlgorithm();
+                result[3] = signature.getPaddingAlgorithm();
+                return 4;
+            case 0x31: // begin: mode P1, key P2, initial vector
+                if (length == 0) {
+                    signature.init(keys[p2], p1);
+                } else {
+                    signature.init(keys[p2], p1, data, offset, length);
+                }
+                return Util.setShort(result, (short) 0, signature.getLength());
+            case 0x32:
+                signature.update(data, offset, length);
+                return 0;
+            case 0x33:
+                return signature.sign(data, offset, length, result, (short) 0);
+            case 0x34: // verify: P1 bytes of the message, and the signature
+                result[0] = (byte) (signature.verify(data, offset, p1, data, (short) (offset + p1),
+                        (short) (length - p1)) ? 1 : 0);
+                return 1;
+            case 0x35:
+                return signature.signPreComputedHash(data, offset, length, result, (short) 0);
+            case 0x40: // a digest for one use
+                MessageDigest.OneShot digest = MessageDigest.OneShot.open(p1);
+                short size = digest.doFinal(data, offset, length, result, (short) 0);
+                digest.close();
+                return size;
+            case 0x41: // a signature for one use: of a digest, a cipher and a padding, by key 0
+                Signature.OneShot signer = Signature.OneShot.open(p1, p2, data[offset]);
+                signer.init(keys[0], Signature.MODE_SIGN);
+                short end = signer.sign(data, (short) (offset + 1), (short) (length - 1), result, (short) 0);
+                signer.close();
+                return end;
+            default:
+                ISOException.throwIt(ISO7816.SW_INS_NOT_SUPPORTED);
+                return 0;
+        }
+    }
+
+    private short oneShot(byte algorithm, byte padding, byte[] data, short offset, short length) {
+        Cipher.OneShot once = Cipher.OneShot.open(algorithm, padding);
+        try {
+            once.init(keys[0], Cipher.MODE_ENCRYPT);
+            return once.doFinal(data, offset, length, result, (short) 0);
+        } finally {
+            once.close();
+        }
+    }
+
+    private static void set(Key key, byte[] data, short offset, short length) {
+        if (key instanceof AESKey) {
+            ((AESKey) key).setKey(data, offset);
+        } else if (key instanceof HMACKey) {
+            ((HMACKey) key).setKey(data, offset, length);
+        } else if (key instanceof ECPrivateKey) {
+            ((ECPrivateKey) key).setS(data, offset, length);
+        } else {
+            ((DESKey) key).setKey(data, offset);
+        }
+    }
+}
