@@ -39,6 +39,7 @@ CAPABILITIES: tuple[tuple[int, int, str], ...] = (
     (0, 0x01, "record identifiers"),
     (2, 0x80, "command chaining"),
     (2, 0x40, "extended Lc and Le"),
+    (2, 0x20, "extended length information in EF.ATR"),
     (2, 0x10, "channel number assigned by the card"),
     (2, 0x08, "channel number assigned by the host"),
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from opentsm_card.errors import ProtocolError
 from opentsm_card.reader import Reader, encode_lv
 
-__all__ = ["Tlv", "encode", "encode_tag", "find", "find_all", "parse_all", "parse_one", "parse_tags"]
+__all__ = ["Tlv", "encode", "encode_tag", "find", "find_all", "parse_all", "parse_one", "parse_padded", "parse_tags"]
 
 _MAX_TAG_BYTES = 3
 _MAX_OBJECTS = 4096
@@ -121,6 +121,21 @@ def parse_all(encoded: bytes) -> tuple[Tlv, ...]:
             raise reader.fail(f"more than {_MAX_OBJECTS} data objects")
         parsed.append(Tlv(_read_tag(reader), reader.lv()))
     return tuple(parsed)
+
+
+def parse_padded(encoded: bytes) -> tuple[Tlv, ...]:
+    """Parse data objects one behind the other, to the end or to the first byte that fills up: 00 or FF.
+
+    Raises:
+        ProtocolError: malformed, cut short, or more than 4096 objects.
+
+    Spec: ISO/IEC 7816-4:2013, 5.2.2.1 (tag field: 00 and FF are none).
+    """
+    reader = Reader(encoded, "data objects")
+    while reader.peek() not in {None, 0x00, 0xFF}:
+        _read_tag(reader)
+        reader.lv()
+    return parse_all(encoded[: reader.offset])
 
 
 def find(tlvs: tuple[Tlv, ...], tag: int) -> bytes | None:

@@ -13,6 +13,7 @@ import pytest
 from smartcard import scard
 
 from agent_peers import ATR, CountingCard
+from atr_maker import make_atr
 from opentsm_agent.links import check_uri, open_link, pcsc_readers
 from opentsm_agent.links.pcsc import PcscLink
 from opentsm_agent.links.pcsc_connection import Connection
@@ -36,12 +37,12 @@ def card(slot: Slot) -> CountingCard:
     return counting
 
 
-def open_when_there(slot: Slot) -> PcscLink:
+def open_when_there(slot: Slot, query: str = "") -> PcscLink:
     """Open the link once pcscd has found the card."""
     deadline = time.monotonic() + 20
     while True:
         try:
-            link = open_link(f"pcsc:{slot.reader}")
+            link = open_link(f"pcsc:{slot.reader}{query}")
         except CardRemovedError:
             if time.monotonic() > deadline:
                 raise
@@ -339,6 +340,53 @@ class TestLongCommands:
             assert link.transmit(command) == b"\x90\x00"
         assert [part[0] for part in sent] == [0x94, 0x94, 0x94, 0x84]
         assert b"".join(part[5:] for part in sent) == self.DATA
+
+    @pytest.mark.parametrize("t0", [False, True])
+    @pytest.mark.parametrize(
+        ("historical", "query", "announced"),
+        [("8073000060", "", True), ("803198", "", True), ("", "", False), ("", "?long=ask", True)],
+    )
+    def test_what_does_not_fit_into_the_historical_bytes_is_read_in_ef_atr(
+        self, used_slot: Slot, historical: str, query: str, *, t0: bool, announced: bool
+    ) -> None:
+        # As a card has it: https://stackoverflow.com/questions/45207788; its sizes are 1520 bytes.
+        ef_atr = bytes.fromhex("4301F84703F741E07F6608020205F0020205F0") + bytes(5)
+        atr = make_atr(*([] if t0 else ["D1"]), historical=bytes.fromhex(historical))
+        card = CountingCard(atr)
+        sent: list[bytes] = []
+
+        def answer(_number: int, command: bytes) -> bytes:
+            sent.append(command)
+            if command[1] != 0xB0:
+                return b"\x90\x00"
+            if t0 and command[4] != len(ef_atr):
+                return bytes((0x6C, len(ef_atr)))
+            return ef_atr + b"\x90\x00"
+
+        card.hook = answer
+        used_slot.card = card
+        open_when_there(used_slot, "?long=none").close()
+        before = card.resets
+        with open_when_there(used_slot, query) as link:
+            assert bool(sent) is announced
+            asked, resets = list(sent), card.resets
+            # What was asked is forgotten before anything else comes, and is not asked for at the next reset.
+            assert resets - before > announced
+            link.reset()
+            assert sent == asked
+            sent.clear()
+            for size in (1000, 1600):
+                command = bytes.fromhex("80E2900100") + size.to_bytes(2, "big") + bytes(size) + b"\0\0"
+                if not announced and t0:
+                    with pytest.raises(ProtocolError, match="does not say that it takes such"):
+                        link.transmit(command)
+                    continue
+                assert link.transmit(command) == b"\x90\x00"
+                chained = announced and (t0 or size > 1520)
+                assert [part[0] for part in sent] == ([0x90] * (size // 255) + [0x80] if chained else [0x80])
+                # The R-APDU must not grow longer than the card says.
+                assert chained or sent[0][-2:] == (b"\x05\xee" if announced else b"\0\0")
+                sent.clear()
 
     def test_a_chain_ends_where_the_card_refuses(self, slot: Slot) -> None:
         card = CountingCard(bytes.fromhex("3B058073000080"))

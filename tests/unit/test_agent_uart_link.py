@@ -114,6 +114,20 @@ class TestLink:
         assert opened.transmit(b"\x80\xe2\0\0\0\x04\0" + bytes(1024)) == b"\x90\x00"
         assert [command[:5].hex().upper() for command in card.run] == begins
 
+    @pytest.mark.parametrize(("query", "read"), [({}, True), ({"reset": "none"}, False), ({"long": "none"}, False)])
+    def test_ef_atr_is_read_where_the_card_says_that_it_is_there(self, query: dict[str, str], *, read: bool) -> None:
+        def answer(command: bytes) -> bytes:
+            return bytes.fromhex("7F6608020205F0020205F09000" if command[1] == 0xB0 else "9000")
+
+        card = ScriptCard(answer)
+        opened, _ = link(make_atr("D1", historical=bytes.fromhex("8073000060")), card, **query)
+        asked = ["00A4000C023F00", "00A4000C022F01", "00B0000000"] if read else []
+        assert [command.hex().upper() for command in card.run] == asked
+        if read:
+            with pytest.raises(ProtocolError, match="such of more than 1520 bytes"):
+                opened.transmit(b"\x80\xe2\0\0\0\x06\0" + bytes(0x600))
+            assert opened.transmit(b"\x80\xe2\0\0\0\x04\0" + bytes(0x400)) == b"\x90\x00"
+
     def test_after_a_failure_it_wants_a_reset(self) -> None:
         card = ScriptCard()
         opened, _ = link(make_atr(), card, "stick@9")
@@ -181,11 +195,6 @@ class Terminal:
         except BaseException as error:  # noqa: BLE001 - raised in `close`
             self._failure = error
 
-    def finish(self) -> None:
-        """Wait until the function has done all it does."""
-        self._thread.join(10)
-        assert not self._thread.is_alive()
-
     def close(self) -> None:
         os.close(self._slave)
         self._thread.join(5)
@@ -246,20 +255,19 @@ class TestPort:
         assert take(port, 2) == b"\x6a\x82"
         port.close()
 
-    def test_a_card_that_resets_itself_between_two_commands_is_noticed(self, terminals: list[Terminal]) -> None:
-        def behave(master: int) -> None:
-            os.write(master, b"\x3b\x00")
-            assert os.read(master, 100) == bytes.fromhex("0084000000")
-            os.write(master, b"\x6d\x00")
-            os.write(master, b"\x3b\x00")
-
-        terminals.append(Terminal(behave))
-        settings = UartSettings(terminals[-1].path, reset="open", echo="no")
-        with UartLink(SerialPort(settings), settings, 5) as opened:
-            assert opened.transmit(bytes.fromhex("0084000000")) == b"\x6d\x00"
-            terminals[-1].finish()
-            with pytest.raises(TransportError, match="the card has reset itself"):
-                opened.transmit(bytes.fromhex("0084000000"))
+    @pytest.mark.parametrize("inverse", [False, True])
+    def test_what_came_unasked_is_heard(self, terminals: list[Terminal], *, inverse: bool) -> None:
+        # A card that resets itself between two commands says so by its answer to reset.
+        port = opened_port(terminals, lambda _master: None, echo="no")
+        if inverse:
+            port.set_inverse()
+        os.write(terminals[0].master, bytes.fromhex("03FF" if inverse else "3B00"))
+        heard, deadline = b"", time.monotonic() + 5
+        while len(heard) < 2 and time.monotonic() < deadline:
+            heard += port.discard()
+        assert heard == bytes.fromhex("3F00" if inverse else "3B00")
+        assert port.discard() == b""
+        port.close()
 
     @pytest.mark.parametrize("guard_s", [0.0, 0.001])
     @pytest.mark.parametrize("echoes", [False, True])

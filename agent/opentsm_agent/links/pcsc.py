@@ -7,11 +7,11 @@ link then takes no command before it is reset.
 
 from __future__ import annotations
 
-from typing import Self, cast
+from typing import Self
 
 from smartcard import scard
 
-from opentsm_agent.links.long_commands import LongWay, long_way, transmit_long
+from opentsm_agent.links.long_commands import LongCommands, transmit_long
 from opentsm_agent.links.pcsc_connection import Connection, connect
 from opentsm_agent.links.pcsc_readers import OK, as_error
 from opentsm_agent.links.pcsc_settings import PcscSettings
@@ -54,7 +54,13 @@ class PcscLink:
         self._failed = False
         self._connection: Connection | None = connect(settings, timeout_s)
         self.reader = self._connection.reader
-        self._follow(self._connection)
+        self.atr = b""
+        self._long = LongCommands()
+        try:
+            self._follow(self._connection)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def protocol(self) -> int:
@@ -91,6 +97,7 @@ class PcscLink:
         """
         if self._connection is None:
             raise CardRemovedError(f"pcsc:{self.reader}: the link is closed")
+        self._failed = True
         self._connection.reset()
         self._follow(self._connection)
         self._failed = False
@@ -121,8 +128,15 @@ class PcscLink:
 
     def _follow(self, connection: Connection) -> None:
         """Speak to the card as its last answer to reset wants it."""
-        self.atr = connection.atr
+        known, self.atr = self.atr, connection.atr
         self._t0 = connection.protocol == scard.SCARD_PROTOCOL_T0
-        asked = self._settings.long
-        self._long: LongWay = long_way(self.atr, t0=self._t0) if asked == "auto" else cast("LongWay", asked)
         self._pci: int = scard.SCARD_PCI_T0 if self._t0 else scard.SCARD_PCI_T1
+        if known == self.atr:
+            return
+        try:
+            self._long, asked = LongCommands.learn(self._settings.long, self.atr, self._transmit_short)
+        except TransportError:
+            self.atr = b""
+            raise
+        if asked:
+            connection.reset()

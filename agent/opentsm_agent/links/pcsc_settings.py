@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Self
 
+from opentsm_agent.links.long_commands import LONG
 from opentsm_agent.links.parameters import split_address
 from opentsm_card.errors import ProtocolError
 
@@ -16,7 +17,7 @@ USB: Final = "usb:"
 _CHOICES: Final = {
     "share": ("exclusive", "shared"),
     "protocol": ("auto", "t0", "t1"),
-    "long": ("auto", "extended", "chaining", "none"),
+    "long": LONG,
 }
 _NAMES: Final = (*_CHOICES, "wait")
 _MOST_WAIT_S: Final = 3600

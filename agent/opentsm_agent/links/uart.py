@@ -8,9 +8,9 @@ Spec: ISO/IEC 7816-3:2006.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol, Self, cast
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from opentsm_agent.links.long_commands import LongWay, long_way, transmit_long
+from opentsm_agent.links.long_commands import LongCommands, transmit_long
 from opentsm_agent.links.t0 import transmit_t0
 from opentsm_agent.links.uart_port import SerialPort
 from opentsm_agent.links.uart_settings import UartSettings
@@ -72,8 +72,10 @@ class UartLink:
         self._name = f"uart:{settings.device}"
         self._active: Active | None = None
         self._closed = False
+        self.atr = b""
+        self._long = LongCommands()
         try:
-            self.atr = self._activate()
+            self._follow(self._activate())
         except BaseException:
             self.close()
             raise
@@ -101,14 +103,10 @@ class UartLink:
         if active is None:
             raise self._refusal()
         try:
-            return transmit_long(self._transmit_one, command, self._long(active), t0=active.t1 is None)
+            return transmit_long(self._transmit_one, command, self._long, t0=active.t1 is None)
         except TransportError as error:
             self._active = None
             raise self._named(error) from error
-
-    def _long(self, active: Active) -> LongWay:
-        asked = self._settings.long
-        return long_way(active.atr, t0=active.t1 is None) if asked == "auto" else cast("LongWay", asked)
 
     def _transmit_one(self, command: bytes) -> bytes:
         """Send one C-APDU; over T=0 a short one."""
@@ -131,7 +129,7 @@ class UartLink:
             raise self._refusal()
         if self._settings.reset == "none":
             raise TransportError(f"{self._name}: with reset=none the card can't be reset from here")
-        self.atr = self._activate()
+        self._follow(self._activate())
         return self.atr
 
     def close(self) -> None:
@@ -147,6 +145,21 @@ class UartLink:
     def __exit__(self, *exc_info: object) -> None:
         """Close the link."""
         self.close()
+
+    def _follow(self, atr: bytes) -> None:
+        """Find out how a card that was not there before takes long commands."""
+        known, self.atr = self.atr, atr
+        if known == atr:
+            return
+        # What was selected by asking is deselected by a reset alone.
+        exchange = None if self._settings.reset == "none" else self._transmit_one
+        try:
+            self._long, asked = LongCommands.learn(self._settings.long, atr, exchange)
+        except TransportError as error:
+            self._active, self.atr = None, b""
+            raise self._named(error) from error
+        if asked:
+            self._activate()
 
     def _activate(self) -> bytes:
         """Reset the card and bring it to the point where it takes commands, in three attempts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final, Self
 
+from opentsm_agent.links.long_commands import LONG
 from opentsm_agent.links.parameters import split_address
 from opentsm_card.errors import ProtocolError
 
@@ -16,7 +17,7 @@ _CHOICES: Final = {
     "echo": ("auto", "yes", "no"),
     "wiring": ("phoenix", "smartmouse", "season"),
     "rate": ("default", "card"),
-    "long": ("auto", "extended", "chaining", "none"),
+    "long": LONG,
 }
 _LEAST_BAUD: Final = 300
 _MOST_BAUD: Final = 4_000_000
