@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from opentsm_build.build import build_project
 from opentsm_card.aid import Aid
@@ -134,3 +136,102 @@ def test_a_generated_private_key_that_a_reset_clears(applet: Host) -> None:
     assert initialized(applet, 1)
     applet.select(MODULE)
     assert not initialized(applet, 1)
+
+
+ENCRYPT, DECRYPT = 2, 1
+"""Cipher.MODE_*."""
+CIPHERS = {
+    1: (3, 1), 2: (3, 2), 3: (3, 3), 4: (3, 6), 5: (4, 1), 6: (4, 2), 7: (4, 3), 8: (4, 6),
+    13: (1, 1), 22: (1, 2), 23: (1, 3), 24: (1, 6), 14: (2, 1), 25: (2, 2), 26: (2, 3), 27: (2, 6),
+}  # fmt: skip
+"""Cipher.ALG_*: CIPHER_*, PAD_*."""
+KEYS = {DES: bytes(range(1, 25)), AES: bytes(range(16))}
+NOPAD, METHOD_1, METHOD_2, PKCS5 = 1, 2, 3, 6
+
+
+def padded(message: bytes, padding: int, block: int) -> bytes:
+    """ISO/IEC 9797-1, 6.3.2 (as few zeros as needed; a block of them for nothing), 6.3.3; PKCS #5 (RFC 8018, 6.1.1)."""
+    missing = -len(message) % block
+    if padding == METHOD_1:
+        return message + bytes(missing or (0 if message else block))
+    if padding == METHOD_2:
+        return message + b"\x80" + bytes(-(len(message) + 1) % block)
+    if padding == PKCS5:
+        missing = missing or block
+        return message + bytes([missing]) * missing
+    return message
+
+
+def reference(algorithm: int, vector: bytes, message: bytes) -> bytes:
+    cipher, padding = CIPHERS[algorithm]
+    algorithm_of = algorithms.AES(KEYS[AES]) if cipher in (1, 2) else TripleDES(KEYS[DES])
+    mode = modes.CBC(vector) if cipher in (1, 3) else modes.ECB()  # noqa: S305 - what cards offer
+    block = algorithm_of.block_size // 8
+    encryptor = Cipher(algorithm_of, mode).encryptor()
+    return encryptor.update(padded(message, padding, block)) + encryptor.finalize()
+
+
+@pytest.mark.parametrize("algorithm", CIPHERS)
+def test_a_cipher_of_blocks(applet: Host, algorithm: int) -> None:
+    """By its number, and by cipher and padding; any length, in parts; an initial vector holds for one message."""
+    cipher, padding = CIPHERS[algorithm]
+    kind, block = (AES, 16) if cipher in (1, 2) else (DES, 8)
+    make(applet, kind, KEYS[kind])
+    named = bytes([algorithm, cipher, padding])
+    assert done(applet, 0x20, algorithm) == named
+    assert done(applet, 0x20, cipher, padding, b"\0") == named
+    vector = bytes(range(0x40, 0x40 + block)) if cipher in (1, 3) else b""
+    for length in (0, 1, block - 1, block, block + 3, 3 * block):
+        message = bytes(range(0x61, 0x61 + length))
+        done(applet, 0x21, ENCRYPT, 0, vector)
+        if padding == NOPAD and (length % block or not length):
+            assert refused(applet, 0x23, data=message) == ILLEGAL_USE
+            continue
+        expected = reference(algorithm, vector, message)
+        assert done(applet, 0x23, data=message) == expected
+        assert done(applet, 0x23, data=message) == reference(algorithm, bytes(block), message)
+        done(applet, 0x21, ENCRYPT, 0, vector)
+        first = done(applet, 0x22, data=message[: length // 2])
+        assert first + done(applet, 0x23, data=message[length // 2 :]) == expected
+        done(applet, 0x21, DECRYPT, 0, vector)
+        kept = padded(message, padding, block) if padding == METHOD_1 else message
+        assert done(applet, 0x23, data=expected) == kept
+
+
+def test_a_cipher_says_what_is_wrong(applet: Host) -> None:
+    make(applet, AES, KEYS[AES])
+    assert refused(applet, 0x20, 99) == NO_SUCH_ALGORITHM
+    assert refused(applet, 0x20, 1, 7, b"\0") == NO_SUCH_ALGORITHM  # AES with the padding of RSA
+    done(applet, 0x20, 24)
+    assert refused(applet, 0x23, data=bytes(16)) == 0x6604  # INVALID_INIT
+    assert refused(applet, 0x21, 3, 0) == ILLEGAL_VALUE
+    assert refused(applet, 0x21, ENCRYPT, 0, bytes(8)) == ILLEGAL_VALUE
+    done(applet, 0x21, DECRYPT, 0)
+    assert refused(applet, 0x23, data=bytes(15)) == ILLEGAL_USE
+    assert refused(applet, 0x23, data=bytes(16)) == ILLEGAL_USE  # no padding there
+    done(applet, 0x20, 14)
+    assert refused(applet, 0x21, ENCRYPT, 0, bytes(16)) == ILLEGAL_VALUE  # ECB has no vector
+    build(applet, 1, DES, 64)
+    assert refused(applet, 0x21, ENCRYPT, 1) == UNINITIALIZED_KEY
+    done(applet, 0x12, 1, data=bytes(8))
+    assert refused(applet, 0x21, ENCRYPT, 1) == ILLEGAL_VALUE
+
+
+def test_a_cipher_goes_with_its_key(applet: Host) -> None:
+    """Cipher: it becomes uninitialized with its transient key."""
+    for memory in (PERSISTENT, ON_RESET):
+        make(applet, AES, KEYS[AES], memory)
+        done(applet, 0x20, 14)
+        done(applet, 0x21, ENCRYPT, 0)
+        applet.link.reset()
+        applet.select(MODULE)
+        if memory == PERSISTENT:
+            assert done(applet, 0x23, data=bytes(16)) == reference(14, b"", bytes(16))
+        else:
+            assert refused(applet, 0x23, data=bytes(16)) == UNINITIALIZED_KEY
+
+
+def test_a_cipher_for_one_use(applet: Host) -> None:
+    make(applet, AES, KEYS[AES])
+    assert done(applet, 0x24, *CIPHERS[24], b"message") == reference(24, bytes(16), b"message")
+    assert refused(applet, 0x24, 1, 7, b"message") == NO_SUCH_ALGORITHM
