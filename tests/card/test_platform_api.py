@@ -66,8 +66,10 @@ def test_every_ecdsa_signature_has_a_nonce_of_its_own(applet: Host) -> None:
     assert len({signature[4 : 4 + signature[3]] for signature in signatures}) == 3  # r
 
 
-def test_rsa_computes_with_any_modulus(applet: Host) -> None:
-    assert int(ask(applet, 3), 16) == 1
+@pytest.mark.parametrize("mode", [1, 2], ids=["decrypt", "encrypt"])
+def test_rsa_without_padding_computes_with_any_modulus_and_whole_blocks(applet: Host, mode: int) -> None:
+    """JC API 3.0.5, Cipher.ALG_RSA_NOPAD: input and output are as long as the modulus, under either key."""
+    assert ask(applet, 3, mode) == "00" * 63 + "01"
 
 
 def test_an_exception_has_no_reason_until_it_is_given_one(applet: Host) -> None:

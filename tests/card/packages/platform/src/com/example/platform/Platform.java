@@ -48,7 +48,7 @@ public final class Platform extends Applet {
                 apdu.setOutgoingAndSend((short) 0, sign(buffer));
                 return;
             case 0x03:
-                apdu.setOutgoingAndSend((short) 0, power(buffer));
+                apdu.setOutgoingAndSend((short) 0, power(buffer, p1));
                 return;
             case 0x04:
                 ISOException.throwIt(reason());
@@ -80,7 +80,7 @@ public final class Platform extends Applet {
     }
 
     /** Raises 1 to a power modulo a number with a small factor, 2^511 + 3, as libraries of long numbers do. */
-    private short power(byte[] buffer) {
+    private short power(byte[] buffer, byte mode) {
         RSAPublicKey key = (RSAPublicKey) KeyBuilder.buildKey(KeyBuilder.TYPE_RSA_PUBLIC, (short) 512, false);
         byte[] modulus = new byte[64];
         modulus[0] = (byte) 0x80;
@@ -88,7 +88,7 @@ public final class Platform extends Applet {
         key.setModulus(modulus, (short) 0, (short) 64);
         key.setExponent(new byte[] {1, 0, 1}, (short) 0, (short) 3);
         Cipher cipher = Cipher.getInstance(Cipher.ALG_RSA_NOPAD, false);
-        cipher.init(key, Cipher.MODE_DECRYPT);
+        cipher.init(key, mode);
         Util.arrayFill(buffer, (short) 0, (short) 64, (byte) 0);
         buffer[63] = 1;
         return cipher.doFinal(buffer, (short) 0, (short) 64, buffer, (short) 0);
