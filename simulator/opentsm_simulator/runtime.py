@@ -31,8 +31,8 @@ _JAVA: Final = _HERE / "java"
 _CAPS: Final = _HERE / "caps"
 # How a profile names a package that comes with the simulator.
 BUILT_IN: Final = "built-in:"
-# Rules, and that there are any, are the issuer's to bring: cards are made without it.
-_NOT_ON_CARDS: Final = ("access-rules",)
+# The issuer's to bring: rules, and that there are any; a person's card. Cards are made without them.
+_NOT_ON_CARDS: Final = ("access-rules", "piv")
 
 
 @dataclass(frozen=True, slots=True)

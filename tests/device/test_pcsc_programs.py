@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+import pcsc_bench
 from opentsm_card import tlv
-from opentsm_card.atr import Atr
-from opentsm_simulator import VirtualSe
-from opentsm_simulator.t0 import T0Card
 
 if TYPE_CHECKING:
     from pcsc_rig import Pcscd, Slot
@@ -20,36 +16,8 @@ if TYPE_CHECKING:
 ISD = bytes.fromhex("A000000151000000")
 
 
-class Inserted:
-    """A virtual SE as the card in a slot; T=0 where its ATR offers nothing else, as with `opentsm se run`."""
-
-    def __init__(self, se: VirtualSe) -> None:
-        self.atr = se.atr
-        self._link = se.link()
-        self._t0 = T0Card(self._link.transmit) if Atr.parse(se.atr).protocols == (0,) else None
-
-    def transmit(self, command: bytes) -> bytes:
-        return self._link.transmit(command) if self._t0 is None else self._t0.transmit(command)
-
-    def reset(self) -> bytes:
-        if self._t0 is not None:
-            self._t0.reset()
-        return self._link.reset()
-
-
-class Bench:
-    """A reader with a card of a profile in it, and programs that look at it."""
-
-    def __init__(self, pcscd: Pcscd, slot: Slot, profile: str) -> None:
-        self.se = VirtualSe.create(profile)
-        self.reader = slot.reader
-        slot.card = Inserted(self.se)
-        self._environment = os.environ | pcscd.environment | {"LC_ALL": "C"}
-
-    def run(self, *command: str, refused: str | None = None) -> str:
-        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0 or (refused is not None and refused in done.stderr), done.stderr
-        return done.stdout
+class Bench(pcsc_bench.Bench):
+    """A reader, and opensc-tool."""
 
     def number(self) -> str:
         """Return the reader's number in opensc-tool's list."""
@@ -62,13 +30,7 @@ class Bench:
         """Send APDUs with opensc-tool; return data and status word of each answer."""
         words = [word for command in commands for word in ("--send-apdu", command)]
         shown = self.run("opensc-tool", "--reader", self.number(), *words)
-        answers = []
-        for part in shown.split("Received (")[1:]:
-            status, _, dump = part.partition("):")
-            sw1, sw2 = (int(byte, 16) for byte in re.findall(r"0x([0-9A-F]{2})", status))
-            rows = (re.match(r"((?:[0-9A-F]{2} ){1,16})", row) for row in dump.splitlines())
-            data = b"".join(bytes.fromhex(row.group(1)) for row in rows if row)
-            answers.append((data, sw1 << 8 | sw2))
+        answers = pcsc_bench.answers(shown)
         assert len(answers) == len(commands), shown
         return answers
 
@@ -81,7 +43,8 @@ def bench(request: pytest.FixtureRequest, pcscd: Pcscd, used_slot: Slot) -> Benc
 def test_opensc_tool_lists_the_reader_and_its_atr(bench: Bench) -> None:
     # The card was put in behind pcscd's back: it reads the ATR when the card is reset. opensc-tool asks for the
     # protocol of the ATR before, which a UICC does not have.
-    bench.run("opensc-tool", "--reader", bench.number(), "--reset", refused="sc_reset(cold) failed")
+    reset = bench.call("opensc-tool", "--reader", bench.number(), "--reset")
+    assert reset.returncode == 0 or "sc_reset(cold) failed" in reset.stderr
     atr = bench.run("opensc-tool", "--reader", bench.number(), "--atr")
     assert bytes.fromhex(atr.strip().replace(":", "")) == bench.se.atr
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import pytest
-import smartcard
 from cryptography.hazmat.primitives.asymmetric import ec
-from smartcard.Exceptions import CardConnectionException, NoCardException
-from smartcard.scard import SCARD_UNPOWER_CARD
 from ykman.pcsc import ScardSmartCardConnection
 from yubikit.core import TRANSPORT
 from yubikit.core.smartcard import ApduError, SmartCardConnection
@@ -19,6 +15,7 @@ from yubikit.securitydomain import SecurityDomainSession
 
 from opentsm_simulator import VirtualSe
 from opentsm_simulator.profile import load_profile
+from pcsc_bench import Inserted, connect
 from scp11_pki import certificate, chain
 from sd_host import ISD_KEYS
 
@@ -33,44 +30,14 @@ STATIC: Final = StaticKeys(ISD_KEYS.enc, ISD_KEYS.mac, ISD_KEYS.dek)
 OCE: Final = KeyRef(0x10, 0x03)
 
 
-class Inserted:
-    """A virtual SE as the card in a slot."""
-
-    def __init__(self, se: VirtualSe) -> None:
-        self.atr = se.atr
-        self._link = se.link()
-
-    def transmit(self, command: bytes) -> bytes:
-        return self._link.transmit(command)
-
-    def reset(self) -> bytes:
-        return self._link.reset()
-
-
-def connect(reader: Any) -> Any:
-    """Connect once pcscd has found the card, which loses its power first: the reader may have had another."""
-    deadline = time.monotonic() + 20
-    while True:
-        connection = reader.createConnection()
-        try:
-            connection.connect(disposition=SCARD_UNPOWER_CARD)
-        except (NoCardException, CardConnectionException):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            connection.disconnect()
-            return ScardSmartCardConnection(reader.createConnection())  # type: ignore[no-untyped-call]
-
-
 @pytest.fixture(params=list(ATRS), ids=["extended", "short"])
 def connection(request: pytest.FixtureRequest, used_slot: Slot) -> Iterator[SmartCardConnection]:
     profile = load_profile("embedded")
     domain = msgspec.structs.replace(profile.instances[0], scp=("0370", "1113"))
     profile = msgspec.structs.replace(profile, atr=ATRS[request.param], instances=(domain, *profile.instances[1:]))
     used_slot.card = Inserted(VirtualSe.create(profile))
-    (reader,) = (found for found in smartcard.System.readers() if found.name == used_slot.reader)
-    opened = connect(reader)
+    reader = connect(used_slot.reader)
+    opened: SmartCardConnection = ScardSmartCardConnection(reader.createConnection())  # type: ignore[no-untyped-call]
     assert opened.transport == request.param
     yield opened
     opened.close()
