@@ -26,6 +26,8 @@ _OPEN: Final = bytes.fromhex("0070000001")
 _OK: Final = b"\x90\x00"
 _HIGHEST: Final = 19
 _INS_MANAGE_CHANNEL: Final = 0x70
+# Links that were opened are counted from 1.
+_NO_LINK: Final = 0
 
 
 class NoChannelError(TransportError):
@@ -237,7 +239,10 @@ class CardChannel:
         """Close the channel and open another, which is as one of a card that was reset; there is no ATR."""
         if self._closed:
             raise CardRemovedError("the channel is closed")
-        self.number, self._opened = self._card.renew(self.number, self._opened)
+        number, opened = self.number, self._opened
+        # Until there is another it has none: the number may be somebody else's by the time this one is closed.
+        self._opened = _NO_LINK
+        self.number, self._opened = self._card.renew(number, opened)
         return b""
 
     def close(self) -> None:
