@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from opentsm_card.apdu import cla_on_channel
 from opentsm_card.atr import Atr
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, ProtocolError
 from opentsm_card.modem import QUIRKS, ModemEntry, known_modems
@@ -231,7 +232,7 @@ class VirtualModem:
         if opened[-2:] != b"\x90\x00" or len(opened) != 3:
             raise _RefusalError(_MEMORY_FULL)
         channel = opened[0]
-        selected = self._card(bytes((channel, 0xA4, 0x04, 0x00, len(aid))) + aid)
+        selected = self._card(bytes((cla_on_channel(0x00, channel), 0xA4, 0x04, 0x00, len(aid))) + aid)
         if selected[-2] not in {0x90, 0x61, 0x62, 0x63}:
             self._card(bytes((0x00, 0x70, 0x80, channel, 0x00)))
             raise _RefusalError(_NOT_FOUND)
@@ -257,8 +258,7 @@ class VirtualModem:
         if match is None or channel is None:
             raise _RefusalError(_WRONG_PARAMETERS)
         tpdu = _tpdu(match[2], match[3])
-        cla = tpdu[0] if tpdu[0] & 0x40 else (tpdu[0] & ~0x03) | channel
-        return [self._formatted("+CGLA:", self._card(bytes((cla,)) + tpdu[1:]))]
+        return [self._formatted("+CGLA:", self._card(bytes((cla_on_channel(tpdu[0], channel),)) + tpdu[1:]))]
 
     def _formatted(self, prefix: str, response: bytes) -> str:
         digits = response.hex().upper()

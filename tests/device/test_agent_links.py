@@ -133,8 +133,8 @@ def test_an_application_is_installed_and_read_back_under_response_mac(
     [
         # The card falls silent in the first order.
         pytest.param(lambda rigs: rigs.uart("uicc", "?protocol=t0", "stick@240"), id="uart"),
-        # Line 24 is a +CSIM of the first order; of its OK the agent hears, and not of what the card said.
-        pytest.param(lambda rigs: rigs.modem("?apdu=csim", None, "drop@24"), id="modem"),
+        # Line 26 is a +CSIM of the first order; of its OK the agent hears, and not of what the card said.
+        pytest.param(lambda rigs: rigs.modem("?apdu=csim", None, "drop@26"), id="modem"),
     ],
 )
 def test_a_lost_answer_leaves_a_command_in_doubt_and_the_next_order_goes_on(

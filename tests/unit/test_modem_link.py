@@ -84,8 +84,34 @@ class TestWays:
             link.transmit(ECHO)
         assert card.ran[0][0] == 0x83
         assert b'AT+CGLA=58,16,"8010000003AABBCC"\r' in port.sent
-        assert port.sent[-1] == b"AT+CCHC=58\r"
+        assert b"AT+CCHC=58\r" in port.sent
         assert card.open == {1, 2}
+
+    @pytest.mark.parametrize("channel", [1, 3, 4, 17])
+    def test_the_modem_knows_channels_beyond_three(self, channel: int) -> None:
+        # Hosts that end without closing their sessions leave the card with high numbers to give.
+        class High(CountingCard):
+            def transmit(self, command: bytes) -> bytes:
+                if command[1] == 0x70:
+                    return bytes((channel, 0x90, 0x00)) if command[2] == 0 else b"\x90\x00"
+                self.ran.append(command)
+                return b"\x90\x00"
+
+        card = High()
+        with open_link_to(VirtualPort(card), "?apdu=ccho") as link:
+            link.transmit(bytes.fromhex("8416000001AA"))
+        # Class bytes of channel and secure messaging: ISO/IEC 7816-4:2013, 5.4.1.
+        plain, secured = (channel, 0x84 | channel) if channel < 4 else (0x40 + channel - 4, 0xE0 + channel - 4)
+        assert [command[0] for command in card.ran] == [plain, secured]
+
+    @pytest.mark.parametrize("found", [b"0", b"1"])
+    def test_errors_are_left_in_the_form_in_which_they_were_found(self, found: bytes) -> None:
+        port = VirtualPort(CountingCard())
+        port.modem.feed(b"AT+CMEE=" + found + b"\r")
+        with open_link_to(port) as link:
+            link.transmit(ECHO)
+            assert b"+CMEE: 1" in port.modem.feed(b"AT+CMEE?\r")[0][1]
+        assert b"+CMEE: " + found in port.modem.feed(b"AT+CMEE?\r")[0][1]
 
     def test_a_card_without_a_free_channel_is_reached_on_the_basic_one(self) -> None:
         card = CountingCard(channels=0)
@@ -151,15 +177,15 @@ class TestRefusals:
 
 
 class TestFaults:
-    # The lines of an opened CSIM link: AT, ATE0V1, CMEE; maker and model with their OK; two for the channel, four for
-    # the SELECT and its GET RESPONSE. Line 14 is the first of the command.
-    FIRST = 14
+    # The lines of an opened CSIM link: AT, ATE0V1, CMEE? with its OK, CMEE; maker and model with their OK; two for the
+    # channel, four for the SELECT and its GET RESPONSE. Line 16 is the first of the command.
+    FIRST = 16
 
     def open(self, fault: str) -> tuple[CountingCard, VirtualPort]:
         card = CountingCard()
         return card, VirtualPort(card, STANDARD, fault)
 
-    @pytest.mark.parametrize("at", range(1, 20))
+    @pytest.mark.parametrize("at", range(1, 22))
     def test_an_unsolicited_code_at_any_line_changes_nothing(self, at: int) -> None:
         card, port = self.open(f"unsolicited@{at}=+CREG: 5")
         with open_link_to(port, "?apdu=csim") as link:

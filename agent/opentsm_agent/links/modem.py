@@ -93,7 +93,9 @@ def find_modems(
         except TransportError:
             continue
         try:
-            found.append((device, ModemLine(port, f"modem:{device}", _FIND_S).synchronize()))
+            line = ModemLine(port, f"modem:{device}", _FIND_S)
+            found.append((device, line.synchronize()))
+            line.restore()
         except TransportError:
             continue
         finally:
@@ -190,10 +192,10 @@ class ModemLink:
             return
         self._closed = True
         try:
-            self._close_channel()
-        except RefusedError:
-            # The modem knows of no such channel any more.
-            pass
+            # Refused: the modem knows of no such channel any more.
+            with contextlib.suppress(RefusedError):
+                self._close_channel()
+            self._line.restore()
         except TransportError:
             self._recover()
         finally:

@@ -7,6 +7,7 @@ is first brought in step: an `AT`, silence, and then two questions whose answers
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, ProtocolError, TransportError
@@ -24,6 +25,8 @@ _SILENCE_S: Final = 0.1
 _LONGEST_NOISE_S: Final = 2.0
 # +CME ERROR numbers (TS 27.007, 9.2.1): SIM not inserted, SIM failure is the card's, SIM busy.
 _NO_CARD: Final = 10
+# Errors as the word ERROR, and in words (TS 27.007, 9.1).
+_OTHER_ERRORS: Final = ("+CMEE: 0", "+CMEE: 2")
 
 
 class RefusedError(TransportError):
@@ -44,6 +47,8 @@ class ModemLine:
         self._name = name
         self._timeout_s = timeout_s
         self._unasked = LineReader()
+        # What AT+CMEE? said, where that is not what it is set to.
+        self._errors_found: str | None = None
 
     def synchronize(self) -> str:
         """Bring modem and host in step, set the modem up, and return what it says it is.
@@ -55,10 +60,18 @@ class ModemLine:
         self._knock()
         self._quiet()
         # Whether it obeys or not: echo is recognized, and an error without a number is an error.
-        for command in ("ATE0V1", "AT+CMEE=1"):
-            self._ask_gently(command)
+        self._ask_gently("ATE0V1")
+        found = self._ask_gently("AT+CMEE?")
+        self._errors_found = next((line[7:] for line in found.text if line in _OTHER_ERRORS), None) if found else None
+        self._ask_gently("AT+CMEE=1")
         maker = self._identify("AT+CGMI")
         return f"{maker} {self._identify('AT+CGMM')}".strip()
+
+    def restore(self) -> None:
+        """Put the form of errors back as it was found: other programs know no other; no error is told."""
+        if self._errors_found is not None:
+            with contextlib.suppress(TransportError):
+                self._exchange(f"AT+CMEE={self._errors_found}", None, min(_ANSWER_S, self._timeout_s))
 
     def ask(self, command: str, prefix: str | None = None, *, bare: bool = False) -> AtResult:
         """Give a command and return its answer, which is OK.
