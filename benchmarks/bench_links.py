@@ -3,6 +3,9 @@
 Run as root: `python benchmarks/bench_links.py [--json]`. The far end of each link is a process of its own (`opentsm se
 run`, and pcscd). Bare is what the link itself sent and received, recorded and done again by system calls alone: the
 same writes, and reads until as much has come. Both take turns; the ratio is the median over the turns.
+
+Pseudo-terminals have no bit times: there all that a link computes shows. So serial lines are measured a second time,
+with each character taking as long as at 115,200 bits a second, faster than most cards and modems are run at.
 """
 
 from __future__ import annotations
@@ -34,24 +37,39 @@ __all__ = ["main"]
 _SCRIPT: Final = [bytes.fromhex("80CA006600"), bytes.fromhex("80E2000040") + bytes(range(64))] * 50
 _ROUNDS: Final = 21
 _LEAST_RATIO: Final = 0.9
+_LINE_BAUD: Final = 115_200
+_PACED_ROUNDS: Final = 5
+# A character's bits: to a card with parity and two stop bits (ISO/IEC 7816-3:2006, 7.2), to a modem with one only.
+_UART_BITS: Final = 12
+_MODEM_BITS: Final = 10
 _OPENTSM: Final = [sys.executable, "-m", "opentsm_tools.main"]
 
 
 @dataclass
 class _Recorder:
-    """Stands for `os` in a link's module, and notes what passes: each write, and how much was read after it."""
+    """Stands for `os` in a link's module, and notes what passes: each write, and how much was read after it.
+
+    With `character_s`, each character takes so many seconds to pass.
+    """
 
     passed: list[tuple[int, bytes, int]]
     recording: bool = False
+    character_s: float = 0.0
 
     def write(self, descriptor: int, data: bytes) -> int:
         written = os.write(descriptor, data)
+        self.pace(written)
         if self.recording:
             self.passed.append((descriptor, bytes(data[:written]), 0))
         return written
 
+    def pace(self, characters: int) -> None:
+        if self.character_s:
+            time.sleep(characters * self.character_s)
+
     def read(self, descriptor: int, count: int) -> bytes:
         data = os.read(descriptor, count)
+        self.pace(len(data))
         if self.recording:
             written, command, received = self.passed[-1]
             self.passed[-1] = written, command, received + len(data)
@@ -71,10 +89,13 @@ def _again(recorder: _Recorder) -> Callable[[], None]:
     def bare() -> None:
         for writer, command, count in passed:
             os.write(writer, command)
+            recorder.pace(len(command))
             left = count
             while left > 0:
                 poll.poll()
-                left -= len(os.read(reader, left))
+                part = len(os.read(reader, left))
+                recorder.pace(part)
+                left -= part
 
     return bare
 
@@ -87,7 +108,7 @@ def _through(link: Link) -> Callable[[], None]:
     return script
 
 
-def _compare(name: str, link: Link, bare: Callable[[], None]) -> Comparison:
+def _compare(name: str, link: Link, bare: Callable[[], None], pairs: int = _ROUNDS) -> Comparison:
     def counted(run: Callable[[], None]) -> Callable[[], int]:
         def count() -> int:
             run()
@@ -95,11 +116,11 @@ def _compare(name: str, link: Link, bare: Callable[[], None]) -> Comparison:
 
         return count
 
-    return alternate(name, counted(_through(link)), counted(bare), unit="APDU", pairs=_ROUNDS, goal=_LEAST_RATIO)
+    return alternate(name, counted(_through(link)), counted(bare), unit="APDU", pairs=pairs, goal=_LEAST_RATIO)
 
 
-def _recorded(name: str, uri: str, module: Any) -> Comparison:  # noqa: ANN401 - a module
-    """Compare a link that reads and writes a descriptor by `os`."""
+def _recorded(name: str, uri: str, module: Any, bits: int = 0) -> Iterator[Comparison]:  # noqa: ANN401 - a module
+    """Compare a link that uses a descriptor by `os`; where a character has `bits`, also at the pace of a line."""
     recorder = _Recorder([])
     module.os = recorder
     try:
@@ -110,7 +131,11 @@ def _recorded(name: str, uri: str, module: Any) -> Comparison:  # noqa: ANN401 -
             _through(link)()
             recorder.recording = False
             module.os = os
-            return _compare(name, link, _again(recorder))
+            yield _compare(name, link, _again(recorder))
+            if bits:
+                recorder.character_s = bits / _LINE_BAUD
+                module.os = recorder
+                yield _compare(f"{name}, at {_LINE_BAUD:,} bit/s", link, _again(recorder), _PACED_ROUNDS)
     finally:
         module.os = os
 
@@ -146,7 +171,7 @@ def _by_pcsc(uri: str) -> Comparison:
 
         def bare() -> None:
             for command in _SCRIPT:
-                scard.SCardTransmit(link._card, scard.SCARD_PCI_T1, list(command))  # noqa: SLF001 - the bare way
+                scard.SCardTransmit(link._connection.card, scard.SCARD_PCI_T1, list(command))  # noqa: SLF001 - the bare way
 
         return _compare("pcsc", link, bare)
 
@@ -170,14 +195,13 @@ def main() -> None:
         with _far_end("--profile", "embedded", "--tcp", "0") as told:
             figures.append(_by_tcp(f"tcp:{told['tcp']}"))
             command = " ".join([*_OPENTSM, "card", "--link", f"tcp:{told['tcp']}", "stdio"])
-            figures.append(_recorded("stdio", f"stdio:{command}", stdio))
+            figures.extend(_recorded("stdio", f"stdio:{command}", stdio))
         for name, profile in (("uart, T=1", "embedded"), ("uart, T=0", "uicc")):
             with _far_end("--profile", profile, "--uart", f"{folder}/{profile}"):
-                figures.append(_recorded(name, f"uart:{folder}/{profile}", uart_port))
+                figures.extend(_recorded(name, f"uart:{folder}/{profile}", uart_port, _UART_BITS))
         with _far_end("--profile", "uicc", "--modem", f"{folder}/modem"):
-            figures.extend(
-                _recorded(f"modem, {way}", f"modem:{folder}/modem?apdu={way}", modem_port) for way in ("csim", "ccho")
-            )
+            for way in ("csim", "ccho"):
+                figures.extend(_recorded(f"modem, {way}", f"modem:{folder}/modem?apdu={way}", modem_port, _MODEM_BITS))
         if not Path("/run/pcscd/pcscd.comm").exists():
             with _far_end("--profile", "embedded", "--vpcd") as told:
                 figures.append(_by_pcsc(f"pcsc:{told['reader']}"))
