@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from cap_assembler import OBJECT, Assembler
@@ -9,6 +11,7 @@ from opentsm_build.cap.constant_pool import ConstantPoolEntry, ConstantPoolTag
 from opentsm_build.cap.static_fields import ArrayInitInfo, StaticFieldComponent
 from opentsm_simulator.translate import translate
 from opentsm_simulator.translate.analysis import Analysis
+from opentsm_simulator.translate.calls import Calls
 from opentsm_simulator.translate.classes import OwnClasses
 from opentsm_simulator.translate.linkage import Linkage
 from opentsm_simulator.translate.loops import Count, counts
@@ -124,6 +127,63 @@ def test_a_loop_that_counts_to_its_end_is_not_counted(code: str) -> None:
 )
 def test_a_loop_that_may_go_on_for_ever_is_counted(code: str) -> None:
     assert loop_counts(code) == [Count.TURN]
+
+
+def test_a_loop_with_a_handler_inside_ends_by_itself_too() -> None:
+    """As a turn without an exception does; each handler begins with a step besides."""
+    code = (
+        "goto ->test; top: invokestatic 0; goto ->on; caught: pop; on: sinc 0 1; "
+        "test: sload_0; sload_1; if_scmplt ->top; return"
+    )
+    package = Assembler()
+    package.handlers.append((0, 0, False, 0, 0))
+    package.method("called", 0, "return")
+    package.reference(ConstantPoolEntry.of_static(ConstantPoolTag.STATIC_METHODREF, package.offset("called")))
+    package.method("run", 2, code)
+    begin = package.offset("run") + package.methods["run"].header_bytes
+    package.handlers[0] = (begin + 2, 3, True, begin + 7, 0)
+    cap = package.build()
+    analysis = Analysis(cap, OwnClasses(cap, Linkage(cap.imports, ()), "cap/"))
+    body = analysis.bodies[package.offset("run")]
+    assert body.handlers
+    assert list(counts(body).values()) == [Count.NOT]
+
+
+def counted_calls(methods: dict[str, str]) -> dict[str, bool]:
+    """Tell of methods whether they count when they are called; `call NAME` in their code calls one."""
+    offsets: dict[str, int] = {}
+    for _ in range(2):  # once to learn where they are
+        package = Assembler()
+        for name, code in methods.items():
+            for called in re.findall(r"call (\w+)", code):
+                entry = ConstantPoolEntry.of_static(ConstantPoolTag.STATIC_METHODREF, offsets.get(called, 1))
+                code = code.replace(f"call {called}", f"invokestatic {package.reference(entry)}", 1)  # noqa: PLW2901
+            package.method(name, 0, code)
+        offsets = {name: package.offset(name) for name in methods}
+    cap = package.build(exported=tuple(methods))
+    analysis = Analysis(cap, OwnClasses(cap, Linkage(cap.imports, ()), "cap/"))
+    calls = Calls(analysis)
+    return {name: calls.is_counted(analysis.bodies[package.offset(name)]) for name in methods}
+
+
+def test_a_method_that_calls_few_others_counts_nothing() -> None:
+    found = counted_calls({"leaf": "return", "few": "call leaf; " * 4 + "return", "most": "call few; " * 3 + "return"})
+    assert found == {"leaf": False, "few": False, "most": False}
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [
+        {"run": "call run; return"},
+        {"run": "call other; return", "other": "call run; return"},
+        {"run": "call more; call more; return", "more": "call leaf; " * 8 + "return", "leaf": "return"},
+        {"run": "call loops; return", "loops": "top: goto ->top"},
+        {"run": "top: goto ->top"},
+    ],
+    ids=["itself", "each other", "too many", "one that loops", "loop"],
+)
+def test_a_method_that_may_run_for_long_counts_its_calls(methods: dict[str, str]) -> None:
+    assert counted_calls(methods)["run"]
 
 
 def test_what_is_around_a_loop_that_is_not_counted_counts_each_turn() -> None:

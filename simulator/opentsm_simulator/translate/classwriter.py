@@ -24,6 +24,9 @@ _VERSION: Final = 49
 _MAX_CODE_BYTES: Final = 0xFFFF
 _MAX_POOL: Final = 0xFFFF
 _WIDE: Final = 0xC4
+# iload_0, aload_0, istore_0, astore_0: each is followed by those of locals 1 to 3. What is small, the JVM puts in line.
+_FIRST_SHORT_FORM: Final = {"iload": 0x1A, "aload": 0x2A, "istore": 0x3B, "astore": 0x4B}
+_SHORT_FORMS: Final = 4
 
 ACC_PUBLIC: Final = 0x0001
 ACC_STATIC: Final = 0x0008
@@ -98,7 +101,9 @@ class Code:
 
     def local(self, name: str, index: int) -> None:
         """Append a load, store or ret of a local."""
-        if index <= 0xFF:
+        if index < _SHORT_FORMS and name in _FIRST_SHORT_FORM:
+            self._code.append(_FIRST_SHORT_FORM[name] + index)
+        elif index <= 0xFF:
             self._code += bytes((OP[name], index))
         else:
             self._code += struct.pack(">BBH", _WIDE, OP[name], index)

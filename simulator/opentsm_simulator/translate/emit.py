@@ -20,6 +20,7 @@ from opentsm_simulator.translate.flow import checked_type
 from opentsm_simulator.translate.hierarchy import INT, OBJECT, SHORT, reference_in
 from opentsm_simulator.translate.linkage import KnownClass
 from opentsm_simulator.translate.loops import Count, counts
+from opentsm_simulator.translate.narrowing import left_wide
 from opentsm_simulator.translate.opcodes_tables import (
     ARRAY_DEPTHS,
     ARRAY_TYPES,
@@ -48,7 +49,6 @@ _PUSHES: Final = frozenset({"bspush", "sspush", "bipush", "sipush", "iipush"})
 _STORES: Final = {"A": "astore", "R": "astore", "S": "istore", "I": "istore"}
 _LOADS: Final = {"A": "aload", "R": "aload", "S": "iload", "I": "iload"}
 _OF_KIND: Final = {"S": SHORT, "R": SHORT, "I": INT}
-_CALLS: Final = frozenset({"invokestatic", "invokespecial", "invokevirtual", "invokeinterface"})
 
 
 class MethodEmitter:
@@ -76,6 +76,7 @@ class MethodEmitter:
         )
         self._states = package.types.states.get(body.offset, {})
         self._runs = package.begin_runs(body)
+        self._wide = left_wide(body)
         self._returned = reference_in(package.types.result_descriptor(body.signature))
 
     def _place_arguments(self) -> dict[int, int]:
@@ -129,9 +130,8 @@ class MethodEmitter:
         self.code.invoke("invokestatic", self._package.code_class.name, "step", "()V")
 
     def _enter(self) -> None:
-        """Count a call of a method that calls or loops, and begin to count the turns of its loops."""
-        instructions = self._body.instructions.values()
-        if self._counts or any(instruction.name in _CALLS for instruction in instructions):
+        """Count a call of a method that may run for long, and begin to count the turns of its loops."""
+        if self._package.calls.is_counted(self._body):
             self._step()
         if Count.TURN in self._counts.values():
             self._turns = self.code.max_locals
@@ -179,7 +179,8 @@ class MethodEmitter:
     def _emit(self, instruction: Instruction, stack: Stack) -> None:
         name = instruction.name
         if name in SIMPLE:
-            for simple in SIMPLE[name]:
+            wide = instruction.pc in self._wide
+            for simple in SIMPLE[name][:-1] if wide else SIMPLE[name]:
                 self.code.op(simple)
         elif name in CONSTANTS or name in _PUSHES:
             self.code.push(CONSTANTS[name] if name in CONSTANTS else instruction.operands[0])

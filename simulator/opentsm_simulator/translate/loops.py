@@ -59,9 +59,8 @@ def _ends(body: Body, back: Instruction, all_back: list[Instruction]) -> bool:
     region = [each for each in body.instructions.values() if start <= each.pc <= back.pc]
     inner = any(each is not back and start <= each.pc <= back.pc for each in all_back)
     straight = all(each.opcode.flow not in {Flow.JSR, Flow.RET} for each in region)
-    # A handler inside is a way round.
-    handled = any(start <= handler.handler_offset <= back.pc for handler in body.handlers)
-    if inner or handled or not straight:
+    # A turn through a handler needs not count here: each handler begins with a step.
+    if inner or not straight:
         return False
     steps = [each for each in region if each.name.startswith("sinc") and each.operands[1] in {1, -1}]
     return any(_counts(body, step, back, region) for step in steps)

@@ -12,6 +12,7 @@ from opentsm_card.errors import CapError
 from opentsm_simulator.translate.accessors import RUNTIME, Accessors
 from opentsm_simulator.translate.adapters import WITHOUT_ARGUMENTS, Adapters, load_arguments, returns
 from opentsm_simulator.translate.analysis import Analysis
+from opentsm_simulator.translate.calls import Calls
 from opentsm_simulator.translate.classes import OwnClass, OwnClasses, OwnInterface, Slot
 from opentsm_simulator.translate.classwriter import (
     ACC_INTERFACE,
@@ -136,6 +137,7 @@ class PackageTranslator:
         self.classes = OwnClasses(cap, linkage, self.prefix)
         self.analysis = Analysis(cap, self.classes)
         self.types = Types(cap, self.classes, self.analysis)
+        self.calls = Calls(self.analysis)
         source = "pc" if symbols is None else symbols.source_file or cap.package_name
         self.code_class = ClassWriter(f"{self.prefix}Code", source_file=source)
         self._writers = {cls.name: self._writer(cls) for cls in self.classes.classes()}

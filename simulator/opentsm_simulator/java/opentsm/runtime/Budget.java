@@ -3,15 +3,15 @@ package opentsm.runtime;
 import java.util.concurrent.TimeUnit;
 
 /**
- * What one command may take: steps of translated code (calls of methods that call or loop, and 4096 turns each of a loop
- * that does not end by itself), and time.
+ * What one command may take: steps of translated code (calls of methods that loop, or call more than a few others, and
+ * 4096 turns each of a loop that does not end by itself), and time.
  *
  * <p>A real card that runs without end is mute until its reader resets it; so is this one, and its host lives on. Code
  * counts in portions, so that a step costs little.
  */
 final class Budget {
     private static final long MOST_NANOSECONDS = TimeUnit.SECONDS.toNanos(20);
-    private static final int PORTION = 1 << 16;
+    private static final int PORTION = 1 << 12;
     private static final int PORTIONS = 16;
 
     /** The most steps of a command. */
