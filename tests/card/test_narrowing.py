@@ -65,13 +65,12 @@ class Writer:
         self._fields = fields
 
     def expression(self, depth: int) -> Expression:
-        forms = (
-            [self._leaf] if depth == 0 else [self._binary] * 6 + [self._unary, self._choice, self._field, self._twice]
-        )
+        others = [self._unary, self._masked, self._choice, self._field, self._twice]
+        forms = [self._leaf] if depth == 0 else [self._binary] * 6 + others
         return self._random.choice(forms)(depth)
 
     def _leaf(self, _depth: int) -> Expression:
-        constant = self._random.choice([0xFF, 0x7FFF, 0x0F, -1, -256, 5, 0x1234])
+        constant = self._random.choice([0xFF, 0x1FF, 0x7FFF, 0x0F, -1, -256, 5, 0x1234])
         return self._random.choice(
             [
                 Expression("sload_0", lambda a, _: a),
@@ -100,16 +99,25 @@ class Writer:
         return Expression(f"{inner.code}; {name}", lambda a, b: short(UNARY[name](inner.value(a, b))))
 
     def _choice(self, depth: int) -> Expression:
-        """One of two, by a third; and the first part of a sum is on the stack meanwhile."""
+        """A sum or a quotient of what is on the stack meanwhile and one of two others, by a third."""
         test, yes, no, below = (self.expression(depth - 1) for _ in range(4))
+        names = self._random.choice([("sadd", "sadd"), ("sadd", "sdiv"), ("sdiv", "sadd")])
         number = next(self._labels)
         code = (
-            f"{below.code}; {test.code}; ifle ->no{number}; {yes.code}; goto ->on{number}; no{number}: {no.code}; "
-            f"on{number}: sadd"
+            f"{below.code}; {test.code}; ifle ->no{number}; {yes.code}; sconst_1; sor; {names[0]}; goto ->on{number}; "
+            f"no{number}: {no.code}; sconst_1; sor; {names[1]}; on{number}: nop"
         )
-        return Expression(
-            code, lambda a, b: short(below.value(a, b) + (yes if test.value(a, b) > 0 else no).value(a, b))
-        )
+
+        def value(a: int, b: int) -> int:
+            chosen, name = (yes, names[0]) if test.value(a, b) > 0 else (no, names[1])
+            return short(BINARY[name](below.value(a, b), chosen.value(a, b) | 1))
+
+        return Expression(code, value)
+
+    def _masked(self, depth: int) -> Expression:
+        inner = self.expression(depth - 1)
+        mask = self._random.choice([0x0F, 0xFF, 0x1FF, 0x7FFF, -256])
+        return Expression(f"{inner.code}; s2b; sspush {mask}; sand", lambda a, b: byte(inner.value(a, b)) & mask)
 
     def _field(self, depth: int) -> Expression:
         """Through a static field of a byte or a short."""
@@ -124,8 +132,11 @@ class Writer:
     def _twice(self, depth: int) -> Expression:
         """The same value with two uses: one looks at its low bits, one at all."""
         inner = self.expression(depth - 1)
-        code = f"{inner.code}; dup; sconst_3; sshr; sxor"
-        return Expression(code, lambda a, b: short(inner.value(a, b) ^ (inner.value(a, b) >> 3)))
+        if self._random.random() < 0.5:
+            code = f"{inner.code}; dup; sconst_3; sshr; sxor"
+            return Expression(code, lambda a, b: short(inner.value(a, b) ^ (inner.value(a, b) >> 3)))
+        code = f"{inner.code}; dup; sconst_3; sadd; sconst_1; sor; sdiv"
+        return Expression(code, lambda a, b: short(quotient(inner.value(a, b), short(inner.value(a, b) + 3) | 1)))
 
 
 def compiled(seed: int) -> tuple[list[Expression], list[Callable[[int, int], int]]]:
