@@ -61,6 +61,8 @@ public final class Cryptography extends Applet {
                 return 0;
             case 0x16:
                 return ((ECPublicKey) keys[p1]).getW(result, (short) 0);
+            case 0x17:
+                return ((RSAPublicKey) keys[p1]).getModulus(result, (short) 0);
             case 0x20: // a cipher; with data: of a padding, by one call
                 cipher = length == 0 ? Cipher.getInstance(p1, false) : Cipher.getInstance(p1, p2, false);
                 result[0] = cipher.getAlgorithm();
