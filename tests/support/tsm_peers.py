@@ -206,7 +206,8 @@ class World:
         """Make an SE with an agent."""
         se = virtual_se(se_id, profile)
         self.ses[se_id] = se
-        identity = pki.Identity(se_id.encode().ljust(32), (("se", se_id),), 4e9)
+        named = se_id.encode().ljust(32)
+        identity = pki.Identity(named, named, (("se", se_id),), 4e9)
         self.agents[se_id] = FakeAgent(se_id, se.link(), identity)
         return se
 

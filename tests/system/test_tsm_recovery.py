@@ -5,6 +5,8 @@ The rest of it is in the kill sweep (`test_kill_sweep`) and in `tests/unit/test_
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -83,11 +85,49 @@ def test_an_agent_that_lost_its_journal_repeats_nothing(world: World, mortal: Mo
     sp.terminate(PHONE.se)
 
 
+def sessions_of(world: World) -> int:
+    """Return how many sessions the central TSM has offered so far."""
+    with contextlib.closing(
+        sqlite3.connect(f"file:{world.folders.root / 'tsm' / 'tsm.sqlite'}?mode=ro", uri=True)
+    ) as db:
+        return int(db.execute("SELECT count(*) FROM session").fetchone()[0])
+
+
+def test_an_agent_whose_certificate_was_renewed_goes_on_where_it_was(world: World, mortal: Mortal) -> None:
+    sp = world.sps[BANK.name]
+    before = effects(world)
+    conversation = sp.begin(PHONE.se)
+    assert conversation
+    offered = sessions_of(world)
+    # It dies with an order under way, whose report its journal has.
+    mortal.arm(6)
+
+    def renew() -> None:
+        until(lambda: not world.agent_process(PHONE).alive, "the agent's death")
+        mortal.disarm()
+        config = load_config(world._agent_configs[PHONE.se])
+        old = config.identity.certificate.read_bytes()
+        enrol.renew(config.tsm_url, config.identity)
+        assert config.identity.certificate.read_bytes() != old
+        world.restart_agent(PHONE)
+
+    thread = threading.Thread(target=renew)
+    thread.start()
+    sp.deploy(PHONE.se, BANK.service, CUSTOMER)
+    thread.join()
+    new = effects(world)[len(before) :]
+    assert len(new) == len(set(new)), "something was done twice"
+    # The session went on: another would mean that the TSM did not know its agent any more.
+    assert sessions_of(world) == offered
+    sp.end(PHONE.se, conversation)
+    sp.terminate(PHONE.se)
+
+
 def test_an_agent_with_a_new_certificate_takes_the_work_over(world: World) -> None:
     sp = world.sps[BANK.name]
     conversation = sp.begin(PHONE.se)
     assert conversation
-    # The session is bound to the certificate that the agent had; it is enrolled again, and comes back as another.
+    # The session is bound to the key that the agent had; it is enrolled again, and comes back as another.
     world.kill_agent(PHONE)
     config = load_config(world._agent_configs[PHONE.se])
     code = world.operator.ask(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,11 @@ def _world(tmp_path: Path) -> Iterator[World]:
     world.add("ese-1")
     yield world
     world.close()
+
+
+def renewed(identity: pki.Identity) -> pki.Identity:
+    """Return a device's identity with its next certificate: the key is the same, the fingerprint another."""
+    return dataclasses.replace(identity, fingerprint=b"renewed" + bytes(25))
 
 
 def orders_of(world: World) -> list[dict[str, Any]]:
@@ -85,13 +91,16 @@ def test_an_agent_without_its_journal_is_not_given_the_order_again(world: World)
     assert world.ses["ese-1"].effects() == DEPLOYED
 
 
-def test_a_lost_sessions_report_from_the_journal_counts(world: World) -> None:
+@pytest.mark.parametrize("renews", [False, True])
+def test_a_lost_sessions_report_from_the_journal_counts(world: World, *, renews: bool) -> None:
     name = world.start(BANK, "SendScript", **_script_after_deploy(world))
     agent = world.agents["ese-1"]
     first = _run_without_reporting(world)
     kept = dict(agent.report)
     with world.central.store.transaction():
         second = sessions.create(world.central.store, "ese-1")
+    if renews:
+        agent.identity = renewed(agent.identity)
     agent.poll(world.central, second.id)
     agent.report["opentsm"] = {
         "recovered": [
@@ -128,11 +137,12 @@ def test_a_report_told_outside_of_its_session_settles_its_order_once(world: Worl
     engine = world.central.engine
     if given_up:
         engine.give_up(session)
-    stranger = pki.Identity(b"stranger" * 4, agent.identity.names, 4e9)
+    stranger = pki.Identity(b"stranger" * 4, b"stranger" * 4, agent.identity.names, 4e9)
     engine.recover(stranger, told.recovered)
     assert world.central.desk.operation(BANK, name).state == "running"
-    for _ in range(3):
-        engine.recover(agent.identity, told.recovered)
+    # Also after the agent's certificate was renewed: its key is the same.
+    for identity in (renewed(agent.identity), agent.identity, renewed(agent.identity)):
+        engine.recover(identity, told.recovered)
         operation = world.central.desk.operation(BANK, name)
         assert (operation.state, operation.round_trips) == ("done", 1)
     if given_up:
@@ -262,25 +272,29 @@ def test_repeated_reports_get_the_stored_order_byte_for_byte(world: World) -> No
     assert world.ses["ese-1"].effects() == DEPLOYED
 
 
-def test_a_session_is_bound_to_one_certificate(world: World) -> None:
+def test_a_session_is_bound_to_one_device(world: World) -> None:
     world.start(BANK, "BeginConversation", seId="ese-1")
     with world.central.store.transaction():
         session = sessions.create(world.central.store, "ese-1")
     agent = world.agents["ese-1"]
     right = agent.identity
-    stranger = pki.Identity(b"stranger" * 4, (("se", "ese-2"),), 4e9)
+    stranger = pki.Identity(b"stranger" * 4, b"stranger" * 4, (("se", "ese-2"),), 4e9)
     agent.identity = stranger
     with pytest.raises(AssertionError):
         agent.poll(world.central, session.id)
     agent.identity = right
     agent.poll(world.central, session.id)
-    # A certificate for the same SE that is another one is a stranger too, once the session is bound.
-    agent.identity = pki.Identity(b"stranger" * 4, right.names, 4e9)
+    # A certificate for the same SE with another key is a stranger too, once the session is bound.
+    agent.identity = pki.Identity(b"stranger" * 4, b"stranger" * 4, right.names, 4e9)
     with pytest.raises(LookupError):
         agent.turn(world.central)
     with pytest.raises(AssertionError):
         agent.poll(world.central, session.id)
-    agent.identity = right
+    # So is the device with its SE taken from it.
+    agent.identity = dataclasses.replace(right, names=(("se", "ese-2"),))
+    with pytest.raises(LookupError):
+        agent.turn(world.central)
+    agent.identity = renewed(right)
     assert not agent.turn(world.central)
 
 

@@ -32,6 +32,16 @@ def test_a_certificate_says_whom_it_speaks_for(authority: pki.CertificateAuthori
     certificate.verify_directly_issued_by(authority.certificate)
 
 
+def test_a_device_is_the_same_by_its_key(authority: pki.CertificateAuthority) -> None:
+    key = pki.create_key().public_key()
+    first, renewed, another = (
+        pki.identity(authority.issue(each, [("se", "ese-1")])) for each in (key, key, pki.create_key().public_key())
+    )
+    assert first.fingerprint != renewed.fingerprint
+    assert first.key == renewed.key
+    assert first.key != another.key
+
+
 def test_names_of_other_schemes_are_no_identity(authority: pki.CertificateAuthority) -> None:
     server = authority.issue(pki.create_key().public_key(), [], hosts=["127.0.0.1", "tsm.example"])
     assert pki.identity(server).names == ()

@@ -60,7 +60,7 @@ class Engine:
     def handshake(self, name: str, identity: Identity, handshake: Handshake) -> bytes | None:
         """Bind an offered session to the agent that asks for it, and return the answer; None: no such session.
 
-        An agent may ask again (its answer was lost); only the certificate of the first time is let in.
+        An agent may ask again (its answer was lost); only the device of the first time is let in.
         """
         session = sessions.find(self._store, name)
         if session is None or session.state not in {"offered", "open"} or not _may_speak(session, identity):
@@ -76,7 +76,7 @@ class Engine:
                 other.state = "lost" if other.outstanding else "gone"
                 other.save(self._store)
             session.again = session.sent > 0
-            session.state, session.certificate = "open", identity.fingerprint
+            session.state, session.device = "open", identity.key
             session.extended = handshake.extended
             session.seen = time.time()
             session.save(self._store)
@@ -131,7 +131,7 @@ class Engine:
         with self._store.transaction():
             for entry in entries:
                 session = sessions.find(self._store, entry.session)
-                if session is None or session.certificate != identity.fingerprint:
+                if session is None or not _is_its(session, identity):
                     continue
                 if not session.outstanding or entry.order != session.sent or session.state not in {"open", "lost"}:
                     continue
@@ -216,7 +216,7 @@ class Engine:
 
     def _bound(self, name: str, identity: Identity) -> Session:
         session = sessions.find(self._store, name)
-        if session is None or session.state not in {"open", "closed"} or session.certificate != identity.fingerprint:
+        if session is None or session.state not in {"open", "closed"} or not _is_its(session, identity):
             raise LookupError
         return session
 
@@ -230,7 +230,7 @@ class Engine:
         for lost in sessions.lost(self._store, session.se):
             entry = entries.get(lost.id)
             outcome = None
-            if entry is not None and entry.order == lost.sent and lost.certificate == session.certificate:
+            if entry is not None and entry.order == lost.sent and lost.device == session.device:
                 outcome = seram.outcome(entry, lost.context["length"], extended=lost.extended)
             self._settle(lost, entry, outcome)
             lost.state = "gone"
@@ -343,10 +343,17 @@ class Engine:
 
 
 def _may_speak(session: Session, identity: Identity) -> bool:
-    """Tell whether a certificate may take, or has taken, a session."""
-    if session.certificate is not None:
-        return session.certificate == identity.fingerprint
-    return session.se in identity.ids("se")
+    """Tell whether a device may take, or has taken, a session."""
+    return session.se in identity.ids("se") and session.device in {None, identity.key}
+
+
+def _is_its(session: Session, identity: Identity) -> bool:
+    """Tell whether a device has taken a session.
+
+    It is known by its key: a certificate that was renewed meanwhile is for the same one, and what an agent has left to
+    report from before is still its own.
+    """
+    return session.device is not None and _may_speak(session, identity)
 
 
 def operation_signal(operation: OperationRow) -> str:

@@ -76,11 +76,13 @@ class Identity:
 
     Args:
         fingerprint: SHA-256 of the certificate's DER.
+        key: SHA-256 of its public key (SubjectPublicKeyInfo in DER), which stays the same when it is renewed.
         names: the (role, id) pairs of its subject alternative names.
         not_after: its end, in seconds since 1970.
     """
 
     fingerprint: bytes
+    key: bytes
     names: tuple[tuple[str, str], ...]
     not_after: float
 
@@ -116,7 +118,15 @@ def identity(certificate: x509.Certificate | bytes) -> Identity:
         role, colon, name = text.removeprefix(_PREFIX).partition(":")
         if text.startswith(_PREFIX) and colon and role in ROLES:
             found.append((role, name))
-    return Identity(fingerprint(certificate), tuple(found), certificate.not_valid_after_utc.timestamp())
+    spki = certificate.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return Identity(
+        fingerprint(certificate),
+        hashlib.sha256(spki).digest(),
+        tuple(found),
+        certificate.not_valid_after_utc.timestamp(),
+    )
 
 
 def create_key() -> ec.EllipticCurvePrivateKey:

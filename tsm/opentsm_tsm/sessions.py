@@ -31,7 +31,7 @@ class Session:
         id: 128 random bits, in hexadecimal.
         se: the SE it is for.
         state: "offered", "open", "closed", "lost" or "gone".
-        certificate: fingerprint of the agent's certificate, once it shook hands.
+        device: SHA-256 of the public key of the agent's certificate, once it shook hands.
         sent: number of the last order that was sent, 0 before the first.
         answered: number of the last order whose report was taken.
         body: the last order, byte for byte.
@@ -45,7 +45,7 @@ class Session:
     id: str
     se: str
     state: str
-    certificate: bytes | None
+    device: bytes | None
     sent: int
     answered: int
     body: bytes | None
@@ -68,10 +68,10 @@ class Session:
     def save(self, store: Store) -> None:
         """Write everything that may change, inside the transaction under way."""
         store.run(
-            "UPDATE session SET state = ?, certificate = ?, sent = ?, answered = ?, body = ?, operation = ?,"
+            "UPDATE session SET state = ?, device = ?, sent = ?, answered = ?, body = ?, operation = ?,"
             " context = ?, again = ?, extended = ?, seen = ? WHERE id = ?",
             self.state,
-            self.certificate,
+            self.device,
             self.sent,
             self.answered,
             self.body,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Store"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _BUSY_S: Final = 10.0
 
 _SCHEMA: Final = """
@@ -108,7 +108,7 @@ CREATE TABLE session (
   id TEXT PRIMARY KEY,
   se TEXT NOT NULL REFERENCES se,
   state TEXT NOT NULL,
-  certificate BLOB,
+  device BLOB,
   sent INTEGER NOT NULL DEFAULT 0,
   answered INTEGER NOT NULL DEFAULT 0,
   body BLOB,
