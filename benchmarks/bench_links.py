@@ -11,6 +11,7 @@ with each character taking as long as at 115,200 bits a second, faster than most
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import select
@@ -25,7 +26,10 @@ from typing import TYPE_CHECKING, Any, Final
 from smartcard import scard
 
 from harness import Comparison, alternate, report
+from opentsm_agent.journal import Journal
 from opentsm_agent.links import modem_port, open_link, stdio, tcp, uart_port
+from opentsm_agent.relay import ANY_ANSWER, run_script
+from opentsm_card.script import ScriptCommand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +46,7 @@ _PACED_ROUNDS: Final = 5
 # A character's bits: to a card with parity and two stop bits (ISO/IEC 7816-3:2006, 7.2), to a modem with one only.
 _UART_BITS: Final = 12
 _MODEM_BITS: Final = 10
+_SESSION: Final = "bench"
 _OPENTSM: Final = [sys.executable, "-m", "opentsm_tools.main"]
 
 
@@ -155,6 +160,56 @@ def _by_tcp(uri: str) -> Comparison:
         return _compare("tcp", link, bare)
 
 
+class _InJournal:
+    """Keeps in the journal what the relay tells, as the agent's own recorder does."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def has_room(self) -> bool:
+        return True
+
+    def sent(self, position: int, c_apdu: bytes) -> None:
+        self._journal.command_sent(_SESSION, 0, position, c_apdu)
+
+    def answered(self, position: int, r_apdu: bytes) -> None:
+        self._journal.command_answered(_SESSION, 0, position, r_apdu)
+
+
+def _with_journal(uri: str, folder: Path) -> Comparison:
+    """Compare an order kept in the journal with its messages sent bare, and two syncs of a file."""
+    script = tuple(ScriptCommand(command, ANY_ANSWER) for command in _SCRIPT)
+    with tcp.open_tcp(uri.removeprefix("tcp:"), 30) as link, Journal(folder / "journal") as journal:
+        journal.open_session(_SESSION, "https://tsm.example", extended=True)
+        recorder = _InJournal(journal)
+        orders = itertools.count(1)
+        connection = link._socket  # noqa: SLF001 - the bare way
+        assert connection is not None
+        descriptor = os.open(folder / "floor", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+
+        def ours() -> int:
+            number = next(orders)
+            journal.start_order(_SESSION, number, b"order %d" % number, "se", [len(script)])
+            run_script(link, script, recorder)
+            journal.report_made(_SESSION, b"report")
+            return len(script)
+
+        def floor() -> int:
+            os.write(descriptor, bytes(100))
+            os.fsync(descriptor)
+            for command in _SCRIPT:
+                connection.sendall(len(command).to_bytes(2, "big") + command)
+                connection.recv(65536)
+            os.write(descriptor, bytes(100))
+            os.fsync(descriptor)
+            return len(script)
+
+        try:
+            return alternate("order in the journal, tcp", ours, floor, unit="APDU", pairs=_ROUNDS)
+        finally:
+            os.close(descriptor)
+
+
 def _by_pcsc(uri: str) -> Comparison:
     deadline = time.monotonic() + 20
     while True:
@@ -194,6 +249,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         with _far_end("--profile", "embedded", "--tcp", "0") as told:
             figures.append(_by_tcp(f"tcp:{told['tcp']}"))
+            figures.append(_with_journal(f"tcp:{told['tcp']}", Path(folder)))
             command = " ".join([*_OPENTSM, "card", "--link", f"tcp:{told['tcp']}", "stdio"])
             figures.extend(_recorded("stdio", f"stdio:{command}", stdio))
         for name, profile in (("uart, T=1", "embedded"), ("uart, T=0", "uicc")):
