@@ -17,8 +17,8 @@ import pytest
 from card_cli import TEST_KEY
 from door import door
 from opentsm_agent.links import open_link
-from opentsm_agent.links.modem import ModemLink, find_modems
-from opentsm_agent.links.modem_port import TtyPort
+from opentsm_agent.links.modem import ModemLink
+from opentsm_agent.links.modem_port import TtyPort, find_modems
 from opentsm_card.errors import CardRemovedError, ProtocolError, TransportError
 from opentsm_simulator import VirtualSe
 from opentsm_simulator.config import load_config

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from agent_peers import SE_ID
 from agent_rig import KEYS, AgentRig, answers, order
+from modem_manager import MODEM, ModemManager, PrivateBus
 from opentsm_card.aid import Aid
 from opentsm_card.get_status import GetStatus, Scope
 from opentsm_card.install import InstallForInstall
 from opentsm_card.registry import parse_get_status
 from opentsm_card.scp03_script import read_answers
 from opentsm_simulator import VirtualSe
-from opentsm_simulator.modem import STANDARD, find_modem
+from opentsm_simulator.front import DialFront
+from opentsm_simulator.modem import STANDARD, VirtualModem, find_modem
 from opentsm_simulator.modem_faults import ModemFaults
 from opentsm_simulator.modem_front import ModemFront
 from opentsm_simulator.uart import UartFront
@@ -70,6 +73,22 @@ class Rigs:
         front = ModemFront(se, str(self._folder / "modem"), entry=entry, faults=lines)
         return self._behind(front, f"modem:{front.address}{query}"), se
 
+    def modem_manager(self) -> tuple[AgentRig, VirtualSe]:
+        bus = PrivateBus(self._folder)
+        self._closing.append(bus.close)
+        se = VirtualSe.create("uicc", se_id=SE_ID)
+        self._request.getfixturevalue("monkeypatch").setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)
+        manager = ModemManager({MODEM: VirtualModem(se.link(), se.atr)})
+        rig = AgentRig(self._folder, f"modemmanager:{MODEM}")
+        self._closing[:0] = [rig.peer.close, manager.close]
+        return rig, se
+
+    def dialled(self) -> tuple[AgentRig, VirtualSe]:
+        se = VirtualSe.create("embedded", se_id=SE_ID)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        return self._behind(DialFront(se, "127.0.0.1", port), f"tcp:127.0.0.1:{port}?listen"), se
+
     def pcsc(self) -> tuple[AgentRig, VirtualSe]:
         pcscd: Pcscd = self._request.getfixturevalue("pcscd")
         slot: Slot = self._request.getfixturevalue("slot")
@@ -79,7 +98,7 @@ class Rigs:
         self._closing.append(rig.peer.close)
         return rig, se
 
-    def _behind(self, front: UartFront | ModemFront, uri: str) -> AgentRig:
+    def _behind(self, front: UartFront | ModemFront | DialFront, uri: str) -> AgentRig:
         front.start()
         rig = AgentRig(self._folder, uri)
         self._closing.extend((rig.peer.close, front.stop))
@@ -107,6 +126,8 @@ def rigs(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rigs]:
         pytest.param(lambda rigs: rigs.modem("?apdu=ccho", "MC7455"), id="modem-ccho"),
         pytest.param(lambda rigs: rigs.modem("?apdu=basic"), id="modem-basic"),
         pytest.param(lambda rigs: rigs.modem("", "chatty,echo-stays,no-ccho"), id="modem-noisy"),
+        pytest.param(lambda rigs: rigs.modem_manager(), id="modemmanager"),
+        pytest.param(lambda rigs: rigs.dialled(), id="tcp-listen"),
         pytest.param(lambda rigs: rigs.pcsc(), id="pcsc"),
     ],
 )

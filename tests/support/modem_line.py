@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from opentsm_agent.links.modem import ModemLink
+from opentsm_agent.links.modem_line import ModemLine
 from opentsm_agent.links.modem_settings import ModemSettings
 from opentsm_simulator.modem import STANDARD, VirtualModem
 from opentsm_simulator.modem_faults import ModemFaults
@@ -119,4 +120,5 @@ class VirtualPort:
 
 
 def open_link_to(port: VirtualPort, query: str = "", timeout_s: float = 5.0) -> ModemLink:
-    return ModemLink(port, ModemSettings.parse(f"virtual{query}"), timeout_s, "modem:virtual")
+    line = ModemLine(port, "modem:virtual", timeout_s)
+    return ModemLink(line, ModemSettings.parse(f"virtual{query}"), timeout_s, "modem:virtual")

@@ -9,7 +9,8 @@ import pytest
 
 from modem_line import CountingCard, VirtualPort, open_link_to
 from opentsm_agent.links import check_uri
-from opentsm_agent.links.modem import UNKNOWN_ATR, find_modems
+from opentsm_agent.links.modem import UNKNOWN_ATR
+from opentsm_agent.links.modem_port import find_modems
 from opentsm_agent.links.modem_settings import ModemSettings
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, ProtocolError, TransportError
 from opentsm_card.modem import QUIRKS, ModemEntry, known_modems

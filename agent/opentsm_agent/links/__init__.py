@@ -1,4 +1,4 @@
-"""Links to secure elements, named by URI: `tcp:`, `pcsc:`, `uart:`, `modem:`, `stdio:` and `replay:`.
+"""Links to secure elements, named by URI: `tcp:`, `pcsc:`, `uart:`, `modem:`, `modemmanager:`, `stdio:` and `replay:`.
 
 A scheme's module is imported when a link of that scheme is opened, so an agent pays only for what it uses.
 Other rooms add schemes with `register` (`tools` adds `virtual:`); the agent itself never imports them.
@@ -27,7 +27,8 @@ _BUILT_IN: Final = {
     "tcp": "opentsm_agent.links.tcp:open_tcp",
     "pcsc": "opentsm_agent.links.pcsc:open_pcsc",
     "uart": "opentsm_agent.links.uart:open_uart",
-    "modem": "opentsm_agent.links.modem:open_modem",
+    "modem": "opentsm_agent.links.modem_port:open_modem",
+    "modemmanager": "opentsm_agent.links.modem_manager:open_modem_manager",
     "stdio": "opentsm_agent.links.stdio:open_stdio",
     "replay": "opentsm_agent.links.replay:open_replay",
 }
@@ -77,6 +78,10 @@ def check_uri(uri: str) -> tuple[str, str]:
         from opentsm_agent.links.modem_settings import ModemSettings  # noqa: PLC0415 - as above
 
         ModemSettings.parse(rest)
+    if scheme == "modemmanager" and scheme not in _registered:
+        from opentsm_agent.links.modem_settings import ModemSettings  # noqa: PLC0415 - as above
+
+        ModemSettings.parse_managed(rest)
     return scheme, rest
 
 
@@ -87,8 +92,8 @@ def open_link(uri: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> Link:
         uri: `tcp:HOST:PORT` (vpcd framing; with `?listen` behind it the card dials), `stdio:COMMAND` (a program that
             speaks lines of JSON), `pcsc:READER?…` (a reader, see `PcscSettings`),
             `uart:DEVICE?…` (a card on a serial port, see `UartSettings`), `modem:DEVICE?…` (the card in a modem, see
-            `ModemSettings`), `replay:TRACE` (a recorded trace), or a
-            registered scheme.
+            `ModemSettings`), `modemmanager:MODEM?…` (in one that ModemManager has), `replay:TRACE` (a recorded
+            trace), or a registered scheme.
         timeout_s: how long to wait for one answer, in seconds.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`modem:DEVICE?…`: the card in a modem, by the AT commands of TS 27.007.
+"""`modem:DEVICE?…`: the card in a modem, by the AT commands of TS 27.007, at its port or by way of ModemManager.
 
 The card is the modem's before it is ours. So the link opens a logical channel of its own and closes it in the end: by
 the modem (+CCHO, where the modem hands out a session's name and puts the channel's number into CLA itself), or by
@@ -17,21 +17,20 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from opentsm_agent.links.modem_line import ModemLine, RefusedError
-from opentsm_agent.links.modem_port import TtyPort, candidates
-from opentsm_agent.links.modem_settings import AUTO, ModemSettings
+from opentsm_agent.links.modem_line import RefusedError
 from opentsm_agent.links.t0 import transmit_t0
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, ProtocolError, TransportError
 from opentsm_card.modem import modem_entry, parse_apdu, parse_session
 from opentsm_card.modem.quirks import WAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from opentsm_agent.links.modem_port import ModemPort
+    from opentsm_agent.links.modem_line import AtLine
+    from opentsm_agent.links.modem_settings import ModemSettings
     from opentsm_card.modem.quirks import Way
 
-__all__ = ["UNKNOWN_ATR", "ModemLink", "find_modems", "open_modem"]
+__all__ = ["UNKNOWN_ATR", "ModemLink"]
 
 T = TypeVar("T")
 
@@ -45,62 +44,9 @@ _SELECT_BY_NAME: Final = bytes.fromhex("A404")
 _NOT_SUPPORTED: Final = bytes.fromhex("6A81")
 _SELECT_MF: Final = bytes.fromhex("00A4000C023F00")
 _MOST_CHANNEL: Final = 3
-_FIND_S: Final = 1.0
 _RECOVERY_S: Final = 2.0
 _RECOVERIES: Final = 3
 _RESTART_POLL_S: Final = 0.5
-
-
-def open_modem(address: str, timeout_s: float) -> ModemLink:
-    """Open a link to the card in a modem; see `ModemSettings` for what may follow the device.
-
-    Args:
-        address: `DEVICE?NAME=VALUE&…`; with the device `auto`, the first port that answers is taken.
-        timeout_s: how long one answer may take, in seconds, where the address does not say.
-
-    Raises:
-        ProtocolError: the address makes no sense.
-        TransportError: no modem answers, or its card can't be reached.
-    """
-    settings = ModemSettings.parse(address)
-    device = settings.device
-    if device == AUTO:
-        found = find_modems(baud=settings.baud)
-        if not found:
-            raise CardRemovedError(f"modem:auto: no modem answers on {', '.join(candidates()) or 'any serial port'}")
-        device = found[0][0]
-    port = TtyPort(device, settings.baud)
-    return ModemLink(port, settings, settings.timeout_s or timeout_s, f"modem:{device}")
-
-
-def find_modems(
-    devices: Iterable[str] | None = None,
-    *,
-    baud: int = 115200,
-    open_port: Callable[[str, int], ModemPort] = TtyPort,
-) -> list[tuple[str, str]]:
-    """Ask each port whether a modem answers there; return those, with what each says it is.
-
-    Args:
-        devices: paths of ports; None for all serial ports of this machine.
-        baud: bits a second.
-        open_port: opens one.
-    """
-    found: list[tuple[str, str]] = []
-    for device in candidates() if devices is None else devices:
-        try:
-            port = open_port(device, baud)
-        except TransportError:
-            continue
-        try:
-            line = ModemLine(port, f"modem:{device}", _FIND_S)
-            found.append((device, line.synchronize()))
-            line.restore()
-        except TransportError:
-            continue
-        finally:
-            port.close()
-    return found
 
 
 class ModemLink:
@@ -110,7 +56,7 @@ class ModemLink:
     waits for another.
 
     Args:
-        port: the modem's AT port; the link closes it.
+        line: to the modem; the link closes it.
         settings: what was asked for.
         timeout_s: how long one answer may take, in seconds.
         name: of the link, for errors.
@@ -120,12 +66,11 @@ class ModemLink:
         TransportError: no modem answers, or its card can't be reached.
     """
 
-    def __init__(self, port: ModemPort, settings: ModemSettings, timeout_s: float, name: str = "modem") -> None:
-        self._port = port
+    def __init__(self, line: AtLine, settings: ModemSettings, timeout_s: float, name: str = "modem") -> None:
+        self._line = line
         self._settings = settings
         self._timeout_s = timeout_s
         self._name = name
-        self._line = ModemLine(port, name, timeout_s)
         self._way: Way | None = None
         self._session: str | None = None
         self._channel = 0
@@ -200,7 +145,7 @@ class ModemLink:
             self._recover()
         finally:
             self._way = None
-            self._port.close()
+            self._line.close()
 
     def __enter__(self) -> Self:
         """Return the link itself."""
@@ -312,18 +257,16 @@ class ModemLink:
         self._session, self._channel = None, 0
         for command in ("AT+CFUN=0", "AT+CFUN=1"):
             self._line.ask(command)
-        until = self._port.now() + self._timeout_s
+        until = self._line.now() + self._timeout_s
         while True:
             try:
                 self._line.ask("AT+CPIN?")
             except (RefusedError, CardRemovedError) as error:
-                if self._port.now() >= until:
+                if self._line.now() >= until:
                     raise LinkTimeoutError(f"{self._name}: after AT+CFUN=1 the card does not come back") from error
             else:
                 return
-            pause = self._port.now() + _RESTART_POLL_S
-            while self._port.read(pause):
-                pass
+            self._line.pause(_RESTART_POLL_S)
 
     def _exchange(self, tpdu: bytes) -> bytes:
         digits = tpdu.hex().upper()
@@ -351,11 +294,11 @@ class ModemLink:
         try:
             self._recover()
         finally:
-            self._port.close()
+            self._line.close()
 
     def _recover(self) -> None:
         """Get in step with the modem once more, and close the channel, if one is open; no error is told."""
-        self._line = ModemLine(self._port, self._name, min(self._timeout_s, _RECOVERY_S))
+        self._line = self._line.hurried(min(self._timeout_s, _RECOVERY_S))
         for _ in range(_RECOVERIES):
             if self._session is None and not self._channel:
                 return

@@ -8,7 +8,7 @@ is first brought in step: an `AT`, silence, and then two questions whose answers
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, ProtocolError, TransportError
 from opentsm_card.modem import AtDialogue, LineReader, is_answer, plain_answer
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from opentsm_agent.links.modem_port import ModemPort
     from opentsm_card.modem import AtResult
 
-__all__ = ["ModemLine", "RefusedError"]
+__all__ = ["AtLine", "ModemLine", "RefusedError"]
 
 _ATTEMPTS: Final = 3
 _ANSWER_S: Final = 2.0
@@ -33,8 +33,50 @@ class RefusedError(TransportError):
     """The modem answered a command by an error: it is in step, and takes the next."""
 
 
+class AtLine(Protocol):
+    """A modem that takes AT commands, one at a time: at its port (`ModemLine`), or by way of ModemManager."""
+
+    def synchronize(self) -> str:
+        """Bring modem and host in step, and return what the modem says it is.
+
+        Raises:
+            LinkTimeoutError: nothing that answers AT is there.
+            CardRemovedError: the way to the modem is gone.
+            TransportError: what is there makes no sense, or gives no leave.
+        """
+
+    def ask(self, command: str, prefix: str | None = None, *, bare: bool = False) -> AtResult:
+        """Give a command and return its answer, which is OK.
+
+        Args:
+            command: the command line without its end.
+            prefix: what the awaited information line begins with, such as `+CSIM:`.
+            bare: whether digits alone are such a line too.
+
+        Raises:
+            RefusedError: the modem answers by an error; `CardRemovedError` where it says there is no card.
+            LinkTimeoutError: no answer in time.
+            TransportError: the answer is none.
+        """
+
+    def restore(self) -> None:
+        """Leave the modem as it was found; no error is told."""
+
+    def hurried(self, timeout_s: float) -> AtLine:
+        """Return the same line, not in step yet, with another time-out in seconds."""
+
+    def now(self) -> float:
+        """Return the time in seconds, from any beginning; it only grows."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait, and forget what the modem says meanwhile."""
+
+    def close(self) -> None:
+        """Let the modem go; safe to call twice."""
+
+
 class ModemLine:
-    """A modem that is asked.
+    """A modem that is asked at its port (`AtLine`).
 
     Args:
         port: its AT port.
@@ -68,7 +110,7 @@ class ModemLine:
         return f"{maker} {self._identify('AT+CGMM')}".strip()
 
     def restore(self) -> None:
-        """Put the form of errors back as it was found: other programs know no other; no error is told."""
+        """Put the form of errors back: programs are known that wait for ever at another than they know."""
         if self._errors_found is not None:
             with contextlib.suppress(TransportError):
                 self._exchange(f"AT+CMEE={self._errors_found}", None, min(_ANSWER_S, self._timeout_s))
@@ -88,6 +130,24 @@ class ModemLine:
         # The verb only: what follows is a C-APDU.
         message = f"{self._name}: {command.partition('=')[0]}: the modem answers {result.error}"
         raise (CardRemovedError if result.cme == _NO_CARD else RefusedError)(message)
+
+    def hurried(self, timeout_s: float) -> ModemLine:
+        """Return a line on the same port, which is not in step yet."""
+        return ModemLine(self.port, self._name, timeout_s)
+
+    def now(self) -> float:
+        """Return the port's time."""
+        return self.port.now()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, and forget what the modem says meanwhile."""
+        until = self.port.now() + seconds
+        while self.port.read(until):
+            pass
+
+    def close(self) -> None:
+        """Let the port go; safe to call twice."""
+        self.port.close()
 
     def _exchange(self, command: str, prefix: str | None, timeout_s: float, *, bare: bool = False) -> AtResult:
         until = self.port.now() + timeout_s

@@ -1,21 +1,31 @@
-"""A modem's AT port: eight bits, no parity, no flow control, opened by pyserial (the extra `serial`), for us alone."""
+"""`modem:DEVICE?…`: the card in a modem, at its AT port.
+
+The port has eight bits, no parity and no flow control, and is opened by pyserial (the extra `serial`), for us alone.
+"""
 
 from __future__ import annotations
 
 import os
 import select
 import time
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import serial
 from serial.tools import list_ports
 
+from opentsm_agent.links.modem import ModemLink
+from opentsm_agent.links.modem_line import ModemLine
+from opentsm_agent.links.modem_settings import AUTO, ModemSettings
 from opentsm_card.errors import CardRemovedError, TransportError
 
-__all__ = ["ModemPort", "TtyPort", "candidates"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["ModemPort", "TtyPort", "candidates", "find_modems", "open_modem"]
 
 _READ_BYTES: Final = 4096
 _WRITE_S: Final = 10.0
+_FIND_S: Final = 1.0
 
 
 class ModemPort(Protocol):
@@ -111,3 +121,55 @@ class TtyPort:
 
     def _gone(self, error: OSError) -> CardRemovedError:
         return CardRemovedError(f"{self._name}: the port is gone ({error.strerror or error})")
+
+
+def open_modem(address: str, timeout_s: float) -> ModemLink:
+    """Open a link to the card in a modem; see `ModemSettings` for what may follow the device.
+
+    Args:
+        address: `DEVICE?NAME=VALUE&…`; with the device `auto`, the first port that answers is taken.
+        timeout_s: how long one answer may take, in seconds, where the address does not say.
+
+    Raises:
+        ProtocolError: the address makes no sense.
+        TransportError: no modem answers, or its card can't be reached.
+    """
+    settings = ModemSettings.parse(address)
+    device = settings.device
+    if device == AUTO:
+        found = find_modems(baud=settings.baud)
+        if not found:
+            raise CardRemovedError(f"modem:auto: no modem answers on {', '.join(candidates()) or 'any serial port'}")
+        device = found[0][0]
+    name, timeout_s = f"modem:{device}", settings.timeout_s or timeout_s
+    return ModemLink(ModemLine(TtyPort(device, settings.baud), name, timeout_s), settings, timeout_s, name)
+
+
+def find_modems(
+    devices: Iterable[str] | None = None,
+    *,
+    baud: int = 115200,
+    open_port: Callable[[str, int], ModemPort] = TtyPort,
+) -> list[tuple[str, str]]:
+    """Ask each port whether a modem answers there; return those, with what each says it is.
+
+    Args:
+        devices: paths of ports; None for all serial ports of this machine.
+        baud: bits a second.
+        open_port: opens one.
+    """
+    found: list[tuple[str, str]] = []
+    for device in candidates() if devices is None else devices:
+        try:
+            port = open_port(device, baud)
+        except TransportError:
+            continue
+        try:
+            line = ModemLine(port, f"modem:{device}", _FIND_S)
+            found.append((device, line.synchronize()))
+            line.restore()
+        except TransportError:
+            continue
+        finally:
+            port.close()
+    return found

@@ -1,7 +1,12 @@
-"""What a `modem:` URI says: `modem:DEVICE?apdu=auto|csim|ccho|basic&baud=…&timeout=…&reset=auto|cfun&aid=…`."""
+"""What the URI of a card in a modem says.
+
+modem:DEVICE?apdu=auto|csim|ccho|basic&baud=…&timeout=…&reset=auto|cfun&aid=…
+modemmanager:auto|PATH|IMEI?apdu=…&timeout=…&aid=…
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
@@ -16,6 +21,9 @@ __all__ = ["AUTO", "ModemSettings"]
 
 AUTO: Final = "auto"
 _NAMES: Final = ("apdu", "baud", "timeout", "reset", "aid")
+# Rate and power of the port are ModemManager's.
+_MANAGED_NAMES: Final = ("apdu", "timeout", "aid")
+_MANAGED: Final = re.compile(r"auto|/org/freedesktop/ModemManager1/Modem/\d{1,9}|\d{14,16}", re.ASCII)
 _APDU: Final[dict[str, tuple[Way, ...]]] = {"ccho": ("ccho",), "csim": ("csim", "basic"), "basic": ("basic",)}
 _LEAST_BAUD: Final = 300
 _MOST_BAUD: Final = 4_000_000
@@ -29,7 +37,8 @@ class ModemSettings:
     """How a card is reached through a modem.
 
     Args:
-        device: path of the modem's AT port, or `auto` for the first port of this machine that answers.
+        device: path of the modem's AT port, or `auto` for the first port of this machine that answers; behind
+            ModemManager its object's path or its IMEI, or `auto` for the one that there is.
         ways: in which ways to try, in their order; None for what the modem's entry in the table says, or else all.
         baud: bits a second; USB ports do not mind.
         timeout_s: how long one answer may take, in seconds; None for what the caller says.
@@ -51,7 +60,27 @@ class ModemSettings:
         Raises:
             ProtocolError: no device, an unknown parameter, one given twice, or a value that is not one of its.
         """
-        device, given = split_address("modem", address, _NAMES, "modem:/dev/ttyUSB2, or modem:auto")
+        return cls._parsed("modem", address, _NAMES, "modem:/dev/ttyUSB2, or modem:auto")
+
+    @classmethod
+    def parse_managed(cls, address: str) -> Self:
+        """Parse what follows `modemmanager:`.
+
+        Raises:
+            ProtocolError: as `parse`; or the modem is named otherwise than ModemManager does.
+        """
+        example = "modemmanager:auto, or modemmanager:/org/freedesktop/ModemManager1/Modem/0"
+        settings = cls._parsed("modemmanager", address, _MANAGED_NAMES, example)
+        if _MANAGED.fullmatch(settings.device) is None:
+            raise ProtocolError(
+                f"link 'modemmanager:{address}': want {AUTO}, an IMEI, or a path that `mmcli -L` lists, such as "
+                "/org/freedesktop/ModemManager1/Modem/0"
+            )
+        return settings
+
+    @classmethod
+    def _parsed(cls, scheme: str, address: str, names: tuple[str, ...], want: str) -> Self:
+        device, given = split_address(scheme, address, names, want)
         try:
             return cls(
                 device,
@@ -62,7 +91,7 @@ class ModemSettings:
                 (Aid.from_text(given["aid"]),) if "aid" in given else _ISSUER_DOMAINS,
             )
         except ProtocolError as error:
-            raise ProtocolError(f"link 'modem:{address}': {error}") from error
+            raise ProtocolError(f"link '{scheme}:{address}': {error}") from error
 
 
 def _ways(text: str) -> tuple[Way, ...] | None:

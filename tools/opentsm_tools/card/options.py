@@ -104,7 +104,7 @@ _KEYS: Final[tuple[tuple[str, dict[str, Any], str], ...]] = (
     (
         "--link",
         {"metavar": "URI", "envvar": "OPENTSM_CARD_LINK"},
-        "pcsc:READER, tcp:HOST:PORT, uart:DEVICE, modem:DEVICE, stdio:COMMAND, virtual:PROFILE, replay:TRACE.",
+        "pcsc:READER, tcp:HOST:PORT, uart:DEVICE, modem:DEVICE, modemmanager:MODEM, stdio:COMMAND, virtual:PROFILE, …",
     ),
     ("--sd", {"type": AID}, "Security domain to work with.  [default: the issuer's]"),
     ("--key", {"metavar": "HEX"}, "One key for ENC, MAC and DEK. Others on this machine can see command lines."),
