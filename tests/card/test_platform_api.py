@@ -14,6 +14,7 @@ from opentsm_card.install import InstallForInstall, InstallForLoad
 from opentsm_card.load import load_blocks, load_file
 from opentsm_simulator import offered, runtime
 from opentsm_simulator.load_files import PackageReader
+from sd_host import ISD_KEYS
 
 if TYPE_CHECKING:
     from opentsm_build.cap import CapFile
@@ -86,6 +87,11 @@ def test_transient_ints_are_cleared_at_deselect(applet: Host) -> None:
     assert ask(applet, 6) == "0204060802"
     applet.select(MODULE)
     assert ask(applet, 6) == "0102030402"
+
+
+def test_an_application_may_receive_the_data_before_its_domain_does(applet: Host) -> None:
+    """org.globalplatform 1.7, SecureChannel.processSecurity: it is the method's to receive; cards take both."""
+    assert applet.into(MODULE, ISD_KEYS).session is not None
 
 
 def test_generic_arrays(applet: Host) -> None:

@@ -171,7 +171,7 @@ final class SecureChannelService implements SecureChannel {
             if (session == null) {
                 return above(apdu, Gp.SW_CONDITIONS);
             }
-            short lc = apdu.setIncomingAndReceive();
+            short lc = receive(apdu);
             initiation.authenticate(session, messaging(session), buffer, apdu.getOffsetCdata(), lc);
             return 0;
         }
@@ -189,6 +189,11 @@ final class SecureChannelService implements SecureChannel {
         return agree(apdu, ins);
     }
 
+    /** Receives the data field, which is this service's to do; but there are applications that did it before. */
+    private static short receive(APDU apdu) {
+        return apdu.getCurrentState() == APDU.STATE_INITIAL ? apdu.setIncomingAndReceive() : apdu.getIncomingLength();
+    }
+
     /** Has the domain above answer; without one, refuses. */
     private short above(APDU apdu, short status) {
         SecureChannel above = keys.hasSet() ? null : above();
@@ -204,7 +209,7 @@ final class SecureChannelService implements SecureChannel {
         if (Apdus.isSecured(buffer[ISO7816.OFFSET_CLA])) {
             ISOException.throwIt(Gp.SW_CLA_NOT_SUPPORTED);
         }
-        short length = apdu.setIncomingAndReceive();
+        short length = receive(apdu);
         short data = apdu.getOffsetCdata();
         short end = (short) (data + length);
         if (ins == Gp.INS_PERFORM_SECURITY_OPERATION) {
@@ -227,7 +232,7 @@ final class SecureChannelService implements SecureChannel {
 
     private short initializeUpdate(APDU apdu) {
         byte[] buffer = apdu.getBuffer();
-        short size = apdu.setIncomingAndReceive();
+        short size = receive(apdu);
         KeySlot enc = initiation.keySet(buffer, size);
         Session session = room();
         Open.getSelection(selection, (short) 0);

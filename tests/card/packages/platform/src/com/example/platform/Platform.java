@@ -6,6 +6,7 @@ import javacardx.crypto.Cipher;
 import javacardx.framework.util.ArrayLogic;
 import javacardx.framework.util.UtilException;
 import javacardx.framework.util.intx.JCint;
+import org.globalplatform.GPSystem;
 
 /** Commands of class 80, each for one thing of the API. */
 public final class Platform extends Applet {
@@ -61,6 +62,11 @@ public final class Platform extends Applet {
                 return;
             case 0x07:
                 apdu.setOutgoingAndSend((short) 0, generic(buffer, p1));
+                return;
+            case 0x50: // INITIALIZE UPDATE, EXTERNAL AUTHENTICATE: whose data is received before the domain is asked
+            case (byte) 0x82:
+                apdu.setIncomingAndReceive();
+                apdu.setOutgoingAndSend(ISO7816.OFFSET_CDATA, GPSystem.getSecureChannel().processSecurity(apdu));
                 return;
             default:
                 ISOException.throwIt(ISO7816.SW_INS_NOT_SUPPORTED);
