@@ -117,7 +117,8 @@ def profiles(*, as_json: bool) -> None:
 @click.option(
     "--modem-faults",
     metavar="KIND@N,…",
-    help="Faults at the n-th line of the modem: drop, corrupt, delay, unsolicited, stick.",
+    help="Faults at the n-th line of the modem: drop, corrupt, delay, unsolicited, stick; and of its "
+    "card: remove, reset, brownout.",
 )
 @click.option(
     "--dial",

@@ -44,6 +44,7 @@ _MEMORY_FULL: Final = 20
 _NOT_FOUND: Final = 22
 _WRONG_PARAMETERS: Final = 50
 _UNKNOWN: Final = 100
+_OF_CARD: Final = ("+CSIM=", "+CCHO=", "+CGLA=", "+CCHC=")
 _TESTED: Final = ("+CSIM=?", "+CCHO=?", "+CGLA=?", "+CCHC=?")
 
 
@@ -92,6 +93,8 @@ class VirtualModem:
         self._echo = True
         self._numbers = False
         self._on = True
+        # Why the card can't be reached, as +CME ERROR says it.
+        self._lost: int | None = None
         self._handles: dict[str, int] = {}
         self._given = 0
         self._noise = 0
@@ -125,7 +128,13 @@ class VirtualModem:
             lines = [self._refusal(_NO_SIM if isinstance(error, CardRemovedError) else _SIM_FAILURE)]
         out: list[tuple[float, bytes]] = []
         end = "\r" if "bare-cr" in self._quirks else "\r\n"
+        of_card = command[2:].upper().startswith(_OF_CARD)
         for line in lines:
+            for kind in self._faults.next_line():
+                self._happen(kind)
+            lost = of_card and self._lost is not None
+            if lost:
+                line = self._refusal(self._lost)  # noqa: PLW2901 - it comes in place of what was to come
             noise: list[str] = []
             if "chatty" in self._quirks:
                 self._noise += 1
@@ -133,7 +142,21 @@ class VirtualModem:
             delay_s, arriving = self._faults.apply(line)
             out.extend((0, f"{end}{text}{end}".encode("latin-1")) for text in noise)
             out.append((delay_s, "".join(f"{end}{text}{end}" for text in arriving).encode("latin-1")))
+            if lost:
+                break
         return out
+
+    def _happen(self, kind: str) -> None:
+        """Do to the card what a fault says."""
+        if kind == "reset":
+            self._reset_card()
+        else:
+            self._lost = _NO_SIM if kind == "remove" else _SIM_FAILURE
+
+    def _reset_card(self) -> None:
+        self._link.reset()
+        if self._t0 is not None:
+            self._t0.reset()
 
     def _refusal(self, number: int | None) -> str:
         if "word-errors" in self._quirks:
@@ -196,14 +219,15 @@ class VirtualModem:
     def _check_on(self) -> None:
         if not self._on:
             raise _RefusalError(_NO_SIM)
+        if self._lost is not None:
+            raise _RefusalError(self._lost)
 
     def _switch(self, on: bool) -> list[str]:  # noqa: FBT001 - what the command says
         self._on = on
         self._handles.clear()
-        if on:
-            self._link.reset()
-            if self._t0 is not None:
-                self._t0.reset()
+        if on and self._lost != _NO_SIM:
+            self._lost = None
+            self._reset_card()
         return []
 
     # The card.

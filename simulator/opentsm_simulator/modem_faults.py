@@ -5,8 +5,13 @@
     delay@12=2.5        it and what follows come so many seconds later
     unsolicited@12=RING this line comes before it
     stick@12            from it on nothing comes any more
+    remove@12           before it the card is taken out of the modem
+    reset@12            before it the card resets itself: its channels and what was selected are gone
+    brownout@12         before it the card loses its power, until the modem is switched off and on (AT+CFUN)
 
-Several are separated by commas. Lines are counted from 1, since the modem was switched on; echo is not counted.
+An answer of the card that was to come as that line or behind it is lost with a card that is taken out or without power:
+the modem answers an error, though the card has run the command. Several are separated by commas. Lines are counted from
+1, since the modem was switched on; echo is not counted.
 """
 
 from __future__ import annotations
@@ -16,9 +21,11 @@ from typing import Final, Self
 
 from opentsm_card.errors import ProtocolError
 
-__all__ = ["KINDS", "ModemFault", "ModemFaults"]
+__all__ = ["CARD_KINDS", "KINDS", "ModemFault", "ModemFaults"]
 
-KINDS: Final = ("drop", "corrupt", "delay", "unsolicited", "stick")
+KINDS: Final = ("drop", "corrupt", "delay", "unsolicited", "stick", "remove", "reset", "brownout")
+CARD_KINDS: Final = ("remove", "reset", "brownout")
+"""Those that happen to the card rather than to a line."""
 _DEFAULT_DELAY_S: Final = 2.0
 _LONGEST_DELAY_S: Final = 3600
 _DEFAULT_TEXT: Final = "+CREG: 1"
@@ -87,16 +94,20 @@ class ModemFaults:
         """
         return cls(tuple(ModemFault.parse(part) for part in text.split(",")))
 
-    def apply(self, line: str) -> tuple[float, list[str]]:
-        """Return how long the next line takes, in seconds (infinity: for ever), and what comes in its place."""
+    def next_line(self) -> list[str]:
+        """Count a line, and return what happens to the card before it is sent, as kinds of faults."""
         self._lines += 1
+        return [fault.kind for fault in self._faults if fault.at == self._lines and fault.kind in CARD_KINDS]
+
+    def apply(self, line: str) -> tuple[float, list[str]]:
+        """Return how long the line that was counted takes, in seconds (infinity: for ever), and what arrives."""
         delay_s = 0.0
         before: list[str] = []
         kept = True
         for fault in self._faults:
             if fault.kind == "stick" and self._lines >= fault.at:
                 return _NEVER_S, []
-            if fault.at != self._lines:
+            if fault.at != self._lines or fault.kind in CARD_KINDS:
                 continue
             if fault.kind == "delay":
                 delay_s += fault.delay_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from door import door, refused
 from open_card import A1, ISD, PROFILE, OpenCard
 from opentsm_card.errors import OpenTsmError, ProtocolError, TransportError
 from opentsm_card.keys import KeySet
@@ -175,6 +177,31 @@ class TestTcp:
         front.stop()
         front.stop()
         assert reader.connection.recv(1) == b""
+
+
+def test_the_command_dials_who_waits_and_dials_again(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "opentsm_tools.main", "se", "run", "--dial", f"127.0.0.1:{port}", "--json"]
+    environment = os.environ | {"OPENTSM_RUNTIME_DIR": str(tmp_path / "run")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            (told,) = json.loads(process.stdout.readline())["ses"]
+            assert (told["profile"], told["dial"], told["tcp"]) == ("embedded", f"127.0.0.1:{port}", None)
+            for _ in range(3):
+                answer = door("card", "--link", f"tcp:127.0.0.1:{port}?listen", "info", "--json")
+                assert answer.code == 0, answer.err
+                assert json.loads(answer.out)["card"]
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    late = refused(3, "card", "--link", f"tcp:127.0.0.1:{port}?listen", "--timeout", "0.1", "info")
+    assert "no card dials within 0.1 s" in late
+
+
+def test_an_address_to_dial_that_is_none() -> None:
+    assert "'nowhere' is not HOST:PORT" in refused(4, "se", "run", "--dial", "nowhere")
 
 
 class TestVpcd:

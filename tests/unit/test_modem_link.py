@@ -179,7 +179,7 @@ class TestRefusals:
 
 class TestFaults:
     # The lines of an opened CSIM link: AT, ATE0V1, CMEE? with its OK, CMEE; maker and model with their OK; two for the
-    # channel, four for the SELECT and its GET RESPONSE. Line 16 is the first of the command.
+    # channel, two for the SELECT; two for the command. Line 16 is the first of its GET RESPONSE, which brings the data.
     FIRST = 16
 
     def open(self, fault: str) -> tuple[CountingCard, VirtualPort]:
@@ -205,6 +205,41 @@ class TestFaults:
         assert len(card.ran) == 1
         with pytest.raises(CardRemovedError, match="closed"):
             link.transmit(ECHO)
+
+    @pytest.mark.parametrize("query", ["?apdu=csim", "?apdu=csim&reset=cfun"])
+    def test_a_card_that_is_taken_out_under_a_command(self, query: str) -> None:
+        card, port = self.open(f"remove@{self.FIRST}")
+        link = open_link_to(port, query)
+        with pytest.raises(CardRemovedError, match=r"\+CME ERROR: 10"):
+            link.transmit(ECHO)
+        assert len(card.ran) == 1
+        with pytest.raises((CardRemovedError, LinkTimeoutError)):
+            open_link_to(port, query)
+        assert len(card.ran) == 1
+
+    def test_a_card_without_power_is_given_it_by_switching_the_modem(self) -> None:
+        card, port = self.open(f"brownout@{self.FIRST}")
+        link = open_link_to(port, "?apdu=csim")
+        with pytest.raises(TransportError, match=r"AT\+CSIM: the modem answers \+CME ERROR: 13"):
+            link.transmit(ECHO)
+        with pytest.raises(TransportError, match="gives no access to the card"):
+            open_link_to(port, "?apdu=csim")
+        with open_link_to(port, "?apdu=csim&reset=cfun") as again:
+            assert again.transmit(ECHO) == ECHOED
+        assert card.resets == 1
+        assert len(card.ran) == 2
+        assert card.open == set()
+
+    @pytest.mark.parametrize(("query", "first"), [("?apdu=csim", FIRST), ("?apdu=ccho", 14)])
+    def test_a_card_that_resets_itself_knows_the_channel_no_more(self, query: str, first: int) -> None:
+        card, port = self.open(f"reset@{first}")
+        with open_link_to(port, query) as link:
+            assert link.transmit(ECHO) == ECHOED
+            assert link.transmit(ECHO) == b"\x68\x81"
+            link.reset()
+            assert link.transmit(ECHO) == ECHOED
+        assert len(card.ran) == 2
+        assert card.open == set()
 
     def test_silence_is_a_time_out_and_stays_one(self) -> None:
         _, port = self.open(f"stick@{self.FIRST}")

@@ -78,7 +78,7 @@ class ModemLink:
         self.atr = UNKNOWN_ATR
         try:
             self.modem = self._line.synchronize()
-            self._open()
+            self._open_anyhow()
         except BaseException:
             self._give_up()
             raise
@@ -156,6 +156,18 @@ class ModemLink:
         self.close()
 
     # Channels.
+
+    def _open_anyhow(self) -> None:
+        """Reach the card; where it can't be, give it its power anew, if the modem may be switched off and on."""
+        try:
+            self._open()
+        except LinkTimeoutError:
+            raise
+        except TransportError:
+            if not self._settings.cfun:
+                raise
+            self._restart()
+            self._open()
 
     def _open(self) -> None:
         """Reach the card in the first way that works."""
