@@ -32,7 +32,7 @@ _CAPS: Final = _HERE / "caps"
 # How a profile names a package that comes with the simulator.
 BUILT_IN: Final = "built-in:"
 # The issuer's to bring: rules, and that there are any; a person's card. Cards are made without them.
-_NOT_ON_CARDS: Final = ("access-rules", "piv")
+_NOT_ON_CARDS: Final = ("access-rules", "openpgp", "piv")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,25 +12,20 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from opentsm_build.cap import CapFile
 from opentsm_card import tlv
 from opentsm_card.aid import Aid
 from opentsm_card.errors import LinkTimeoutError
-from opentsm_card.install import InstallForInstall, InstallForLoad
-from opentsm_card.install_parameters import InstallParameters
-from opentsm_card.load import load_blocks, load_file
 from opentsm_simulator import VirtualSe
 from piv_card import AID, CAP, KEY, PIN, PUK, public_point
 from sd_host import ISD, ISD_KEYS, Host
+from short_host import ShortHost, install_cap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opentsm_card.link import Link
 
 INSTANCE: Final = Aid.from_text(AID)
 MODULE: Final = Aid.from_text("F06F70656E74736D010701")
-SHORT_DATA: Final = 255
 PRINTED, FINGERPRINTS, CHUID, SECURITY, CARD_CERTIFICATE = "5FC109", "5FC103", "5FC102", "5FC106", "5FC101"
 
 
@@ -42,36 +37,11 @@ def put(identifier: str, content: bytes) -> bytes:
     return tlv.encode(0x5C, bytes.fromhex(identifier)) + tlv.encode(0x53, content)
 
 
-class Person:
-    """Whoever holds the card: sends commands, in chains where they are long, and gets the whole answer."""
-
-    def __init__(self, link: Link) -> None:
-        self.link = link
-
-    def send(self, command: str, data: bytes | str = b"") -> tuple[bytes, int]:
-        header, rest = bytes.fromhex(command), bytes.fromhex(data) if isinstance(data, str) else data
-        while len(rest) > SHORT_DATA:
-            part, rest = rest[:SHORT_DATA], rest[SHORT_DATA:]
-            answer = self.link.transmit(bytes((header[0] | 0x10,)) + header[1:] + bytes((len(part),)) + part)
-            if answer != b"\x90\x00":
-                return b"", int.from_bytes(answer[-2:], "big")
-        answer = self.link.transmit(header + (bytes((len(rest),)) + rest if rest else b"") + b"\x00")
-        got = answer[:-2]
-        while answer[-2] == 0x61:
-            answer = self.link.transmit(bytes.fromhex("00C00000") + answer[-1:])
-            got += answer[:-2]
-        return got, int.from_bytes(answer[-2:], "big")
-
-    def sw(self, command: str, data: bytes | str = b"") -> int:
-        return self.send(command, data)[1]
-
-    def done(self, command: str, data: bytes | str = b"") -> bytes:
-        answer, sw = self.send(command, data)
-        assert sw == 0x9000, f"{command}: {sw:04X}"
-        return answer
+class Person(ShortHost):
+    """Whoever holds the card."""
 
     def select(self, name: str = AID) -> bytes:
-        return self.done("00A40400", name)
+        return super().select(name)
 
     def verify(self, pin: str = PIN) -> int:
         return self.sw("00200080", padded(pin))
@@ -103,12 +73,7 @@ def encrypt(block: bytes) -> bytes:
 
 
 def install(se: VirtualSe, parameters: bytes = b"") -> int:
-    host = Host(se.link()).into(ISD, ISD_KEYS)
-    cap = CapFile.read(CAP)
-    host.done(InstallForLoad(cap.package_aid))
-    host.done(*load_blocks(load_file(cap.load_file_data_block()), 200))
-    given = InstallParameters(application=parameters).encode()
-    return host.sw(InstallForInstall(cap.package_aid, MODULE, INSTANCE, parameters=given))
+    return install_cap(se, CAP, MODULE, INSTANCE, parameters)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from ykman.pcsc import ScardSmartCardConnection
 from yubikit.core import InvalidPinError, Version
-from yubikit.core.smartcard import ApduError
+from yubikit.core.smartcard import ApduError, SmartCardConnection
 from yubikit.piv import KEY_TYPE, OBJECT_ID, SLOT, PivSession
 
 from opentsm_card import tlv
@@ -23,6 +23,7 @@ from pcsc_bench import Bench, answers, connect
 from piv_card import AID, CAP, KEY, PIN, PUK, certificate, public_point
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pcsc_rig import Pcscd, Slot
@@ -195,8 +196,14 @@ def test_wrong_pins_are_counted(card: Card) -> None:
     verify(PIN)
 
 
-def test_yubikit_uses_the_card(card: Card) -> None:
-    session = PivSession(ScardSmartCardConnection(connect(card.reader).createConnection()))  # type: ignore[no-untyped-call]
+@pytest.fixture
+def session(card: Card) -> Iterator[PivSession]:
+    connection: SmartCardConnection = ScardSmartCardConnection(connect(card.reader).createConnection())  # type: ignore[no-untyped-call]
+    yield PivSession(connection)
+    connection.close()
+
+
+def test_yubikit_uses_the_card(session: PivSession) -> None:
     assert session.version == Version(1, 0, 0)  # the application's own: it is no YubiKey
     with pytest.raises(ApduError, match="6982"):
         session.generate_key(SLOT.AUTHENTICATION, KEY_TYPE.RSA2048)

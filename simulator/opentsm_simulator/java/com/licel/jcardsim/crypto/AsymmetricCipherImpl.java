@@ -28,7 +28,9 @@ public final class AsymmetricCipherImpl extends Cipher {
     private byte[] buffer;
 
     private short length;
-    private boolean isInitialized;
+
+    /** Null before the first. */
+    private Key key;
 
     public AsymmetricCipherImpl(byte algorithm) {
         this.algorithm = algorithm;
@@ -50,24 +52,24 @@ public final class AsymmetricCipherImpl extends Cipher {
     }
 
     @Override
-    public void init(Key key, byte mode) throws CryptoException {
-        if (key == null || !key.isInitialized()) {
+    public void init(Key with, byte mode) throws CryptoException {
+        if (with == null || !with.isInitialized()) {
             CryptoException.throwIt(CryptoException.UNINITIALIZED_KEY);
         }
-        if (!(key instanceof KeyWithParameters) || mode != MODE_ENCRYPT && mode != MODE_DECRYPT) {
+        if (!(with instanceof KeyWithParameters) || mode != MODE_ENCRYPT && mode != MODE_DECRYPT) {
             CryptoException.throwIt(CryptoException.ILLEGAL_VALUE);
         }
-        engine.init(mode == MODE_ENCRYPT, ((KeyWithParameters) key).getParameters());
-        short size = (short) (key.getSize() / BITS);
+        engine.init(mode == MODE_ENCRYPT, ((KeyWithParameters) with).getParameters());
+        short size = (short) (with.getSize() / BITS);
         if (buffer == null || buffer.length != size) {
             buffer = JCSystem.makeTransientByteArray(size, JCSystem.CLEAR_ON_DESELECT);
         }
         length = 0;
-        isInitialized = true;
+        key = with;
     }
 
     @Override
-    public void init(Key key, byte mode, byte[] parameters, short offset, short size) throws CryptoException {
+    public void init(Key with, byte mode, byte[] parameters, short offset, short size) throws CryptoException {
         CryptoException.throwIt(CryptoException.ILLEGAL_VALUE); // there are none for RSA
     }
 
@@ -78,8 +80,11 @@ public final class AsymmetricCipherImpl extends Cipher {
     }
 
     private void collect(byte[] input, short offset, short size) {
-        if (!isInitialized) {
+        if (key == null) {
             CryptoException.throwIt(CryptoException.INVALID_INIT);
+        }
+        if (!key.isInitialized()) {
+            CryptoException.throwIt(CryptoException.UNINITIALIZED_KEY); // it was cleared since
         }
         if (size > buffer.length - length) {
             CryptoException.throwIt(CryptoException.ILLEGAL_USE);
