@@ -96,6 +96,12 @@ def test_a_key_can_be_built_for_each_memory(applet: Host, kind: int) -> None:
         assert done(applet, 0x13) == bytes([0, kept])
 
 
+def test_a_secret_key_is_of_one_kind(applet: Host) -> None:
+    for at, (kind, bits) in enumerate(((DES, 192), (AES, 256), (HMAC, 512), (10, 128))):
+        build(applet, 0, kind, bits)
+        assert done(applet, 0x18) == bytes(int(each == at) for each in range(4))
+
+
 def test_public_keys_are_persistent(applet: Host) -> None:
     for kind in (3, 5, 7, 11):
         assert refused(applet, 0x11, 0, kind, b"\x02\x00\x01") == NO_SUCH_ALGORITHM

@@ -152,7 +152,7 @@ public class KeyBuilder {
             case TYPE_HMAC:
             case TYPE_HMAC_TRANSIENT_RESET:
             case TYPE_HMAC_TRANSIENT_DESELECT:
-                return new SymmetricKeyImpl(keyType, keyLength);
+                return SymmetricKeyImpl.build(keyType, keyLength);
             case TYPE_RSA_PUBLIC:
                 return new RSAKeyImpl(false, keyLength);
             case TYPE_RSA_PRIVATE:
@@ -213,7 +213,7 @@ public class KeyBuilder {
     private static Key symmetric(byte type, short bits, short... lengths) {
         for (short length : lengths) {
             if (length == bits) {
-                return new SymmetricKeyImpl(type, bits);
+                return SymmetricKeyImpl.build(type, bits);
             }
         }
         CryptoException.throwIt(CryptoException.ILLEGAL_VALUE);

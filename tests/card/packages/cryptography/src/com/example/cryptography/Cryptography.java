@@ -53,6 +53,8 @@ public final class Cryptography extends Applet {
                 result[0] = (byte) (keys[p1].isInitialized() ? 1 : 0);
                 result[1] = keys[p1].getType();
                 return 2;
+            case 0x18: // which interfaces of secret keys has it?
+                return kinds(keys[p1]);
             case 0x14: // generate a pair
                 new KeyPair((PublicKey) keys[p1], (PrivateKey) keys[p2]).genKeyPair();
                 return 0;
@@ -123,6 +125,14 @@ public final class Cryptography extends Applet {
                 ISOException.throwIt(ISO7816.SW_INS_NOT_SUPPORTED);
                 return 0;
         }
+    }
+
+    private short kinds(Key key) {
+        result[0] = (byte) (key instanceof DESKey ? 1 : 0);
+        result[1] = (byte) (key instanceof AESKey ? 1 : 0);
+        result[2] = (byte) (key instanceof HMACKey ? 1 : 0);
+        result[3] = (byte) (key instanceof KoreanSEEDKey ? 1 : 0);
+        return 4;
     }
 
     private short oneShot(byte algorithm, byte padding, byte[] data, short offset, short length) {
