@@ -201,14 +201,46 @@ def test_a_reader_that_was_gone_is_found_again(
     link("open", f"pcsc:{slot.reader}", 5)
     assert link("transmit", GET_DATA) == ANSWER
     pcscd.stop()
-    assert str(link("transmit", GET_DATA)).startswith("TransportError: ")
+    assert str(link("transmit", GET_DATA)).startswith("NoServiceError: ")
     link("close")
     assert "is pcscd running" in str(link("open", f"pcsc:{slot.reader}", 5))
-    pcscd.start()
-    insert(slot, card, link)
-    assert link("open", f"pcsc:{slot.reader}", 5) == ATR.hex().upper()
+
+    def start() -> None:
+        pcscd.start()
+        slot.insert(card)
+
+    timer = threading.Timer(0.5, start)
+    timer.start()
+    assert link("open", f"pcsc:{slot.reader}?wait=20", 5) == ATR.hex().upper()
+    timer.join()
     assert link("transmit", GET_DATA) == ANSWER
     assert len(card.run) == 2
+
+
+def test_an_exchange_that_a_reader_never_ends_ends_with_pcscd(
+    card: CountingCard, slot: HotSlot, link: LinkProcess, pcscd: Pcscd
+) -> None:
+    insert(slot, card, link)
+    link("open", f"pcsc:{slot.reader}", 5)
+    asked, never = threading.Event(), threading.Event()
+
+    def hang(_number: int, _command: bytes) -> None:
+        asked.set()
+        never.wait(60)
+
+    card.hook = hang
+
+    def end() -> None:
+        assert asked.wait(20)
+        pcscd.stop()
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    assert "transmit" in str(link("transmit", GET_DATA))
+    thread.join()
+    never.set()
+    link("close")
+    pcscd.start()
 
 
 def test_an_agent_goes_on_with_a_card_that_was_taken_out_while_it_ran_a_command(

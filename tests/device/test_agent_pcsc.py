@@ -252,7 +252,7 @@ class TestBesideOthers:
         other = Other(slot.reader, pcscd.environment)
         assert other.do("begin") == scard.SCARD_S_SUCCESS
         for _ in range(3):
-            with pytest.raises(LinkTimeoutError, match=r"another program holds the card, in a transaction.*`wait`"):
+            with pytest.raises(LinkTimeoutError, match=r"another program holds the card in a transaction.*`wait`"):
                 open_link(f"pcsc:{slot.reader}{query}", 0.1)
             # One thread waits on, not one for each who was refused.
             waiting = [thread for thread in threading.enumerate() if thread.name.startswith("pcsc:")]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from smartcard import scard
 
-from opentsm_agent.links.pcsc_readers import OK, as_error, establish_context, find_reader
+from opentsm_agent.links.pcsc_readers import OK, NoServiceError, as_error, establish_context, find_reader
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, TransportError
 
 if TYPE_CHECKING:
@@ -103,10 +103,10 @@ class Connection:
 
 
 def connect(settings: PcscSettings, timeout_s: float) -> Connection:
-    """Connect to the card, once reader and card are there and free, and reset it.
+    """Connect to the card, once pcscd, reader and card are there and free, and reset it.
 
     Args:
-        settings: which reader, how shared, and how long to wait for reader and card.
+        settings: which reader, how shared, and how long to wait for pcscd, reader and card.
         timeout_s: how long to wait for another program to give the card free, in seconds; `wait` where that is longer.
 
     Raises:
@@ -117,8 +117,8 @@ def connect(settings: PcscSettings, timeout_s: float) -> Connection:
     limit_s = max(timeout_s, settings.wait_s)
     until = time.monotonic() + limit_s
     held = LinkTimeoutError(
-        f"pcsc:{settings.reader}: another program holds the card, in a transaction, for more than {limit_s:g} s: "
-        "end that, or wait longer (`wait`)"
+        f"pcsc:{settings.reader}: no connection within {limit_s:g} s: another program holds the card in a transaction, "
+        "or the reader hangs; end that, or wait longer (`wait`)"
     )
     with _lock:
         earlier = _given_up.get(settings.reader)
@@ -169,7 +169,7 @@ class _Attempt(threading.Thread):
     def run(self) -> None:
         outcome: Connection | BaseException
         try:
-            outcome = self._connect()
+            outcome = self._look()
         except BaseException as error:  # noqa: BLE001 - it is raised again where the connection is wanted
             outcome = error
         with _lock:
@@ -180,19 +180,12 @@ class _Attempt(threading.Thread):
         if unwanted and isinstance(outcome, Connection):
             outcome.close(scard.SCARD_LEAVE_CARD)
 
-    def _connect(self) -> Connection:
-        context = establish_context()
-        try:
-            return self._look(context, time.monotonic() + self._settings.wait_s)
-        except BaseException:
-            scard.SCardReleaseContext(context)
-            raise
-
-    def _look(self, context: int, there_until: float) -> Connection:
+    def _look(self) -> Connection:
+        there_until = time.monotonic() + self._settings.wait_s
         while True:
             try:
-                return self._connect_now(context)
-            except CardRemovedError:
+                return self._connect()
+            except (CardRemovedError, NoServiceError):
                 if time.monotonic() >= there_until:
                     raise
             except _BusyError as error:
@@ -200,7 +193,16 @@ class _Attempt(threading.Thread):
                     raise LinkTimeoutError(str(error)) from error
             time.sleep(_LOOK_S)
 
-    def _connect_now(self, context: int) -> Connection:
+    def _connect(self) -> Connection:
+        # Anew each time: a context ends with the pcscd that it was made with.
+        context = establish_context()
+        try:
+            return self._connect_in(context)
+        except BaseException:
+            scard.SCardReleaseContext(context)
+            raise
+
+    def _connect_in(self, context: int) -> Connection:
         reader = find_reader(context, self._settings.reader)
         for protocols in _PREFERRED[self._settings.protocol]:
             status, card, _protocol = scard.SCardConnect(context, reader, _SHARE[self._settings.share], protocols)

@@ -11,7 +11,7 @@ from smartcard import scard
 from opentsm_agent.links.pcsc_settings import USB
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, TransportError
 
-__all__ = ["OK", "as_error", "establish_context", "find_reader", "reader_names", "usb_path"]
+__all__ = ["OK", "NoServiceError", "as_error", "establish_context", "find_reader", "reader_names", "usb_path"]
 
 OK: Final[int] = scard.SCARD_S_SUCCESS
 """The status of a call that did what it was asked for."""
@@ -28,9 +28,14 @@ _GONE: Final = frozenset(
         scard.SCARD_E_INVALID_HANDLE,
     }
 )
+_NO_SERVICE: Final = frozenset({scard.SCARD_E_NO_SERVICE, scard.SCARD_E_SERVICE_STOPPED})
 _USB_DEVICES: Final = Path("/sys/bus/usb/devices")
 _USB_CHANNEL: Final = 0x20
 _MOST_READERS: Final = 16
+
+
+class NoServiceError(TransportError):
+    """pcscd is not running, or has ended."""
 
 
 def reader_names() -> list[str]:
@@ -50,7 +55,8 @@ def establish_context() -> int:
     """Connect to pcscd.
 
     Raises:
-        TransportError: it is not running, or refuses.
+        NoServiceError: it is not running.
+        TransportError: it refuses.
     """
     status, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_SYSTEM)
     if status == scard.SCARD_W_SECURITY_VIOLATION:
@@ -127,6 +133,8 @@ def as_error(status: int, doing: str) -> TransportError:
     message = f"{doing}: {scard.SCardGetErrorMessage(status)}"
     if status in _GONE:
         return CardRemovedError(message)
+    if status in _NO_SERVICE:
+        return NoServiceError(message)
     if status == scard.SCARD_W_RESET_CARD:
         return TransportError(f"{doing}: another program reset the card: what was selected is gone")
     if status == scard.SCARD_E_TIMEOUT:
