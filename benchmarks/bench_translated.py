@@ -16,6 +16,7 @@ nothing (the JVM compiles no method of more than 8,000 bytes, as package `wide` 
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -59,10 +60,10 @@ _PAIR_S: Final = 0.02
 # Cards by name: firewall and transactions; whether the neighbour's object is asked for; what is aimed at.
 _CARDS: Final = {"off": (False, False, 0.9), "on": (True, False, 0.6), "shared": (True, True, None)}
 
-# The package that has to be loaded, verified and translated in a second: as large as the largest known applets.
+# The package that has to be loaded, verified and translated in that time: as large as the largest known applets.
 _LARGE_BYTES: Final = 24_000
 _COPIES: Final = 5
-_LARGE_S: Final = 1.0
+_LARGE_S: Final = 0.6
 
 
 class _Card:
@@ -89,13 +90,13 @@ class _Card:
         return send
 
     def load(self, cap: CapFile, *, install: bool = True) -> float:
-        """Load and install a package; return the seconds that loading took."""
+        """Load and install a package; return the seconds of processor time that loading took."""
         send = self._session()
-        begun = time.perf_counter()
+        begun = time.thread_time()
         send(InstallForLoad(cap.package_aid))
         for block in load_blocks(load_file(cap.load_file_data_block()), 240):
             send(block)
-        took = time.perf_counter() - begun
+        took = time.thread_time() - begun
         for applet in cap.applets if install else ():
             send(InstallForInstall(cap.package_aid, applet.aid, applet.aid))
         return took
@@ -175,12 +176,12 @@ def _means(results: Sequence[tuple[str, Comparison]]) -> Iterator[Comparison]:
 
 
 def _large(out: Path) -> Figure:
-    """Load a package of the size of the largest known applets: many copies of classes of the corpus."""
-    cap = build_project(large(out / "large", _COPIES), out).cap
+    """Load a package of the size of the largest known applets, which no cache has: copies of classes of the corpus."""
+    cap = build_project(large(out / "large", _COPIES, os.urandom(5)), out).cap
     size = len(cap.load_file_data_block())
     assert size > _LARGE_BYTES
     took = _Card(checks=True).load(cap, install=False)
-    return Figure(f"loading, verifying and translating {size} bytes", "s", took, at_most=_LARGE_S)
+    return Figure(f"loading, verifying and translating {size} bytes", "s of processor time", took, at_most=_LARGE_S)
 
 
 def main() -> None:

@@ -154,12 +154,13 @@ def driver(name: str, folder: Path) -> Path:
     return folder
 
 
-def large(folder: Path, copies: int) -> Path:
+def large(folder: Path, copies: int, name: bytes = b"") -> Path:
     """Write the project of one package with copies of classes of the corpus, each called.
 
     Args:
         folder: where it goes; made anew.
         copies: of each class.
+        name: what its AID ends with.
 
     Returns:
         The project's folder.
@@ -167,14 +168,15 @@ def large(folder: Path, copies: int) -> Path:
     package = folder / "src" / "corpus" / "large"
     package.mkdir(parents=True)
     calls = []
-    for name in _LARGE:
-        (path,) = (CORPUS / name).rglob("*.java")
+    for of_corpus in _LARGE:
+        (path,) = (CORPUS / of_corpus).rglob("*.java")
         cls = re.compile(rf"\b{path.stem}\b")
-        text = path.read_text(encoding="utf-8").replace(f"package corpus.{name};", "package corpus.large;")
-        found = _calls(name, ())
+        text = path.read_text(encoding="utf-8").replace(f"package corpus.{of_corpus};", "package corpus.large;")
+        found = _calls(of_corpus, ())
         for copy in range(copies):
             (package / f"{path.stem}{copy}.java").write_text(cls.sub(f"{path.stem}{copy}", text), encoding="utf-8")
             calls += [cls.sub(f"{path.stem}{copy}", call) for call in found]
-    head = 'package = "corpus.large"\naid = "F000006F2F"\n'
-    _write(folder, "corpus.large", head, "F000006F2FDD", calls, allow_int=False)
+    aid = f"F000006F2F{name.hex().upper()}"
+    head = f'package = "corpus.large"\naid = "{aid}"\n'
+    _write(folder, "corpus.large", head, f"{aid}DD", calls, allow_int=False)
     return folder

@@ -46,6 +46,8 @@ class Instruction:
     @property
     def targets(self) -> tuple[int, ...]:
         """Return where it may jump to, as offsets into the bytecodes."""
+        if self.opcode.flow is Flow.NEXT:
+            return ()
         if self.opcode.flow is Flow.SWITCH:
             rest = self.operands[3:] if self.opcode.operands[0].startswith("table") else self.operands[3::2]
             return (self.pc + self.operands[0], *(self.pc + distance for distance in rest))

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from opentsm_build.opcode_tables import Flow
+from opentsm_build.opcode_tables import BY_NAME, Flow
 from opentsm_simulator.translate.analysis import is_new_object, local_of, shuffle_elements
 from opentsm_simulator.translate.hierarchy import INT, NULL, OBJECT, SHORT, reference_in
 from opentsm_simulator.translate.linkage import KnownClass
@@ -88,45 +88,65 @@ class BodyFlow:
             word += 2 if kind == "I" else 1
         self._reach(body.entry, (), tuple(locals_))
         while self._waiting:
-            self._step(self._waiting.popleft())
+            pc: int | None = self._waiting.popleft()
+            while pc is not None:
+                pc = self._step(pc)
         return self._states
 
     def _reach(self, pc: int, stack: tuple[str, ...], locals_: Locals) -> None:
+        """Come to an instruction by a path; what follows is to be looked at (again) if that tells more."""
+        if self._tells(pc, stack, locals_):
+            self._waiting.append(pc)
+
+    def _tells(self, pc: int, stack: tuple[str, ...], locals_: Locals) -> bool:
+        """Take in a path to an instruction; tell whether anything is known there that was not."""
         known = self._states.get(pc)
         if known is None:
             self._states[pc] = State(stack, locals_)
-            self._waiting.append(pc)
-            return
+            return True
         if known.stack == stack and known.locals == locals_:
-            return
+            return False
         join = self._types.hierarchy.join
         joined = State(
             tuple(a if a == b else join(a, b) for a, b in zip(known.stack, stack, strict=True)),
             tuple(a if a == b else self._join_local(a, b) for a, b in zip(known.locals, locals_, strict=True)),
         )
-        if joined != known:
-            self._states[pc] = joined
-            self._waiting.append(pc)
+        if joined == known:
+            return False
+        self._states[pc] = joined
+        return True
 
     def _join_local(self, one: str | None, other: str | None) -> str | None:
         if one is None or other is None or SHORT in {one, other} or INT in {one, other}:
             return None
         return self._types.hierarchy.join(one, other)
 
-    def _step(self, pc: int) -> None:
+    def _step(self, pc: int) -> int | None:
+        """Go over one instruction; return the next one where that is to be looked at at once."""
         instruction = self._body.instructions[pc]
+        opcode = instruction.opcode
         state = self._states[pc]
-        self._handle(pc, state.locals)
-        stack = list(state.stack)
         locals_ = state.locals
-        name = instruction.name
-        if "store" in name and instruction.opcode.pops in {"a", "s", "i"}:
-            locals_ = self._store(instruction, stack.pop(), locals_)
+        if self._handlers:
             self._handle(pc, locals_)
+        stack = list(state.stack)
+        name = opcode.name
+        if name in _STORES:
+            locals_ = self._store(instruction, stack.pop(), locals_)
+            if self._handlers:
+                self._handle(pc, locals_)
+        elif name in _PLAIN:
+            pops, pushes = _PLAIN[name]
+            if pops:
+                del stack[-pops:]
+            stack += pushes
         else:
             self._effect(instruction, name, stack, locals_)
         after = tuple(stack)
-        flow = instruction.opcode.flow
+        flow = opcode.flow
+        if flow is Flow.NEXT:
+            next_pc = instruction.next_pc
+            return next_pc if self._tells(next_pc, after, locals_) else None
         for target in instruction.targets:
             self._reach(target, after, locals_)
         if flow is Flow.JSR:
@@ -138,8 +158,9 @@ class BodyFlow:
                 locals_ = tuple(map(self._join_local, known, locals_))
             self._returned = locals_
             self._return()
-        elif flow in {Flow.NEXT, Flow.BRANCH}:
+        elif flow is Flow.BRANCH:
             self._reach(instruction.next_pc, after, locals_)
+        return None
 
     def _return(self) -> None:
         """Go on behind each jsr with what any subroutine left in the locals."""
@@ -162,7 +183,6 @@ class BodyFlow:
         return tuple(changed)
 
     def _effect(self, instruction: Instruction, name: str, stack: list[str], locals_: Locals) -> None:
-        opcode = instruction.opcode
         special = _SPECIAL.get(name)
         if special is not None:
             special(self, instruction, stack)
@@ -170,12 +190,8 @@ class BodyFlow:
             stack.append(locals_[local_of(instruction)] or OBJECT)
         elif name.startswith("invoke"):
             self._call(instruction, stack)
-        elif "w" in opcode.pops or "*" in opcode.pops:
-            shuffle_elements(instruction, stack)
         else:
-            if opcode.pops:
-                del stack[-len(opcode.pops) :]
-            stack += (INT if kind == "i" else SHORT for kind in opcode.pushes)
+            shuffle_elements(instruction, stack)
 
     # --- instructions with references ---
 
@@ -296,4 +312,18 @@ _SPECIAL: Final[dict[str, Callable[[BodyFlow, Instruction, list[str]], None]]] =
     **{f"putfield_a{suffix}": BodyFlow.put for suffix in ("", "_w", "_this")},
     "getstatic_a": BodyFlow.get,
     "putstatic_a": BodyFlow.put,
+}
+
+_STORES: Final = frozenset(
+    name for name, opcode in BY_NAME.items() if "store" in name and opcode.pops in {"a", "s", "i"}
+)
+
+# What is taken off the stack, and put on it, by instructions that do no more.
+_PLAIN: Final = {
+    name: (len(opcode.pops), tuple(INT if kind == "i" else SHORT for kind in opcode.pushes))
+    for name, opcode in BY_NAME.items()
+    if name not in _SPECIAL
+    and name not in _STORES
+    and not name.startswith(("aload", "invoke"))
+    and not {"w", "*"} & {*opcode.pops}
 }

@@ -8,6 +8,8 @@ fast; each time it is begun, what is around it is counted.
 from __future__ import annotations
 
 import enum
+from bisect import bisect_left, bisect_right
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from opentsm_build.opcode_tables import Flow
@@ -23,6 +25,8 @@ __all__ = ["Count", "counts"]
 _GO_ON: Final = {1: {"if_scmplt", "iflt"}, -1: {"if_scmpgt", "ifgt", "ifge"}}
 _END: Final = {1: {"if_scmpge", "ifge"}, -1: {"if_scmple", "ifle", "iflt"}}
 
+_PC: Final = attrgetter("pc")
+
 
 class Count(enum.Enum):
     """How turns of a loop are counted."""
@@ -34,13 +38,16 @@ class Count(enum.Enum):
 
 def goes_back(instruction: Instruction) -> bool:
     """Tell whether it can jump back, or to itself."""
+    if instruction.opcode.flow is Flow.NEXT:
+        return False
     return any(target <= instruction.pc for target in instruction.targets)
 
 
 def counts(body: Body) -> dict[int, Count]:
     """Return how turns are counted at each instruction that goes back."""
     back = [instruction for instruction in body.instructions.values() if goes_back(instruction)]
-    ending = {instruction.pc for instruction in back if _ends(body, instruction, back)}
+    in_order = list(body.instructions.values()) if back else []
+    ending = {instruction.pc for instruction in back if _ends(body, instruction, back, in_order)}
     return {
         instruction.pc: Count.NOT
         if instruction.pc in ending
@@ -51,16 +58,16 @@ def counts(body: Body) -> dict[int, Count]:
     }
 
 
-def _ends(body: Body, back: Instruction, all_back: list[Instruction]) -> bool:
+def _ends(body: Body, back: Instruction, all_back: list[Instruction], in_order: list[Instruction]) -> bool:
     """Tell whether a loop ends by itself: nothing goes back inside, and each turn counts and compares."""
     if len(back.targets) != 1:
         return False
     start = back.targets[0]
-    region = [each for each in body.instructions.values() if start <= each.pc <= back.pc]
-    inner = any(each is not back and start <= each.pc <= back.pc for each in all_back)
-    straight = all(each.opcode.flow not in {Flow.JSR, Flow.RET} for each in region)
+    if any(each is not back and start <= each.pc <= back.pc for each in all_back):
+        return False
     # A turn through a handler needs not count here: each handler begins with a step.
-    if inner or not straight:
+    region = in_order[bisect_left(in_order, start, key=_PC) : bisect_right(in_order, back.pc, key=_PC)]
+    if any(each.opcode.flow in {Flow.JSR, Flow.RET} for each in region):
         return False
     steps = [each for each in region if each.name.startswith("sinc") and each.operands[1] in {1, -1}]
     return any(_counts(body, step, back, region) for step in steps)
