@@ -15,6 +15,7 @@ from opentsm_card.aid import Aid
 from opentsm_card.apdu import CommandApdu, ResponseApdu
 from opentsm_card.atr import Atr
 from opentsm_card.commands import parse_command
+from opentsm_card.ef_atr import EfAtr
 from opentsm_card.errors import CardError, ProtocolError, SecureChannelError
 from opentsm_card.external_authenticate import SecurityLevel
 from opentsm_card.get_status import Scope
@@ -60,6 +61,8 @@ PARSERS: list[Callable[[bytes], object]] = [
     Aid,
     tlv.parse_all,
     tlv.parse_one,
+    tlv.parse_padded,
+    EfAtr.parse,
     tlv.parse_tags,
     Privilege.parse,
     InitializeUpdateAnswer.parse,
@@ -78,7 +81,7 @@ PARSERS: list[Callable[[bytes], object]] = [
     parse_authorities,
     Pps.parse,
     lambda data: Block.parse(data + checksum(data, crc=False), crc=False),
-    lambda data: TransmissionParameters.from_atr(Atr.parse(b"\x3b" + data)),
+    lambda data: TransmissionParameters.from_atr(Atr.parse(b"\x3b" + data)).extra_guard_s(3.57e6, rate=(372, 1)),
 ]
 
 

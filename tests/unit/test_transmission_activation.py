@@ -53,6 +53,9 @@ class TestParameters:
         assert parameters("A94 C02 D0", "DF").extra_guard_s(CLOCK_HZ, rate=(372, 1)) == pytest.approx(128 / CLOCK_HZ)
         assert parameters("A94 C02 D0", "D1").extra_guard_s(CLOCK_HZ, rate=(372, 1)) == pytest.approx(744 / CLOCK_HZ)
 
+    def test_a_reserved_ta1_does_not_matter_to_n(self) -> None:
+        assert parameters("A71 C02 D0", "DF").extra_guard_s(CLOCK_HZ, rate=(372, 1)) == pytest.approx(744 / CLOCK_HZ)
+
     def test_n_of_255_is_the_least_guard_time(self) -> None:
         assert parameters("CFF").extra_guard_s(CLOCK_HZ, rate=(372, 1)) == 0
 

@@ -135,5 +135,7 @@ class TransmissionParameters:
         if self.extra_guard in {0, _NO_EXTRA_GUARD}:
             return 0.0
         if self.guard_by_ta1:
-            rate = self.rate
+            clock_cycles, divisor = CLOCK_RATE_FACTORS.get(self.ta1 >> 4), BIT_RATE_FACTORS.get(self.ta1 & 0x0F)
+            # A reserved TA1 concerns nobody who stays at the rate in use.
+            rate = (clock_cycles, divisor) if clock_cycles and divisor else rate
         return self.extra_guard * rate[0] / rate[1] / clock_hz
