@@ -273,6 +273,18 @@ def test_an_object_stays_until_all_of_the_next_has_come(equipped: Person) -> Non
     assert equipped.read(CHUID)[0] == tlv.encode(0x53, bytes(32000))
 
 
+def test_a_chain_that_failed_begins_anew(person: Person) -> None:
+    whole = put(CHUID, bytes(400))
+    first = b"\x10\xdb\x3f\xff\xc8" + whole[:200]
+    assert [person.link.transmit(first).hex() for _ in range(2)] == ["6982"] * 2
+    person.administer()
+    assert person.link.transmit(first[:5] + bytes(200)).hex() == "6a80"
+    assert person.link.transmit(first).hex() == "9000"
+    assert person.sw("00DB3FFF", whole[200:]) == 0x9000
+    part = bytes.fromhex("1087119E") + b"\xc8" + bytes(200)
+    assert [person.link.transmit(part).hex() for _ in range(3)] == ["9000", "6700", "9000"]
+
+
 def test_memory_of_what_was_replaced_comes_back(person: Person) -> None:
     """The card has a megabyte; this is more than four."""
     person.administer()

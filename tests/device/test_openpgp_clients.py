@@ -22,9 +22,8 @@ from yubikit.core.smartcard import ApduError, SmartCardConnection
 from yubikit.openpgp import CRT, KEY_REF, KEY_STATUS, OID, PIN_POLICY, RSA_SIZE, EcAttributes, OpenPgpSession
 
 from openpgp_card import AID, CAP, PW1, PW3
-from opentsm_simulator import VirtualSe
 from opentsm_simulator.profile import load_profile
-from pcsc_bench import Bench, Inserted, connect
+from pcsc_bench import Bench, connect
 from piv_card import certificate
 
 if TYPE_CHECKING:
@@ -39,8 +38,8 @@ SIGNING, OTHERS = "OpenPGP card (User PIN (sig))", "OpenPGP card (User PIN)"
 class Card(Bench):
     """An OpenPGP card in a reader, and OpenSC's tools."""
 
-    def __init__(self, pcscd: Pcscd, slot: Slot, folder: Path) -> None:
-        profile = load_profile("embedded")
+    def __init__(self, pcscd: Pcscd, slot: Slot, folder: Path, profile_name: str) -> None:
+        profile = load_profile(profile_name)
         assert profile.firewall
         super().__init__(pcscd, slot, profile)
         self.folder = folder
@@ -76,11 +75,8 @@ class Card(Bench):
 
 
 @pytest.fixture
-def card(pcscd: Pcscd, used_slot: Slot, tmp_path: Path) -> Iterator[Card]:
-    yield Card(pcscd, used_slot, tmp_path)
-    # Tokens have the same name on every such card: the next test finds its own only.
-    used_slot.card = Inserted(VirtualSe.create("embedded"))
-    connect(used_slot.reader)
+def card(request: pytest.FixtureRequest, pcscd: Pcscd, used_slot: Slot, tmp_path: Path) -> Card:
+    return Card(pcscd, used_slot, tmp_path, getattr(request, "param", "embedded"))
 
 
 def test_openpgp_tool_generates_keys_and_erases(card: Card) -> None:
@@ -104,6 +100,7 @@ def test_openpgp_tool_generates_keys_and_erases(card: Card) -> None:
     assert card.tries() == ["3", "3", "3"]
 
 
+@pytest.mark.parametrize("card", ["embedded", "uicc"], indirect=True, ids=["T=1", "T=0"])
 def test_opensc_signs_and_deciphers(card: Card) -> None:
     for number in (1, 2, 3):
         card.generate(number)

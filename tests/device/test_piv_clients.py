@@ -38,8 +38,15 @@ MESSAGE: Final = b"a message of someone's"
 class Card(Bench):
     """A PIV card in a reader, and OpenSC's tools."""
 
-    def __init__(self, pcscd: Pcscd, slot: Slot, folder: Path, administrator: tuple[str, bytes] | None = None) -> None:
-        profile = load_profile("embedded")
+    def __init__(
+        self,
+        pcscd: Pcscd,
+        slot: Slot,
+        folder: Path,
+        administrator: tuple[str, bytes] | None = None,
+        profile_name: str = "embedded",
+    ) -> None:
+        profile = load_profile(profile_name)
         assert profile.firewall
         super().__init__(pcscd, slot, profile, PIV_EXT_AUTH_KEY=str(folder / "administrator"))
         self.folder = folder
@@ -94,11 +101,15 @@ def card(pcscd: Pcscd, used_slot: Slot, tmp_path: Path) -> Card:
     return Card(pcscd, used_slot, tmp_path)
 
 
-@pytest.mark.parametrize("administrator", [None, ("0C", AES_256)], ids=["3DES", "AES-256"])
+@pytest.mark.parametrize(
+    ("administrator", "profile_name"),
+    [(None, "embedded"), (("0C", AES_256), "uicc")],
+    ids=["3DES, T=1", "AES-256, T=0"],
+)
 def test_piv_tool_personalizes(
-    pcscd: Pcscd, used_slot: Slot, tmp_path: Path, administrator: tuple[str, bytes] | None
+    pcscd: Pcscd, used_slot: Slot, tmp_path: Path, administrator: tuple[str, bytes] | None, profile_name: str
 ) -> None:
-    card = Card(pcscd, used_slot, tmp_path, administrator)
+    card = Card(pcscd, used_slot, tmp_path, administrator, profile_name)
     assert card.piv_tool("--name").strip() == "Personal Identity Verification Card"
     key = card.equip("9A", RSA_2048, extra=900)
     read = x509.load_pem_x509_certificate(card.pkcs15_tool("--read-certificate", IDS["9A"]).encode())

@@ -89,7 +89,15 @@ class Bench:
         self.se = VirtualSe.create(profile)
         self.reader = slot.reader
         slot.card = Inserted(self.se)
-        self.environment = os.environ | pcscd.environment | {"LC_ALL": "C"} | environment
+        given = {"LC_ALL": "C", "OPENSC_CONF": str(self._opensc_conf(pcscd))}
+        self.environment = os.environ | pcscd.environment | given | environment
+
+    def _opensc_conf(self, pcscd: Pcscd) -> Path:
+        """Have OpenSC see this reader alone: it looks into all, and its PKCS#11 slots do for four."""
+        others = ", ".join(f'"{name}"' for name in pcscd.readers if name != self.reader)
+        path = pcscd.folder / f"{self.reader}.opensc.conf"
+        path.write_text(f"app default {{\n\tignored_readers = {others};\n}}\n")
+        return path
 
     def run(self, *command: str | Path, refused: str | None = None) -> str:
         """Run a program that must succeed, or must fail with these words; return what it says on standard output."""

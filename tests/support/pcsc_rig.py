@@ -195,6 +195,11 @@ class Pcscd:
         self._process = self._start()
         self._wait()
 
+    @property
+    def readers(self) -> list[str]:
+        """Names of all its readers."""
+        return [slot.reader for slot in self._all]
+
     def close(self) -> None:
         """Stop it, and leave nothing behind."""
         self.stop()

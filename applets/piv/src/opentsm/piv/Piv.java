@@ -153,17 +153,20 @@ public final class Piv extends Applet {
         passCommand(ins);
         short length = apdu.setIncomingAndReceive();
         boolean last = !apdu.isCommandChainingCLA();
-        boolean first = beginsChain(buffer, ins, last);
+        boolean first = beginsChain(buffer, ins);
         short data = apdu.getOffsetCdata();
         if (ins == INS_PUT_DATA) {
             SecurityStatus.requireContacts();
             status.requireAdministrator();
             requireCurrentTemplate(buffer);
             objects.put(buffer, data, (short) (data + length), first, last);
-            return;
+        } else {
+            collect(buffer, data, length, first);
         }
-        collect(buffer, data, length, first);
-        if (last) {
+        if (!last) {
+            chain[CHAIN_INS] = ins;
+            chain[CHAIN_PARAMETERS] = Util.getShort(buffer, ISO7816.OFFSET_P1);
+        } else if (ins != INS_PUT_DATA) {
             run(apdu, buffer, ins);
         }
     }
@@ -179,19 +182,17 @@ public final class Piv extends Applet {
         }
     }
 
-    /** Tells whether a command is the first of its chain, and remembers what continues it (ISO 7816-4 clause 5.3.3). */
-    private boolean beginsChain(byte[] buffer, byte ins, boolean last) {
-        short parameters = Util.getShort(buffer, ISO7816.OFFSET_P1);
-        boolean first = chain[CHAIN_INS] != ins || chain[CHAIN_PARAMETERS] != parameters;
-        chain[CHAIN_INS] = last ? 0 : ins;
-        chain[CHAIN_PARAMETERS] = parameters;
-        return first;
+    /** Tells whether a command is the first of its chain (ISO 7816-4 clause 5.3.3); one that fails is the last. */
+    private boolean beginsChain(byte[] buffer, byte ins) {
+        boolean continues = chain[CHAIN_INS] == ins
+                && chain[CHAIN_PARAMETERS] == Util.getShort(buffer, ISO7816.OFFSET_P1);
+        chain[CHAIN_INS] = 0;
+        return !continues;
     }
 
     private void collect(byte[] buffer, short data, short length, boolean first) {
         short collected = first ? 0 : chain[CHAIN_LENGTH];
         if ((short) (collected + length) > BUFFER_SIZE) {
-            chain[CHAIN_INS] = 0;
             ISOException.throwIt(ISO7816.SW_WRONG_LENGTH);
         }
         chain[CHAIN_LENGTH] = Util.arrayCopyNonAtomic(buffer, data, input, collected, length);
