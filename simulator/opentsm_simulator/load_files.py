@@ -47,7 +47,8 @@ _KEPT: Final = 256
 @functools.cache
 def _whole() -> Mapping[Aid, tuple[int, int]]:
     """Return Java Card's packages, by AID, and up to which version they have all that belongs to it."""
-    whole = {package.aid: package.version for package in api.java_card(offered.WHOLE).values()}
+    release = api.java_card(offered.WHOLE).values()
+    whole = {package.aid: package.version for package in release if package.name not in offered.HOLLOW}
     return {package.aid: (0, 0) for package in api.java_card(offered.NEWEST).values()} | whole
 
 

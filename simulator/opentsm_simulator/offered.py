@@ -1,7 +1,8 @@
 """What of Java Card's APIs the card runtime has.
 
-It has all of release 3.0.5. Of later releases it has what 3.0.5 had already, so a package that imports a later version
-is taken when all it refers to is there: each class and method is looked for in the runtime's class files.
+It has all of release 3.0.5 but six optional packages. Of later releases it has what 3.0.5 had already, so a package
+that imports a later version, or one of the six, is taken when all it refers to is there: each class and method is
+looked for in the class files of the runtime.
 
 Spec: Java Card VM Specification 3.1, Classic Edition, 4.5.2 (which versions go together).
 """
@@ -27,11 +28,17 @@ if TYPE_CHECKING:
     from opentsm_simulator.translate.linkage import KnownClass, KnownPackage
     from opentsm_simulator.translate.signature import Member
 
-__all__ = ["NEWEST", "WHOLE", "missing_references"]
+__all__ = ["HOLLOW", "NEWEST", "WHOLE", "missing_references"]
 
 # The release that is there as a whole, and the last one whose packages may be imported.
 WHOLE: Final = "3.0.5"
 NEWEST: Final = "3.2.0"
+
+# Optional packages that jCardSim has the classes of, whose methods are empty: none of them is on a card.
+HOLLOW: Final = frozenset(
+    {"javacardx/framework/math", "javacardx/framework/string", "javacardx/framework/tlv", "javacardx/external"}
+    | {"javacardx/biometry", "javacardx/biometry1toN"}
+)
 
 _OBJECT: Final = "java/lang/Object"
 _OF_OBJECT: Final = frozenset({"<init>", "equals"})
@@ -44,7 +51,7 @@ def _class_files(folder: Path) -> dict[str, ClassFile]:
     found: dict[str, ClassFile] = {}
     with zipfile.ZipFile(artifacts.resolve(artifacts.JCARDSIM)) as jar:
         for name in jar.namelist():
-            if name.startswith("javacard") and name.endswith(".class"):
+            if name.startswith("javacard") and name.endswith(".class") and name.rpartition("/")[0] not in HOLLOW:
                 found[name.removesuffix(".class")] = parse_class(jar.read(name), name)
     for path in folder.rglob("*.class"):
         found[path.relative_to(folder).with_suffix("").as_posix()] = parse_class(path.read_bytes(), path.name)

@@ -89,6 +89,69 @@ def test_transient_ints_are_cleared_at_deselect(applet: Host) -> None:
     assert ask(applet, 6) == "0102030402"
 
 
+@pytest.mark.parametrize(
+    ("cla", "expected"),
+    [
+        (0x00, "0000000101"),
+        (0x83, "0300000001"),
+        (0x8C, "0001000001"),
+        (0x1F, "0301010101"),
+        (0x42, "0600000101"),
+        (0xFF, "1301010000"),
+        (0x20, "0000000100"),
+        (0xEC, "1001000001"),
+    ],
+)
+def test_what_a_class_byte_says(applet: Host, cla: int, expected: str) -> None:
+    """JC API 3.0.5, APDUUtil; ISO/IEC 7816-4 5.4.1."""
+    assert ask(applet, 8, cla) == expected
+
+
+def pin(host: Host, what: int, value: int = 0) -> str:
+    answer = host.raw(bytes((0x80, 9, what, value, 0)))
+    return answer.data.hex() if answer.sw == 0x9000 else f"{answer.sw:04x}"
+
+
+BUILD, CHECK, COUNT, LIMIT, TRIES, UPDATE = range(6)
+ILLEGAL_VALUE, ILLEGAL_STATE = "6601", "6602"
+
+
+def test_pins_of_each_kind(applet: Host) -> None:
+    """JC API 3.0.5, OwnerPINBuilder, OwnerPINx, OwnerPINxWithPredecrement."""
+    assert pin(applet, BUILD, 4) == ILLEGAL_VALUE
+    for kind in (1, 2):
+        assert pin(applet, BUILD, kind) == "0300"
+        pin(applet, CHECK, 1)
+        if kind == 2:
+            assert pin(applet, UPDATE) == "0300"
+            assert pin(applet, CHECK, 1) == "0200"
+            assert pin(applet, LIMIT, 0) == pin(applet, TRIES, 4) == pin(applet, TRIES, 0xFF) == ILLEGAL_VALUE
+            assert pin(applet, LIMIT, 5) == "0500"
+            assert pin(applet, TRIES, 4) == "0400"
+            assert pin(applet, TRIES, 0) == "0000"
+            assert pin(applet, CHECK, 0) == "0000"
+            assert pin(applet, TRIES, 1) == "0100"
+    assert pin(applet, CHECK, 0)[2:] == "01"
+
+
+def test_a_pin_whose_tries_are_counted_first(applet: Host) -> None:
+    pin(applet, BUILD, 3)
+    assert pin(applet, CHECK, 0) == ILLEGAL_STATE
+    assert pin(applet, COUNT) == "0200"
+    assert pin(applet, CHECK, 1) == "0200"
+    assert pin(applet, CHECK, 0) == ILLEGAL_STATE
+    pin(applet, COUNT)
+    applet.link.reset()
+    applet.select(MODULE)
+    assert pin(applet, CHECK, 0) == ILLEGAL_STATE
+    assert pin(applet, COUNT) == "0000"
+    assert pin(applet, CHECK, 0) == "0301"
+    assert pin(applet, COUNT) == "0200"
+    assert pin(applet, TRIES, 0) == "0000"
+    assert pin(applet, COUNT) == "0000"
+    assert pin(applet, CHECK, 0) == "0000"
+
+
 def test_an_application_may_receive_the_data_before_its_domain_does(applet: Host) -> None:
     """org.globalplatform 1.7, SecureChannel.processSecurity: it is the method's to receive; cards take both."""
     assert applet.into(MODULE, ISD_KEYS).session is not None
@@ -140,3 +203,30 @@ def test_a_package_of_a_later_release_is_taken_when_all_it_uses_is_there(
     fits = build_project(newer, tmp_path / "out").conversion.cap
     assert any(each.version > (1, 6) for each in fits.imports)
     assert reader.read(fits.load_file_data_block(), Described())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "javacardx.framework.tlv.BERTLV.verifyFormat(new byte[4], (short) 0, (short) 4)",
+        "javacardx.framework.math.BCDUtil.isBCDFormat(new byte[1], (short) 0, (short) 1)",
+        "javacardx.framework.string.StringUtil.codePointCount(new byte[1], (short) 0, (short) 1)",
+        "javacardx.biometry.BioBuilder.buildBioTemplate((byte) 1, (byte) 3)",
+    ],
+)
+def test_optional_packages_that_are_not_there(tmp_path: Path, caplog: pytest.LogCaptureFixture, call: str) -> None:
+    """They are refused at loading: a card without them does not answer nothing in their place."""
+    folder = tmp_path / "optional"
+    (folder / "src" / "a").mkdir(parents=True)
+    (folder / "applet.toml").write_text(
+        'package = "a"\naid = "F06F70656E74736D0E06"\ntarget = "3.0.5"\n'
+        '[[applets]]\nclass = "A"\naid = "F06F70656E74736D0E0601"\n'
+    )
+    (folder / "src" / "a" / "A.java").write_text(
+        "package a;\nimport javacard.framework.*;\npublic class A extends Applet {\n"
+        "public static void install(byte[] p, short o, byte l) { new A().register(); }\n"
+        f"public void process(APDU apdu) {{ {call}; }}\n}}\n"
+    )
+    cap = build_project(folder, tmp_path / "out").conversion.cap
+    assert not PackageReader(runtime.runtime_classes()).read(cap.load_file_data_block(), Described())
+    assert f"needs {call.partition('(')[0].rpartition('.')[0]}: this card has no such thing" in caplog.text

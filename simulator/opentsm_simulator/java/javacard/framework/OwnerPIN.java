@@ -61,11 +61,20 @@ public class OwnerPIN implements PIN {
     public boolean check(byte[] candidate, short offset, byte length)
             throws ArrayIndexOutOfBoundsException, NullPointerException {
         setValidatedFlag(false);
+        return countTry() && compare(candidate, offset, length);
+    }
+
+    /** Counts a try before it is known how it ends: whatever happens in it, and to a transaction, it was one. */
+    final boolean countTry() {
         if (triesLeft[0] == 0) {
             return false;
         }
-        // Counted first: whatever happens in the comparison, and to a transaction in progress, this was a try.
         CardRuntime.current().setUnconditionally(triesLeft, (byte) (triesLeft[0] - 1));
+        return true;
+    }
+
+    /** Compares, and when they are the same gives all tries again. */
+    final boolean compare(byte[] candidate, short offset, byte length) {
         if (length != pinSize || !equal(candidate, offset, length)) {
             return false;
         }
@@ -102,6 +111,20 @@ public class OwnerPIN implements PIN {
         Util.arrayCopy(newPin, offset, pin, (short) 0, length);
         pinSize = length;
         triesLeft[0] = tryLimit;
+        setValidatedFlag(false);
+    }
+
+    final byte limit() {
+        return tryLimit;
+    }
+
+    final void setLimit(byte limit) {
+        tryLimit = limit;
+        resetAndUnblock();
+    }
+
+    final void setTries(byte tries) {
+        triesLeft[0] = tries;
         setValidatedFlag(false);
     }
 

@@ -2,6 +2,7 @@ package com.example.platform;
 
 import javacard.framework.*;
 import javacard.security.*;
+import javacardx.apdu.util.APDUUtil;
 import javacardx.crypto.Cipher;
 import javacardx.framework.util.ArrayLogic;
 import javacardx.framework.util.UtilException;
@@ -14,6 +15,7 @@ public final class Platform extends Applet {
     private int[] numbers;
     private short[] shorts = {0x0102, 0x0304, 0x0506};
     private KeyPair pair;
+    private PIN pin;
 
     private Platform() {
         register();
@@ -63,6 +65,12 @@ public final class Platform extends Applet {
             case 0x07:
                 apdu.setOutgoingAndSend((short) 0, generic(buffer, p1));
                 return;
+            case 0x08:
+                apdu.setOutgoingAndSend((short) 0, classByte(buffer, p1));
+                return;
+            case 0x09:
+                apdu.setOutgoingAndSend((short) 0, pin(buffer, p1, buffer[ISO7816.OFFSET_P2]));
+                return;
             case 0x50: // INITIALIZE UPDATE, EXTERNAL AUTHENTICATE: whose data is received before the domain is asked
             case (byte) 0x82:
                 apdu.setIncomingAndReceive();
@@ -71,6 +79,47 @@ public final class Platform extends Applet {
             default:
                 ISOException.throwIt(ISO7816.SW_INS_NOT_SUPPORTED);
         }
+    }
+
+    private static short classByte(byte[] buffer, byte cla) {
+        buffer[0] = APDUUtil.getCLAChannel(cla);
+        buffer[1] = (byte) (APDUUtil.isSecureMessagingCLA(cla) ? 1 : 0);
+        buffer[2] = (byte) (APDUUtil.isCommandChainingCLA(cla) ? 1 : 0);
+        buffer[3] = (byte) (APDUUtil.isISOInterindustryCLA(cla) ? 1 : 0);
+        buffer[4] = (byte) (APDUUtil.isValidCLA(cla) ? 1 : 0);
+        return 5;
+    }
+
+    /** Does something with a PIN of two zeros, and tells the tries that are left and whether it was presented. */
+    private short pin(byte[] buffer, byte what, byte value) {
+        try {
+            switch (what) {
+                case 0:
+                    pin = OwnerPINBuilder.buildOwnerPIN((byte) 3, (byte) 2, value);
+                    break;
+                case 1:
+                    Util.setShort(buffer, (short) 0, value);
+                    pin.check(buffer, (short) 0, (byte) 2);
+                    break;
+                case 2:
+                    ((OwnerPINxWithPredecrement) pin).decrementTriesRemaining();
+                    break;
+                case 3:
+                    ((OwnerPINx) pin).setTryLimit(value);
+                    break;
+                case 4:
+                    ((OwnerPINx) pin).setTriesRemaining(value);
+                    break;
+                default:
+                    ((OwnerPINx) pin).update(new byte[2], (short) 0, (byte) 2);
+                    break;
+            }
+        } catch (PINException refused) {
+            ISOException.throwIt((short) (0x6600 + refused.getReason()));
+        }
+        buffer[0] = pin.getTriesRemaining();
+        buffer[1] = (byte) (pin.isValidated() ? 1 : 0);
+        return 2;
     }
 
     private short newKey(byte[] buffer) {
