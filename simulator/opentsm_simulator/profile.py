@@ -143,7 +143,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # Whether loaded code tells of its writes. Without, neither an aborted transaction nor a power cut takes them back.
     transactions: bool = True
     # Packages on the card, in the order in which they are loaded: CAP files, or folders of projects, which are built;
-    # relative to the profile's file. `built-in:ppse` is one of the simulator's own, which are all there is by default.
+    # relative to the profile's file. `built-in:ppse` is one of the simulator's own; by default there are all of those
+    # but what an issuer or a person brings.
     packages: tuple[str, ...] = ()
 
     @property
