@@ -128,6 +128,10 @@ def test_a_key_with_pin_always_wants_it_each_time(equipped: Person) -> None:
     assert equipped.verify() == 0x9000
     equipped.read(CHUID)
     assert equipped.sign("9C")[1] == 0x6982
+    for wrong in ("7C028200", "7D00"):
+        assert equipped.verify() == 0x9000
+        assert equipped.sw("0087119C", wrong) == 0x6A80
+        assert equipped.sign("9C")[1] == 0x6982
     assert [equipped.sign(slot)[1] for slot in ("9A", "9D", "9E")] == [0x9000] * 3
     assert equipped.sw("0020FF80") == 0x9000  # the status is reset
     assert [equipped.sign(slot)[1] for slot in ("9A", "9C", "9D", "9E")] == [0x6982] * 3 + [0x9000]

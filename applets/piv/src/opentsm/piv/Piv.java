@@ -229,7 +229,11 @@ public final class Piv extends Applet {
                 generate(p1, p2, length);
                 break;
             case INS_GENERAL_AUTHENTICATE:
-                generalAuthenticate(p1, p2, length);
+                try {
+                    generalAuthenticate(p1, p2, length);
+                } finally {
+                    status.passCommand();
+                }
                 break;
             case INS_GET_DATA:
                 requireCurrentTemplate(buffer);
@@ -275,12 +279,10 @@ public final class Piv extends Applet {
         short length;
         if (reference == ManagementKey.REFERENCE) {
             SecurityStatus.requireContacts();
-            status.passCommand();
             length = managementKey.authenticate(algorithm, input, start, stop, output);
         } else {
             managementKey.passCommand();
             length = slot(reference).use(algorithm, status, input, start, stop, output);
-            status.passCommand();
         }
         response.set(output, length);
     }
