@@ -96,10 +96,34 @@ def test_a_key_can_be_built_for_each_memory(applet: Host, kind: int) -> None:
         assert done(applet, 0x13) == bytes([0, kept])
 
 
-def test_a_secret_key_is_of_one_kind(applet: Host) -> None:
-    for at, (kind, bits) in enumerate(((DES, 192), (AES, 256), (HMAC, 512), (10, 128))):
+def test_a_key_is_of_one_kind(applet: Host) -> None:
+    kinds = ((DES, 192), (AES, 256), (HMAC, 512), (10, 128), (11, 1024), (12, 1024), (13, 1024))
+    for at, (kind, bits) in enumerate(kinds):
         build(applet, 0, kind, bits)
-        assert done(applet, 0x18) == bytes(int(each == at) for each in range(4))
+        assert done(applet, 0x18) == bytes(int(each == at) for each in range(len(kinds)))
+
+
+def test_ec_keys_and_their_domain_parameters(applet: Host) -> None:
+    """ECKey.copyDomainParametersFrom; the cofactor need not be set; S is as long as the field."""
+    for slot, kind in ((0, 7), (1, 8)):
+        build(applet, slot, kind, 256)
+    order = b"\5"
+    done(applet, 0x19, 0, data=order)
+    assert done(applet, 0x1B, 1) != order
+    done(applet, 0x1C, 1, 0)
+    assert done(applet, 0x1B, 1) == order
+    done(applet, 0x14, 0, 1)
+    secret = done(applet, 0x1A, 1)
+    assert len(secret) == 32
+    assert 0 < int.from_bytes(secret, "big") < 5
+    assert done(applet, 0x1D, 1) == b"\0\1"
+    done(applet, 0x15, 1)
+    assert refused(applet, 0x1D, 1) == refused(applet, 0x1C, 0, 1) == UNINITIALIZED_KEY
+    build(applet, 2, 8, 384)
+    assert refused(applet, 0x1C, 2, 0) == ILLEGAL_VALUE
+    build(applet, 2, 8, 512)  # for brainpoolP512r1, whose parameters the applet sets
+    assert refused(applet, 0x1B, 2) == UNINITIALIZED_KEY
+    assert refused(applet, 0x11, 2, 8, b"\1\1\0") == ILLEGAL_VALUE  # 257 bits
 
 
 def test_public_keys_are_persistent(applet: Host) -> None:

@@ -154,9 +154,9 @@ public class KeyBuilder {
             case TYPE_HMAC_TRANSIENT_DESELECT:
                 return SymmetricKeyImpl.build(keyType, keyLength);
             case TYPE_RSA_PUBLIC:
-                return new RSAKeyImpl(false, keyLength);
+                return RSAKeyImpl.build(false, keyLength);
             case TYPE_RSA_PRIVATE:
-                return new RSAKeyImpl(true, keyLength);
+                return RSAKeyImpl.build(true, keyLength);
             case TYPE_RSA_CRT_PRIVATE:
                 return new RSAPrivateCrtKeyImpl(keyLength);
             case TYPE_DSA_PUBLIC:

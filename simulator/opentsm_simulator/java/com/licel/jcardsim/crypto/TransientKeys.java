@@ -50,7 +50,7 @@ public final class TransientKeys {
         switch (type) {
             case KeyBuilder.TYPE_RSA_PRIVATE_TRANSIENT_RESET:
             case KeyBuilder.TYPE_RSA_PRIVATE_TRANSIENT_DESELECT:
-                return rsa(new RSAKeyImpl(true, bits), type, memory);
+                return rsa(RSAKeyImpl.build(true, bits), type, memory);
             case KeyBuilder.TYPE_RSA_CRT_PRIVATE_TRANSIENT_RESET:
             case KeyBuilder.TYPE_RSA_CRT_PRIVATE_TRANSIENT_DESELECT:
                 return crt(new RSAPrivateCrtKeyImpl(bits), type, memory);
@@ -109,7 +109,7 @@ public final class TransientKeys {
         key.g = new ByteContainer(memory);
         key.r = new ByteContainer(memory);
         key.fp = new ByteContainer(memory);
-        key.setDomainParameters(ECKeyImpl.getDefaultsDomainParameters(persistent, key.size));
+        key.begin(persistent);
         key.type = type;
         return key;
     }

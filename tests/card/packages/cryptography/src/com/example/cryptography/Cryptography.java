@@ -53,8 +53,20 @@ public final class Cryptography extends Applet {
                 result[0] = (byte) (keys[p1].isInitialized() ? 1 : 0);
                 result[1] = keys[p1].getType();
                 return 2;
-            case 0x18: // which interfaces of secret keys has it?
+            case 0x18: // which interfaces has it?
                 return kinds(keys[p1]);
+            case 0x19: // the order of an EC key
+                ((ECKey) keys[p1]).setR(data, offset, length);
+                return 0;
+            case 0x1A:
+                return ((ECPrivateKey) keys[p1]).getS(result, (short) 0);
+            case 0x1B:
+                return ((ECKey) keys[p1]).getR(result, (short) 0);
+            case 0x1C:
+                ((ECKey) keys[p1]).copyDomainParametersFrom((ECKey) keys[p2]);
+                return 0;
+            case 0x1D:
+                return Util.setShort(result, (short) 0, ((ECKey) keys[p1]).getK());
             case 0x14: // generate a pair
                 new KeyPair((PublicKey) keys[p1], (PrivateKey) keys[p2]).genKeyPair();
                 return 0;
@@ -132,7 +144,10 @@ public final class Cryptography extends Applet {
         result[1] = (byte) (key instanceof AESKey ? 1 : 0);
         result[2] = (byte) (key instanceof HMACKey ? 1 : 0);
         result[3] = (byte) (key instanceof KoreanSEEDKey ? 1 : 0);
-        return 4;
+        result[4] = (byte) (key instanceof RSAPublicKey ? 1 : 0);
+        result[5] = (byte) (key instanceof RSAPrivateKey ? 1 : 0);
+        result[6] = (byte) (key instanceof RSAPrivateCrtKey ? 1 : 0);
+        return 7;
     }
 
     private short oneShot(byte algorithm, byte padding, byte[] data, short offset, short length) {
