@@ -1,7 +1,7 @@
 package javacardx.crypto;
 
+import com.licel.jcardsim.crypto.AeadCipher;
 import com.licel.jcardsim.crypto.AsymmetricCipherImpl;
-import com.licel.jcardsim.crypto.AuthenticatedSymmetricCipherImpl;
 import com.licel.jcardsim.crypto.SymmetricCipher;
 import javacard.security.CryptoException;
 import javacard.security.Key;
@@ -91,6 +91,8 @@ public abstract class Cipher {
         {CIPHER_AES_ECB, PAD_PKCS5, ALG_AES_ECB_PKCS5},
         {CIPHER_KOREAN_SEED_CBC, PAD_NOPAD, ALG_KOREAN_SEED_CBC_NOPAD},
         {CIPHER_KOREAN_SEED_ECB, PAD_NOPAD, ALG_KOREAN_SEED_ECB_NOPAD},
+        {AEADCipher.CIPHER_AES_GCM, PAD_NULL, AEADCipher.ALG_AES_GCM},
+        {AEADCipher.CIPHER_AES_CCM, PAD_NULL, AEADCipher.ALG_AES_CCM},
         {CIPHER_RSA, PAD_NOPAD, ALG_RSA_NOPAD},
         {CIPHER_RSA, PAD_PKCS1, ALG_RSA_PKCS1},
         {CIPHER_RSA, PAD_PKCS1_OAEP, ALG_RSA_PKCS1_OAEP},
@@ -107,7 +109,7 @@ public abstract class Cipher {
                     return new AsymmetricCipherImpl(algorithm);
                 case AEADCipher.ALG_AES_GCM:
                 case AEADCipher.ALG_AES_CCM:
-                    return new AuthenticatedSymmetricCipherImpl(algorithm);
+                    return new AeadCipher(algorithm);
                 case ALG_AES_CTR:
                     return new SymmetricCipher(algorithm, (byte) 0, PAD_NULL);
                 default:

@@ -2,6 +2,7 @@ package com.example.cryptography;
 
 import javacard.framework.*;
 import javacard.security.*;
+import javacardx.crypto.AEADCipher;
 import javacardx.crypto.Cipher;
 
 /** Commands of class 80, each for one call of the API; 66xx is the reason of a CryptoException. */
@@ -96,6 +97,18 @@ public final class Cryptography extends Applet {
                 return cipher.doFinal(data, offset, length, result, (short) 0);
             case 0x24: // one use: cipher P1 with padding P2, key 0
                 return oneShot(p1, p2, data, offset, length);
+            case 0x25: // begin with a nonce: mode P1, key 0, tag P2; bytes of additional data, of the message; the nonce
+                ((AEADCipher) cipher).init(keys[0], p1, data, (short) (offset + 2), (short) (length - 2),
+                        data[offset], data[(short) (offset + 1)], p2);
+                return 0;
+            case 0x26:
+                ((AEADCipher) cipher).updateAAD(data, offset, length);
+                return 0;
+            case 0x27:
+                return ((AEADCipher) cipher).retrieveTag(result, (short) 0, p1);
+            case 0x28:
+                result[0] = (byte) (((AEADCipher) cipher).verifyTag(data, offset, length, p1) ? 1 : 0);
+                return 1;
             case 0x30: // a signature; with data: of a digest, a cipher and a padding
                 signature = length == 0 ? Signature.getInstance(p1, false)
                         : Signature.getInstance(p1, p2, data[offset], false);
