@@ -11,6 +11,7 @@ from cryptography_applet import (
     DES,
     HMAC,
     ILLEGAL_VALUE,
+    INVALID_INIT,
     MODULE,
     NO_SUCH_ALGORITHM,
     ON_DESELECT,
@@ -138,3 +139,32 @@ def test_a_generated_private_key_that_a_reset_clears(applet: Host) -> None:
     assert initialized(applet, 1)
     applet.select(MODULE)
     assert not initialized(applet, 1)
+
+
+def test_diffie_and_hellman(applet: Host) -> None:
+    """KeyAgreement.ALG_DH_PLAIN: the secret is as long as the prime; no secret without a key."""
+    prime = 2**1024 - 105  # odd is enough
+    done(applet, 0x50, 7)
+    assert refused(applet, 0x52, data=b"\2") == INVALID_INIT
+    build(applet, 0, 15, 1024, ON_RESET)
+    assert refused(applet, 0x51) == UNINITIALIZED_KEY
+    for part, value in enumerate((prime.to_bytes(128, "big"), b"\2", b"\5")):
+        done(applet, 0x53, 0, part, value)
+    done(applet, 0x51)
+    for other in (2, 3**100):
+        data = other.to_bytes((other.bit_length() + 7) // 8, "big")
+        assert done(applet, 0x52, data=data) == pow(other, 5, prime).to_bytes(128, "big")
+    applet.link.reset()
+    applet.select(MODULE)
+    assert refused(applet, 0x52, data=b"\2") == UNINITIALIZED_KEY
+
+
+def test_an_agreement_needs_a_point_of_the_curve(applet: Host) -> None:
+    build(applet, 0, 7, 256)
+    build(applet, 1, 8, 256)
+    done(applet, 0x14, 0, 1)
+    point = done(applet, 0x16, 0)
+    done(applet, 0x50, 3)
+    done(applet, 0x51, 1)
+    assert len(done(applet, 0x52, data=point)) == 32
+    assert refused(applet, 0x52, data=point[:-1] + bytes([point[-1] ^ 1])) == ILLEGAL_VALUE

@@ -11,6 +11,7 @@ public final class Cryptography extends Applet {
     private final byte[] result;
     private Cipher cipher;
     private Signature signature;
+    private KeyAgreement agreement;
 
     private Cryptography() {
         result = JCSystem.makeTransientByteArray((short) 512, JCSystem.CLEAR_ON_DESELECT);
@@ -146,6 +147,23 @@ public final class Cryptography extends Applet {
                 short end = signer.sign(data, (short) (offset + 1), (short) (length - 1), result, (short) 0);
                 signer.close();
                 return end;
+            case 0x50:
+                agreement = KeyAgreement.getInstance(p1, false);
+                return 0;
+            case 0x51:
+                agreement.init((PrivateKey) keys[p1]);
+                return 0;
+            case 0x52:
+                return agreement.generateSecret(data, offset, length, result, (short) 0);
+            case 0x53: // the prime (P2 0), generator (1) or secret number (2) of a key of DH
+                if (p2 == 0) {
+                    ((DHPrivateKey) keys[p1]).setP(data, offset, length);
+                } else if (p2 == 1) {
+                    ((DHPrivateKey) keys[p1]).setG(data, offset, length);
+                } else {
+                    ((DHPrivateKey) keys[p1]).setX(data, offset, length);
+                }
+                return 0;
             default:
                 ISOException.throwIt(ISO7816.SW_INS_NOT_SUPPORTED);
                 return 0;
