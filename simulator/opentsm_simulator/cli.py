@@ -91,7 +91,8 @@ def profiles(*, as_json: bool) -> None:
     flag_value=AUTO,
     metavar="[PATH]",
     help="Be the card on a serial port: a pseudo-terminal, reached at PATH, or at the path that is printed. Opening "
-    "the port, or flushing its input, resets the card.",
+    "the port, or flushing its input, resets the card. Below /dev, PATH is a real port, and what is at its other end "
+    "resets the card by its RTS, DTR or RST.",
 )
 @click.option(
     "--uart-echo/--no-uart-echo",

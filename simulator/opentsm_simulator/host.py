@@ -30,11 +30,14 @@ if TYPE_CHECKING:
 
     from opentsm_card.keys import KeySet
     from opentsm_simulator.config import SeConfig
+    from opentsm_simulator.uart_device import DeviceFront
 
 __all__ = ["Host", "HostedSe"]
 
 _HERE: Final = "127.0.0.1"
 _PAIR_ATTEMPTS: Final = 50
+# Below it there are ports; elsewhere a name is put for a pseudo-terminal.
+_DEVICES: Final = "/dev/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class HostedSe:
     vpcd: VpcdFront | None = None
     dial: DialFront | None = None
     reader: Reader | None = None
-    uart: UartFront | None = None
+    uart: UartFront | DeviceFront | None = None
     modem: ModemFront | None = None
     started: float = field(default_factory=time.monotonic)
 
@@ -97,9 +100,14 @@ def _made(config: SeConfig, keys: Mapping[str, KeySet] | None) -> VirtualSe:
     return VirtualSe.open(config.image, synced=config.synced)
 
 
-def _uart(se: VirtualSe, config: SeConfig) -> UartFront:
+def _uart(se: VirtualSe, config: SeConfig) -> UartFront | DeviceFront:
     path = None if config.uart == AUTO else config.uart
     faults = Faults.parse(config.uart_faults) if config.uart_faults else None
+    if path is not None and path.startswith(_DEVICES):
+        # Imported here: it needs pyserial, and nothing else here does.
+        from opentsm_simulator.uart_device import DeviceFront  # noqa: PLC0415 - see above
+
+        return DeviceFront(se, path, echo=config.uart_echo, faults=faults)
     return UartFront(se, path, echo=config.uart_echo, faults=faults)
 
 
@@ -125,7 +133,7 @@ class Host:
 
     def __init__(self, configs: Iterable[SeConfig], *, controlled: bool = False) -> None:
         self.ses: list[HostedSe] = []
-        self._started: list[TcpFront | DialFront | UartFront | ModemFront] = []
+        self._started: list[TcpFront | DialFront | UartFront | DeviceFront | ModemFront] = []
         self._ses: list[VirtualSe] = []
         self._pcscd: Pcscd | None = None
         self._control: ControlServer | None = None
@@ -170,7 +178,7 @@ class Host:
         except TransportError as error:
             self.uncontrolled = str(error)
 
-    def _start(self, front: TcpFront | DialFront | UartFront | ModemFront) -> None:
+    def _start(self, front: TcpFront | DialFront | UartFront | DeviceFront | ModemFront) -> None:
         self._started.append(front)
         front.start()
 
@@ -192,7 +200,7 @@ class Host:
         """Tell what has ended that the host needs, or None."""
         if self._pcscd is not None and not self._pcscd.is_running():
             return f"pcscd has ended; it says: {self._pcscd.log().strip() or 'nothing'}"
-        return None
+        return next((hosted.uart.failure for hosted in self.ses if hosted.uart and hosted.uart.failure), None)
 
     # What other processes ask for.
 
@@ -209,6 +217,8 @@ class Host:
                     hosted.se.renew()
                 else:
                     hosted.se.reset()
+                if hosted.uart is not None:
+                    hosted.uart.put_in()
                 return self._listed(hosted)
             case "cut":
                 hosted = self._find(request)

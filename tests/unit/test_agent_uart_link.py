@@ -24,6 +24,7 @@ from opentsm_agent.links.uart_port import SerialPort
 from opentsm_agent.links.uart_settings import UartSettings
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, ProtocolError, TransportError
 from opentsm_card.link import Link
+from opentsm_card.transmission.parity import ParityMarks
 from opentsm_simulator.uart_faults import Faults
 from virtual_uart import ScriptCard, VirtualPort
 
@@ -320,14 +321,14 @@ class TestPort:
         port.close()
 
     def test_marks_of_a_wrong_parity(self) -> None:
-        port = SerialPort(UartSettings("/dev/null"))
+        marks = ParityMarks()
         for chunks in ([b"a\xff\xffb\xff\x00c"], [b"a\xff", b"\xffb\xff", b"\x00", b"c"]):
-            assert b"".join(port._unmark(chunk) for chunk in chunks) == b"a\xffbc"
-            assert port._garbled
-            port._garbled = False
+            assert b"".join(map(marks.take, chunks)) == b"a\xffbc"
+            assert marks.garbled
+            marks.garbled = False
         # Without marks, which another program may have taken out.
-        assert port._unmark(b"a\xff\x90b") == b"a\xff\x90b"
-        assert not port._garbled
+        assert marks.take(b"a\xff\x90b") == b"a\xff\x90b"
+        assert not marks.garbled
 
     def test_in_inverse_convention(self, terminals: list[Terminal]) -> None:
         def behave(master: int) -> None:

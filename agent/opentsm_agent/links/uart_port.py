@@ -23,6 +23,7 @@ import serial
 
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, TransportError
 from opentsm_card.transmission.events import INVERSE
+from opentsm_card.transmission.parity import ParityMarks
 
 if TYPE_CHECKING:
     from opentsm_agent.links.uart_settings import UartSettings
@@ -57,10 +58,9 @@ class SerialPort:
         self._serial: serial.Serial | None = None
         self._descriptor = -1
         self._poll = select.poll()
-        # Received and not yet asked for; the beginning of a mark that is not complete.
+        # Received and not yet asked for.
         self._received = bytearray()
-        self._marked = b""
-        self._garbled = False
+        self._marks = ParityMarks()
         self._inverse = False
         self._echo: bool | None = None
         self._character_s = 0.0
@@ -202,7 +202,7 @@ class SerialPort:
         if not self._echo:
             return
         heard = self._take(len(data), 0.0, self._character_s, until=self._busy_until + _WRITE_S)
-        self._garbled = False
+        self._marks.garbled = False
         if not heard:
             raise TransportError(f"{self._name}: what is sent does not come back; give echo=no if it never does")
         if checked and heard != data:
@@ -234,8 +234,8 @@ class SerialPort:
             TransportError: one has a wrong parity.
         """
         received = self._take(count, first_s, next_s, until=until)
-        if self._garbled:
-            self._garbled = False
+        if self._marks.garbled:
+            self._marks.garbled = False
             if checked:
                 raise TransportError(f"{self._name}: a character came with a wrong parity")
         return received.translate(INVERSE) if self._inverse else received
@@ -248,8 +248,7 @@ class SerialPort:
                 break
         discarded = bytes(self._received)
         self._received.clear()
-        self._marked = b""
-        self._garbled = False
+        self._marks.clear()
         return discarded.translate(INVERSE) if self._inverse else discarded
 
     def pause(self, seconds: float) -> None:
@@ -280,7 +279,7 @@ class SerialPort:
                 self._adjust("parity", serial.PARITY_ODD)
             except (OSError, termios.error) as error:
                 raise self._failed(error, "setting up") from error
-        self._garbled = False
+        self._marks.garbled = False
 
     # Reading and writing.
 
@@ -325,36 +324,8 @@ class SerialPort:
             self._heard_at = time.monotonic()
             if not chunk:
                 raise self._failed(OSError(errno.EIO, "the port hung up"), "receiving")
-            self._received += chunk if b"\xff" not in chunk and not self._marked else self._unmark(chunk)
+            self._received += self._marks.take(chunk)
             return True
-
-    def _unmark(self, chunk: bytes) -> bytes:
-        """Take the marks of PARMRK out: FF FF is the character FF, FF 00 X is X with a wrong parity."""
-        data = self._marked + chunk
-        self._marked = b""
-        plain = bytearray()
-        index = 0
-        while index < len(data):
-            byte = data[index]
-            mark = data[index : index + 3]
-            if byte != 0xFF:
-                plain.append(byte)
-                index += 1
-            elif mark[1:2] == b"\xff":
-                plain.append(0xFF)
-                index += 2
-            elif mark[1:2] not in {b"", b"\x00"}:
-                # No mark at all: somebody else has set the port up anew.
-                plain.append(0xFF)
-                index += 1
-            elif len(mark) == 3:
-                self._garbled = True
-                plain.append(mark[2])
-                index += 3
-            else:
-                self._marked = mark
-                break
-        return bytes(plain)
 
     def _failed(self, error: Exception, doing: str) -> TransportError:
         """Map an error of the operating system or pyserial: the one place where that is done."""
