@@ -263,7 +263,8 @@ final class ImageShape {
 
     Object make() throws ReflectiveOperationException {
         if (constructor == null) {
-            throw new ImageError("no object is a " + type.getName());
+            throw new ImageError("it was written by another release of opentsm, where objects are a " + type.getName()
+                    + ": use that one, or make the card anew");
         }
         return constructor.newInstance();
     }

@@ -17,7 +17,7 @@ import javacard.security.RSAPublicKey;
  *
  * <p>Spec: Java Card API 3.0.5, javacard.security.RSAPublicKey, RSAPrivateKey, RSAPrivateCrtKey.
  */
-public class RSAKeyImpl extends KeyImpl {
+public abstract class RSAKeyImpl extends KeyImpl {
     private static final BigInteger EXPONENT = BigInteger.valueOf(65537);
 
     /** How sure it is that a generated prime is one: not by less than 2 to the power of minus that. */
