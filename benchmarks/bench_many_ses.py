@@ -1,4 +1,4 @@
-"""Many SEs in one process: memory of each, and what a hundred cost a command; LOAD in process and over TCP.
+"""Many SEs in one process: memory and making of each, what a hundred cost a command; LOAD in process and over TCP.
 
 Run: `python benchmarks/bench_many_ses.py [--json]`. Memory is measured in processes of their own: with one SE, and with
 a hundred or a thousand more, each used once (a session of level 33, a payment application installed).
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from opentsm_card.link import Link
 
 _SES: Final = 100
+_FIRST_SES: Final = 10
+_MORE_SES: Final = 40
+_MAKING_MS: Final = 25.0
 _MANY_SES: Final = 1000
 _COMMANDS: Final = 10_000
 _SELECT: Final = bytes.fromhex("00A4040008A000000151000000")
@@ -75,6 +79,17 @@ def memory(ses: int) -> tuple[Figure, Figure]:
         Figure(f"resident memory of one more SE, of {ses}", "KiB", resident, at_most=_MOST_KIB),
         Figure(f"Java heap of one more SE, of {ses}", "KiB", heap),
     )
+
+
+def making() -> Figure:
+    """Return what one more SE of a kind costs to make, in processor time."""
+    for number in range(_FIRST_SES):
+        VirtualSe.create("embedded", se_id=f"first-{number}")
+    begun = time.thread_time()
+    for number in range(_MORE_SES):
+        VirtualSe.create("embedded", se_id=f"more-{number}")
+    took = (time.thread_time() - begun) / _MORE_SES
+    return Figure("making one more SE", "ms of processor time", took * 1000.0, at_most=_MAKING_MS)
 
 
 def _rounds(links: Sequence[Link]) -> Callable[[], int]:
@@ -134,4 +149,4 @@ if __name__ == "__main__":
     if "--child" in sys.argv:
         memory_child(int(sys.argv[sys.argv.index("--child") + 1]))
     else:
-        report([*memory(_SES), *memory(_MANY_SES), rate(), *loading()])
+        report([*memory(_SES), *memory(_MANY_SES), making(), rate(), *loading()])

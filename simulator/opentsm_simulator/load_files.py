@@ -13,7 +13,7 @@ import hashlib
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import jpype
 
@@ -34,13 +34,16 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadedCode", "PackageReader", "package_reader"]
 
+_Key = TypeVar("_Key")
+_Found = TypeVar("_Found")
+
 _log: Final = logging.getLogger("opentsm.simulator")
 
 # The APIs that the card runtime offers: Java Card's, and of these their last versions. The OPEN's own serves Security
 # Domains only, whoever links to it: it looks at its caller's privileges in every call.
 _OTHERS: Final = ("org/globalplatform", "org/globalplatform/contactless", "opentsm/open")
 
-# Translated packages that are kept, by what they are and what they are linked to: many cards load the same ones.
+# Verified and translated packages that are kept: many cards load the same ones.
 _KEPT: Final = 256
 
 
@@ -75,6 +78,23 @@ class LoadedCode:
     symbols: Symbols | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """What the card is told of a package that was verified.
+
+    Args:
+        aid: the package's.
+        version: (major, minor).
+        modules: AIDs of its applets.
+        imports: packages that the card must have besides its platform: AID and version.
+    """
+
+    aid: bytes
+    version: tuple[int, int]
+    modules: tuple[bytes, ...]
+    imports: tuple[tuple[bytes, tuple[int, int]], ...]
+
+
 class PackageReader:
     """The Python side of the card runtime's interface of this name; one serves all cards.
 
@@ -87,6 +107,8 @@ class PackageReader:
         self._runtime = runtime
         self._counted = counted
         self._translated: OrderedDict[str, LoadedCode] = OrderedDict()
+        # Verified load file data blocks, by their digests: one card after another gets the same.
+        self._described: OrderedDict[bytes, _Described] = OrderedDict()
 
     def loaded(self, code: str) -> LoadedCode | None:
         """Return what was translated under a name (`LoadedPackage.setCode`); None when it was long ago."""
@@ -102,8 +124,13 @@ class PackageReader:
         Returns:
             Whether it is one that the card can take; why not is logged.
         """
+        data = bytes(block)
         try:
-            return self._describe(CapFile.parse_load_file(bytes(block)), into)
+            name = hashlib.sha256(data).digest()
+            found = self._described.get(name)
+            if found is None:
+                found = self._describe(CapFile.parse_load_file(data))
+            _keep(self._described, name, found)
         except CapError as error:
             _log.warning("load file refused: %s", error)
             return False
@@ -111,19 +138,22 @@ class PackageReader:
             # A fault of ours, which the card can answer by 6F00 only: here is where it can be seen.
             _log.exception("load file refused for a fault in reading it")
             raise
+        into.setPackage(found.aid, *found.version)
+        for module in found.modules:
+            into.addModule(module)
+        for aid, version in found.imports:
+            into.addImport(aid, *version)
+        return True
 
-    def _describe(self, cap: CapFile, into: Any) -> bool:  # noqa: ANN401 - a Java object
+    def _describe(self, cap: CapFile) -> _Described:
         # A Descriptor names types of other packages by their export files, which a card has of its platform only.
         linked = all(imported.aid in _platform() for imported in cap.imports)
         verify(cap if linked else replace(cap, components=_without_descriptor(cap)))
-        major, minor = cap.package_version
-        into.setPackage(bytes(cap.package_aid), major, minor)
-        for applet in cap.applets:
-            into.addModule(bytes(applet.aid))
+        imports = []
         for imported in cap.imports:
             known = _platform().get(imported.aid)
             if known is None:
-                into.addImport(bytes(imported.aid), *imported.version)
+                imports.append((bytes(imported.aid), imported.version))
             elif known[1][0] != imported.version[0] or known[1][1] < imported.version[1]:
                 wanted = ".".join(map(str, imported.version))
                 has = ".".join(map(str, known[1]))
@@ -133,7 +163,8 @@ class PackageReader:
             missing = offered.missing_references(cap, self._runtime)
             if missing:
                 raise CapError(f"package {cap.package_aid} needs {', '.join(missing)}: this card has no such thing")
-        return True
+        modules = tuple(bytes(applet.aid) for applet in cap.applets)
+        return _Described(bytes(cap.package_aid), cap.package_version, modules, tuple(imports))
 
     def missing(self, package: Any, imported: Any, major: int, minor: int) -> None:  # noqa: ANN401 - Java arrays
         """Log that a package can't be linked."""
@@ -182,7 +213,7 @@ class PackageReader:
                     if not self._counted:
                         translation_cache.keep(code, cap, package)
                 found = LoadedCode(known, package, symbols)
-                self._keep(code, found)
+                _keep(self._translated, code, found)
             package = found.package
         except CapError as error:
             _log.warning("load file refused: %s", error)
@@ -204,16 +235,19 @@ class PackageReader:
             self._translated.move_to_end(code)
         return self._translated.get(code)
 
-    def _keep(self, code: str, found: LoadedCode) -> None:
-        self._translated[code] = found
-        if len(self._translated) > _KEPT:
-            self._translated.popitem(last=False)
-
     def _linked(self, code: str) -> KnownPackage:
         found = self._kept(code)
         if found is None:
             raise CapError("it imports a package that can't be linked to here: delete that one and load it again")
         return found.package.exports
+
+
+def _keep(kept: OrderedDict[_Key, _Found], key: _Key, found: _Found) -> None:
+    """Keep the latest."""
+    kept[key] = found
+    kept.move_to_end(key)
+    if len(kept) > _KEPT:
+        kept.popitem(last=False)
 
 
 def _without_descriptor(cap: CapFile) -> dict[ComponentTag, bytes]:
