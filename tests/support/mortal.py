@@ -6,9 +6,9 @@ Points are counted at the storage layer, not listed by hand: each `Store.commit`
     python mortal.py COUNT_FILE ARM_FILE SPEED opentsm-arguments …
 
 COUNT_FILE grows by one byte with each point passed, whichever process passes it. ARM_FILE, where it exists, holds the
-count at which to die, and how: `kill`, or `power` and which part of what no sync has reached is on the disk all the
-same: then the journal is cut there, and the next process finds the device started anew. The agent's clock runs SPEED
-times as fast.
+count from which on to die, once, and how: `kill`, or `power` and which part of what no sync has reached is on the disk
+all the same: then the journal is cut there, and the next process finds the device started anew. The agent's clock runs
+SPEED times as fast.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ class _Points:
             die_at, how, *part = self._arm.read_text().split()
         except FileNotFoundError:
             return
-        if os.fstat(self._fd).st_size == int(die_at):
+        # Not at this count only: the last points of what went before may pass while it is being armed.
+        if os.fstat(self._fd).st_size >= int(die_at):
+            self._arm.unlink(missing_ok=True)
             if how == "power":
                 self.lose_power(float(part[0]))
             os.kill(os.getpid(), signal.SIGKILL)
