@@ -67,14 +67,43 @@ def test_every_ecdsa_signature_has_a_nonce_of_its_own(applet: Host) -> None:
     assert len({signature[4 : 4 + signature[3]] for signature in signatures}) == 3  # r
 
 
+@pytest.mark.parametrize("zeros", [0, 1, 32])
 @pytest.mark.parametrize("mode", [1, 2], ids=["decrypt", "encrypt"])
-def test_rsa_without_padding_computes_with_any_modulus_and_whole_blocks(applet: Host, mode: int) -> None:
-    """JC API 3.0.5, Cipher.ALG_RSA_NOPAD: input and output are as long as the modulus, under either key."""
-    assert ask(applet, 3, mode) == "00" * 63 + "01"
+def test_rsa_without_padding_computes_with_any_modulus_and_whole_blocks(applet: Host, mode: int, zeros: int) -> None:
+    """JC API 3.0.5, Cipher.ALG_RSA_NOPAD: input and output are as long as the modulus, under either key.
+
+    A modulus that begins with zeros is as long as the key all the same: libraries of long numbers compute so.
+    """
+    assert applet.raw(bytes((0x80, 3, mode, zeros, 0))).data.hex() == "00" * 63 + "01"
 
 
 def test_an_exception_has_no_reason_until_it_is_given_one(applet: Host) -> None:
     assert applet.raw(bytes.fromhex("8004000000")).sw == 0x6701
+
+
+@pytest.mark.parametrize(
+    ("form", "size", "sw"),
+    [
+        (4, 65, 0x9000),
+        (2, 33, 0x9000),
+        (3, 33, 0x9000),
+        (4, 64, 0x6601),
+        (4, 66, 0x6601),
+        (2, 65, 0x6601),
+        (5, 65, 0x6601),
+        (2, 1, 0x6601),
+        (0, 1, 0x6601),
+    ],
+)
+def test_a_public_key_takes_no_point_that_is_none(applet: Host, form: int, size: int, sw: int) -> None:
+    """JC API 3.0.5, ECPublicKey.setW: ILLEGAL_VALUE for a wrong format, or another length than the key's."""
+    point = bytes((form,)) + bytes(range(1, size))
+    assert applet.raw(bytes((0x80, 0x0A, 0, 0, size)) + point).sw == sw
+
+
+def test_an_applet_may_look_behind_its_install_parameters(applet: Host) -> None:
+    """Its install() reads the byte behind them: that it was installed is the test."""
+    assert applet.select(MODULE).sw == 0x9000
 
 
 def test_array_fill_is_part_of_a_transaction(applet: Host) -> None:

@@ -315,15 +315,20 @@ final class ContentManagement {
 
     /** Calls a module's install() and takes the instance that it registers. */
     private final class Installer implements BiConsumer<Applet, AID> {
+        /** As on cards, which use a buffer of theirs: applets look behind the parameters before they ask how many. */
+        private static final int ARRAY_BYTES = 256;
+
         private final ApplicationEntry entry;
-        private final byte[] array;
+        private final byte[] array = new byte[ARRAY_BYTES];
+        private final byte length;
 
         /** The install array: LV instance AID, LV privileges, LV application parameters (table 11-49 and JC API). */
         Installer(ApplicationEntry entry, byte[] parameters) {
             this.entry = entry;
-            array = new byte[1 + entry.name.length + 4 + 1 + parameters.length];
+            int bytes = 1 + entry.name.length + 4 + 1 + parameters.length;
             // JC API, Applet.install: at most 127 bytes; a card being made brings key sets with them.
-            Sw.require(array.length <= (card.manufacturing ? 255 : 127), Sw.WRONG_DATA);
+            Sw.require(bytes <= (card.manufacturing ? 255 : 127), Sw.WRONG_DATA);
+            length = (byte) bytes;
             array[0] = (byte) entry.name.length;
             System.arraycopy(entry.name, 0, array, 1, entry.name.length);
             int at = 1 + entry.name.length;
@@ -346,7 +351,7 @@ final class ContentManagement {
             try {
                 // JCRE 3.0.5 clause 3.1: of an installation that fails, nothing stays.
                 card.memory.atomically(() -> card.contexts.asInstalled(entry, () -> {
-                    entry.module().install.invokeExact(array, (short) 0, (byte) array.length);
+                    entry.module().install.invokeExact(array, (short) 0, length);
                     Sw.require(entry.applet != null, Sw.CONDITIONS_NOT_SATISFIED);
                     return null;
                 }));

@@ -107,8 +107,13 @@ public final class AsymmetricCipherImpl extends Cipher {
     }
 
     private byte[] process(short taken) {
+        // A modulus may begin with zeros; the engine takes a block that is longer than its digits for too large a number.
+        int from = 0;
+        while (algorithm == ALG_RSA_NOPAD && from < taken - 1 && buffer[from] == 0) {
+            from++;
+        }
         try {
-            return engine.processBlock(buffer, 0, taken);
+            return engine.processBlock(buffer, from, taken - from);
         } catch (InvalidCipherTextException | RuntimeCryptoException e) {
             // Padding that is none; a number that is not below the modulus; a message that is too long.
             CryptoException.throwIt(CryptoException.ILLEGAL_USE);

@@ -16,13 +16,15 @@ public final class Platform extends Applet {
     private short[] shorts = {0x0102, 0x0304, 0x0506};
     private KeyPair pair;
     private PIN pin;
+    private byte behind;
 
     private Platform() {
         register();
     }
 
     public static void install(byte[] parameters, short offset, byte length) {
-        new Platform();
+        // As applets do that look for a parameter of theirs before they ask whether there is one.
+        new Platform().behind = parameters[(short) (offset + length)];
     }
 
     public boolean select() {
@@ -51,7 +53,7 @@ public final class Platform extends Applet {
                 apdu.setOutgoingAndSend((short) 0, sign(buffer));
                 return;
             case 0x03:
-                apdu.setOutgoingAndSend((short) 0, power(buffer, p1));
+                apdu.setOutgoingAndSend((short) 0, power(buffer, p1, buffer[ISO7816.OFFSET_P2]));
                 return;
             case 0x04:
                 ISOException.throwIt(reason());
@@ -70,6 +72,9 @@ public final class Platform extends Applet {
                 return;
             case 0x09:
                 apdu.setOutgoingAndSend((short) 0, pin(buffer, p1, buffer[ISO7816.OFFSET_P2]));
+                return;
+            case 0x0A:
+                point(buffer, apdu.setIncomingAndReceive());
                 return;
             case 0x50: // INITIALIZE UPDATE, EXTERNAL AUTHENTICATE: whose data is received before the domain is asked
             case (byte) 0x82:
@@ -122,6 +127,17 @@ public final class Platform extends Applet {
         return 2;
     }
 
+    /** Sets the command's data as the point of a key of 256 bits. */
+    private static void point(byte[] buffer, short length) {
+        ECPublicKey key = (ECPublicKey) KeyBuilder.buildKey(
+                KeyBuilder.TYPE_EC_FP_PUBLIC, KeyBuilder.LENGTH_EC_FP_256, false);
+        try {
+            key.setW(buffer, ISO7816.OFFSET_CDATA, length);
+        } catch (CryptoException refused) {
+            ISOException.throwIt((short) (0x6600 | refused.getReason()));
+        }
+    }
+
     private short newKey(byte[] buffer) {
         pair = new KeyPair(KeyPair.ALG_EC_FP, KeyBuilder.LENGTH_EC_FP_256);
         pair.genKeyPair();
@@ -134,11 +150,11 @@ public final class Platform extends Applet {
         return signature.sign(buffer, (short) 0, (short) 1, buffer, (short) 0);
     }
 
-    /** Raises 1 to a power modulo a number with a small factor, 2^511 + 3, as libraries of long numbers do. */
-    private short power(byte[] buffer, byte mode) {
+    /** Raises 1 to a power modulo a number with a small factor, as libraries of long numbers do; it may begin with zeros. */
+    private short power(byte[] buffer, byte mode, byte zeros) {
         RSAPublicKey key = (RSAPublicKey) KeyBuilder.buildKey(KeyBuilder.TYPE_RSA_PUBLIC, (short) 512, false);
         byte[] modulus = new byte[64];
-        modulus[0] = (byte) 0x80;
+        modulus[zeros] = (byte) 0x80;
         modulus[63] = 3;
         key.setModulus(modulus, (short) 0, (short) 64);
         key.setExponent(new byte[] {1, 0, 1}, (short) 0, (short) 3);
