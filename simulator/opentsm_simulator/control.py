@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from opentsm_card.errors import ProtocolError, TransportError
+from opentsm_card.errors import ProtocolError, StorageError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -133,7 +133,7 @@ class ControlServer:
             return self._answer(request) if isinstance(request, dict) else {"error": "a request is an object"}
         except (ValueError, RecursionError):
             return {"error": "a request is one line of JSON"}
-        except (ProtocolError, TransportError) as error:
+        except (ProtocolError, StorageError, TransportError) as error:
             return {"error": str(error)}
 
 

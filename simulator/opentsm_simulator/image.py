@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Self
 
 import msgspec
 
-from opentsm_card.errors import ProtocolError, TransportError
+from opentsm_card.errors import ProtocolError, StorageError
 from opentsm_simulator.profile import Profile  # noqa: TC001 - a field of a structure
 
 if TYPE_CHECKING:
@@ -138,20 +138,20 @@ def read_image(path: Path) -> bytes:
     """Read a file that a card image is in.
 
     Raises:
-        TransportError: it can't be read.
+        StorageError: it can't be read.
     """
     try:
         with path.open("rb") as file:
             return file.read(_MOST_BYTES)
     except OSError as error:
-        raise TransportError(f"{path}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}") from error
 
 
 def write_image(path: Path, image: bytes) -> None:
     """Write a card image to a new file, which its owner alone can read.
 
     Raises:
-        TransportError: it is there already, or can't be written.
+        StorageError: it is there already, or can't be written.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -160,7 +160,7 @@ def write_image(path: Path, image: bytes) -> None:
             file.flush()
             os.fsync(descriptor)
     except OSError as error:
-        raise TransportError(f"{path}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}") from error
 
 
 class ImageFile:
@@ -173,7 +173,7 @@ class ImageFile:
         synced: whether each write waits for the disk, so that power loss of the machine loses nothing either.
 
     Raises:
-        TransportError: it can't be read, or another process runs it.
+        StorageError: it can't be read, or another process runs it.
         ProtocolError: it is no image.
     """
 
@@ -190,7 +190,7 @@ class ImageFile:
             raise ProtocolError(f"{path}: {error}") from error
         except OSError as error:
             self.close()
-            raise TransportError(f"{path}: {error.strerror}") from error
+            raise StorageError(f"{path}: {error.strerror}") from error
         self.change(self.image)
 
     def _lock(self) -> int:
@@ -198,7 +198,7 @@ class ImageFile:
             try:
                 descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             except OSError as error:
-                raise TransportError(f"{self.path}: {error.strerror}") from error
+                raise StorageError(f"{self.path}: {error.strerror}") from error
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # Who wrote it last has put a new file in its place: the lock must be that one's.
@@ -208,7 +208,7 @@ class ImageFile:
                 os.close(descriptor)
                 busy = error.errno in {errno.EWOULDBLOCK, errno.EACCES}
                 reason = "another process runs this card" if busy else error.strerror
-                raise TransportError(f"{self.path}: {reason}") from error
+                raise StorageError(f"{self.path}: {reason}") from error
             os.close(descriptor)
 
     def change(self, image: CardImage) -> None:

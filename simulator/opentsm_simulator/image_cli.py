@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from opentsm_card.errors import TransportError
+from opentsm_card.errors import StorageError
 from opentsm_simulator.control import ask
 from opentsm_simulator.control_cli import find
 from opentsm_simulator.image import CardImage, read_image, write_image
@@ -54,7 +54,7 @@ def create(
     try:
         (path if count else path.parent).mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise TransportError(f"{error.filename}: {error.strerror}") from error
+        raise StorageError(f"{error.filename}: {error.strerror}") from error
     if path.is_dir() and not count:
         raise click.UsageError(f"{path} is a folder; say how many cards to make in it with --count")
     for number in range(1, (count or 1) + 1):

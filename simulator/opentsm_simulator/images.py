@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from opentsm_card.errors import OpenTsmError, ProtocolError, TransportError
+from opentsm_card.errors import OpenTsmError, ProtocolError, StorageError
 from opentsm_simulator.image import CardImage, ImageFile, read_image
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def image_of(path: Path) -> CardImage:
     """Return the image in a file.
 
     Raises:
-        TransportError: it can't be read.
+        StorageError: it can't be read.
         ProtocolError: it is no card image, is damaged, or is another release's.
     """
     try:
@@ -82,14 +82,14 @@ def reset_image(path: Path) -> str:
     """Make the card of an image file that nobody runs as it was delivered; return the SE's identity.
 
     Raises:
-        TransportError: it can't be read or written, or another process runs it.
+        StorageError: it can't be read or written, or another process runs it.
         ProtocolError: it is no card image.
     """
     file = ImageFile(path)
     try:
         file.keep(file.image.delivered)
     except OSError as error:
-        raise TransportError(f"{path}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}") from error
     finally:
         file.close()
     return file.image.se_id

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from opentsm_build.cap import CapFile
 from opentsm_card.apdu_script import parse_script
-from opentsm_card.errors import ProtocolError
+from opentsm_card.errors import CapError, ProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from opentsm_card.apdu_script import Step
     from opentsm_simulator.power import Swept
 
-__all__ = ["read_script", "sweep"]
+__all__ = ["read_caps", "read_script", "sweep"]
 
 _REFUSED: Final = 1
 _MOST_SHOWN: Final = 20
@@ -36,6 +39,22 @@ def read_script(path: Path | None) -> tuple[Step, ...]:
         raise ProtocolError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ProtocolError(f"{path}: not UTF-8 at byte {error.start}") from error
+
+
+def read_caps(paths: Iterable[Path]) -> list[CapFile]:
+    """Read CAP files.
+
+    Raises:
+        StorageError: one can't be read.
+        CapError: one is no CAP file; the message names it.
+    """
+    caps = []
+    for path in paths:
+        try:
+            caps.append(CapFile.read(path))
+        except CapError as error:
+            raise CapError(f"{path}: {error}") from error
+    return caps
 
 
 @click.command()
@@ -79,7 +98,7 @@ def sweep(  # noqa: PLR0913 - one argument an option
     from opentsm_simulator.profile import load_profile  # noqa: PLC0415 - see above
 
     steps = steps_of(read_script(script), secure=secure)
-    make = maker(load_profile(profile), caps, read_script(prepare), secure=secure)
+    make = maker(load_profile(profile), read_caps(caps), read_script(prepare), secure=secure)
     with click.progressbar(length=1, label="cuts", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, of: int) -> None:

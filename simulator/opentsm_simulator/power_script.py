@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from opentsm_build.cap import CapFile
 from opentsm_card.aid import Aid
 from opentsm_card.apdu import ResponseApdu
 from opentsm_card.apdu_script import ExpectationError
@@ -18,8 +17,8 @@ from opentsm_simulator.virtual_se import VirtualSe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
+    from opentsm_build.cap import CapFile
     from opentsm_card import apdu_script
     from opentsm_card.apdu import Command, CommandApdu
     from opentsm_simulator.profile import Profile
@@ -108,10 +107,9 @@ class ScriptRig:
 
 
 def maker(
-    profile: Profile, caps: Sequence[Path], prepare: Sequence[apdu_script.Step], *, secure: bool
+    profile: Profile, packages: Sequence[CapFile], prepare: Sequence[apdu_script.Step], *, secure: bool
 ) -> Callable[[], ScriptRig]:
     """Return what makes cards for a sweep: with packages installed, and prepared by a script."""
-    packages = [CapFile.read(path) for path in caps]
 
     def make() -> ScriptRig:
         rig = ScriptRig(profile)

@@ -16,7 +16,7 @@ import jpype
 
 from opentsm_card import tlv
 from opentsm_card.atr import Atr
-from opentsm_card.errors import OpenTsmError, ProtocolError, TransportError
+from opentsm_card.errors import OpenTsmError, ProtocolError, StorageError
 from opentsm_simulator.faults import Fault, read_fault
 from opentsm_simulator.image import CardImage, ImageFile, parsed
 from opentsm_simulator.profile import Instance, Profile, load_profile
@@ -178,7 +178,7 @@ class VirtualSe:
             synced: whether each write waits for the disk (`opentsm_simulator.image`).
 
         Raises:
-            TransportError: the file can't be read or written, or another process runs it.
+            StorageError: the file can't be read or written, or another process runs it.
             ProtocolError: it is no card image, is damaged, or is another release's.
         """
         file = ImageFile(path, synced=synced)
@@ -245,7 +245,7 @@ class VirtualSe:
         try:
             self._card.keepIn(keeper)
         except jpype.JException as error:
-            raise TransportError(f"{file.path}: {error.getMessage()}") from error
+            raise StorageError(f"{file.path}: {error.getMessage()}") from error
 
     def _go_on(self, card: Any) -> None:  # noqa: ANN401 - Java objects have no Python types
         """Be another card from now on."""

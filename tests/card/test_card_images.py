@@ -14,7 +14,7 @@ from opentsm_build.build import build_project, convert_project
 from opentsm_build.project import Project
 from opentsm_card.aid import Aid
 from opentsm_card.apdu import CommandApdu
-from opentsm_card.errors import CardRemovedError, LinkTimeoutError, ProtocolError, TransportError
+from opentsm_card.errors import CardRemovedError, LinkTimeoutError, ProtocolError, StorageError
 from opentsm_card.install import InstallForInstall, InstallForLoad
 from opentsm_card.load import load_blocks, load_file
 from opentsm_card.set_status import SetStatus
@@ -211,7 +211,7 @@ class TestFiles:
     def test_one_process_runs_it(self, path: Path) -> None:
         se = VirtualSe.open(path)
         Host(se.link()).into(ISD, ISD_KEYS).new_domain(BANK)
-        with pytest.raises(TransportError, match="another process runs this card"):
+        with pytest.raises(StorageError, match="another process runs this card"):
             VirtualSe.open(path)
         se.close()
         assert any(BANK.hex().upper() in line for line in VirtualSe.open(path, synced=True).registry_lines())

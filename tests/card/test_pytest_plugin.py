@@ -85,6 +85,17 @@ def test_cards_and_keys_can_be_configured(project: AppletProject, served: tuple[
     assert f"this is {uri}" in output
 
 
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [("virtual:none", "no card profile 'none'"), ("nonsense:1", "nonsense"), ("tcp:127.0.0.1:1", "refused")],
+)
+def test_an_se_that_is_not_there_is_told_in_a_line(project: AppletProject, uri: str, says: str) -> None:
+    code, output = project.pytest("--se", uri)
+    assert code == 1
+    assert says in output
+    assert ".py:" not in output.partition("short test summary")[0]  # no traceback
+
+
 def test_no_keys_are_tried_unasked(project: AppletProject, served: tuple[Host, str]) -> None:
     code, output = project.pytest("--se", served[1])
     assert code == 1

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,6 @@ from door import door, refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SD = "F06F70656E74736D0A0001"
 MNO = '\n[[mno]]\nid = "north"\ngateway = "https://127.0.0.1:1"\nca = "ca.pem"\n'
@@ -274,3 +274,30 @@ def test_a_port_in_use_is_a_link_error(root: Path, name: str) -> None:
         config.write_text(re.sub(r'(?m)^listen = ".*"$', f'listen = "{address}"', config.read_text()))
         line = refused(3, name.partition("/")[0], "serve", "--config", name)
     assert line == f"opentsm: cannot listen on {address}: Address already in use"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "--image", "given/none.card"), "none.card: No such file"),
+        (("run", "--image", "./junk"), "junk: this is no card image"),
+        (("restore", "nobody", "directory"), "directory: Is a directory"),
+        (("reset", "./empty", "--new"), "empty: this is no card image"),
+        (("sweep", "embedded", "--cap", "junk", "--script", "empty"), "junk: not a readable ZIP archive"),
+        (("sweep", "embedded", "--cap", "given/none", "--script", "empty"), "given/none: No such file"),
+        (("sweep", "embedded", "--script", "junk"), "junk, line 1"),
+        (("trace", "embedded", "--cap", "junk", "--script", "empty"), "junk: not a readable ZIP archive"),
+        (("trace", "embedded", "--script", "empty", "--source", "given/none"), "given/none: no folder of sources"),
+    ],
+)
+@pytest.mark.usefixtures("unchanged")
+def test_what_a_virtual_se_is_given(arguments: tuple[str, ...], says: str) -> None:
+    assert says in refused(4, "se", *arguments)
+
+
+@pytest.mark.usefixtures("root")
+def test_a_card_image_is_never_written_over() -> None:
+    assert door("se", "create", "./mine.card", "--profile", "embedded").code == 0
+    before = digests(Path())
+    assert "mine.card: File exists" in refused(4, "se", "create", "./mine.card", "--profile", "embedded")
+    assert digests(Path()) == before

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from opentsm_build.cap import CapFile
-from opentsm_simulator.power_cli import read_script
+from opentsm_simulator.power_cli import read_caps, read_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,7 +56,7 @@ def trace(  # noqa: PLR0913 - one argument an option
     opentsm se trace embedded --cap wallet.cap --script pay.apdu --json | jq '.packages[].methods[]'
     """  # noqa: D301 - click's mark for text that is not to be wrapped
     steps = read_script(script)
-    packages = [CapFile.read(path) for path in caps]
+    packages = read_caps(caps)
     # Imported here: the JVM's bindings are not needed to print help.
     from opentsm_simulator.power_script import ScriptRig  # noqa: PLC0415 - see above
     from opentsm_simulator.profile import load_profile  # noqa: PLC0415 - see above

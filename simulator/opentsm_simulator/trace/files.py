@@ -25,8 +25,12 @@ def read_sources(folders: Iterable[Path]) -> dict[str, str]:
     """Return the Java sources below folders by their names; of two with one name, none.
 
     Raises:
-        StorageError: one can't be read.
+        StorageError: a folder is not there, or a source can't be read.
     """
+    folders = tuple(folders)
+    for folder in folders:
+        if not folder.is_dir():
+            raise StorageError(f"{folder}: no folder of sources")
     found: dict[str, str] = {}
     twice: set[str] = set()
     for path in (path for folder in folders for path in sorted(folder.rglob("*.java"))):

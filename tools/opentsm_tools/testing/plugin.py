@@ -84,7 +84,14 @@ def _open(config: pytest.Config) -> SecureElement:
 @pytest.fixture(scope="session")
 def _opentsm_se(request: pytest.FixtureRequest) -> Iterator[SecureElement]:
     """Open the secure element, once for all tests."""
-    with _open(request.config) as opened:
+    from opentsm_card.errors import OpenTsmError  # noqa: PLC0415 - as the module says
+
+    try:
+        opened = _open(request.config)
+    except OpenTsmError as error:
+        # No test's fault, and no traceback says more than the message.
+        pytest.fail(f"opentsm: {error}", pytrace=False)
+    with opened:
         request.config.stash[_SE] = opened
         yield opened
 
