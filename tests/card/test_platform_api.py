@@ -118,6 +118,12 @@ def test_transient_ints_are_cleared_at_deselect(applet: Host) -> None:
     assert ask(applet, 6) == "0102030402"
 
 
+@pytest.mark.parametrize(("event", "reason"), [(0, "01"), (1, "00"), (2, "00"), (3, "01"), (7, "01"), (0xFF, "01")])
+def test_transient_arrays_are_cleared_at_one_of_two_events(applet: Host, event: int, reason: str) -> None:
+    """JC API 3.0.5, JCSystem.makeTransientByteArray and its like: ILLEGAL_VALUE for any other."""
+    assert ask(applet, 11, event) == 5 * reason
+
+
 @pytest.mark.parametrize(
     ("cla", "expected"),
     [

@@ -7,6 +7,7 @@ import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Set;
 import javacard.framework.JCSystem;
+import javacard.framework.SystemException;
 
 /**
  * The transient arrays of one application.
@@ -29,6 +30,10 @@ final class ContextMemory extends TransientMemory {
 
     @Override
     protected void storeArray(Object array, byte event) {
+        if (event != JCSystem.CLEAR_ON_RESET && event != JCSystem.CLEAR_ON_DESELECT) {
+            // JC API 3.0.5, JCSystem.makeTransient…Array; before anything is charged.
+            SystemException.throwIt(SystemException.ILLEGAL_VALUE);
+        }
         if (!isScratch()) {
             card.made(array, event);
             super.storeArray(array, event);

@@ -76,6 +76,9 @@ public final class Platform extends Applet {
             case 0x0A:
                 point(buffer, apdu.setIncomingAndReceive());
                 return;
+            case 0x0B:
+                apdu.setOutgoingAndSend((short) 0, transients(buffer, p1));
+                return;
             case 0x50: // INITIALIZE UPDATE, EXTERNAL AUTHENTICATE: whose data is received before the domain is asked
             case (byte) 0x82:
                 apdu.setIncomingAndReceive();
@@ -92,6 +95,35 @@ public final class Platform extends Applet {
         buffer[2] = (byte) (APDUUtil.isCommandChainingCLA(cla) ? 1 : 0);
         buffer[3] = (byte) (APDUUtil.isISOInterindustryCLA(cla) ? 1 : 0);
         buffer[4] = (byte) (APDUUtil.isValidCLA(cla) ? 1 : 0);
+        return 5;
+    }
+
+    /** Tells the reason that each kind of transient array is refused for when it is to be cleared at an event; 0: it is not. */
+    private static short transients(byte[] buffer, byte event) {
+        for (short kind = 0; kind < 5; kind++) {
+            buffer[kind] = 0;
+            try {
+                switch (kind) {
+                    case 0:
+                        JCSystem.makeTransientBooleanArray((short) 1, event);
+                        break;
+                    case 1:
+                        JCSystem.makeTransientByteArray((short) 1, event);
+                        break;
+                    case 2:
+                        JCSystem.makeTransientShortArray((short) 1, event);
+                        break;
+                    case 3:
+                        JCSystem.makeTransientObjectArray((short) 1, event);
+                        break;
+                    default:
+                        JCint.makeTransientIntArray((short) 1, event);
+                        break;
+                }
+            } catch (SystemException refused) {
+                buffer[kind] = (byte) refused.getReason();
+            }
+        }
         return 5;
     }
 
