@@ -125,6 +125,11 @@ class HotSlot:
         self._dial = dial
         self._connection: socket.socket | None = None
 
+    @property
+    def filled(self) -> bool:
+        """Whether a card is in it."""
+        return self._connection is not None
+
     def insert(self, card: Card) -> None:
         """Put a card in; pcscd sees it within a second."""
         self._connection = connection = self._dial()
@@ -181,16 +186,18 @@ class Pcscd:
         return {"PCSCLITE_CSOCK_NAME": str(self._socket)}
 
     def stop(self) -> None:
-        """Stop it: its readers are gone."""
+        """Stop it: its readers are gone, and the cards out of them."""
         self._process.terminate()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(10)
+        for hot in self.hot:
+            hot.remove()
 
     def start(self) -> None:
-        """Start it again: its readers are back, and the cards out of them."""
+        """Start it again: its readers are back, and empty."""
         self._socket.unlink(missing_ok=True)
         self._process = self._start()
         self._wait()
@@ -203,8 +210,6 @@ class Pcscd:
     def close(self) -> None:
         """Stop it, and leave nothing behind."""
         self.stop()
-        for hot in self.hot:
-            hot.remove()
         for slot in self._all:
             slot.close()
         shutil.rmtree(self.folder)

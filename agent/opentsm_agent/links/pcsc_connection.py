@@ -31,6 +31,7 @@ _PREFERRED: Final[dict[str, tuple[int, ...]]] = {
 }
 _BOTH: Final[int] = scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1
 _LOOK_S: Final = 0.1
+_RESETS: Final = 3
 # What a look may take beyond the time there is.
 _GRACE_S: Final = 0.5
 
@@ -79,18 +80,28 @@ class Connection:
             CardRemovedError: card or reader are gone.
             TransportError: any other failure of PC/SC.
         """
+        # A card just put in is switched off by pcscd (1.9) should nobody use it, which may fall between its reset and
+        # its being used: then no protocol is left to speak.
+        for _ in range(_RESETS):
+            status, protocol = self._reset_once()
+            if status != OK:
+                raise as_error(status, f"pcsc:{self.reader}: reset")
+            status, _reader, _state, spoken, atr = scard.SCardStatus(self.card)
+            if status != OK:
+                raise as_error(status, f"pcsc:{self.reader}: status")
+            if spoken == protocol:
+                self.atr, self.protocol = bytes(atr), protocol
+                return
+        raise TransportError(f"pcsc:{self.reader}: the card is switched off after each reset")
+
+    def _reset_once(self) -> tuple[int, int]:
         # A shared card is in our transaction: nobody's command is under way.
         share = _SHARE[self.settings.share]
         for protocols in _PREFERRED[self.settings.protocol]:
             status, protocol = scard.SCardReconnect(self.card, share, protocols, scard.SCARD_RESET_CARD)
             if status != scard.SCARD_E_PROTO_MISMATCH:
                 break
-        if status != OK:
-            raise as_error(status, f"pcsc:{self.reader}: reset")
-        status, _reader, _state, _protocol, atr = scard.SCardStatus(self.card)
-        if status != OK:
-            raise as_error(status, f"pcsc:{self.reader}: status")
-        self.atr, self.protocol = bytes(atr), protocol
+        return status, protocol
 
     def close(self, disposition: int) -> None:
         """Disconnect, which ends the transaction too.
