@@ -227,3 +227,36 @@ def test_rsa_ciphers(applet: Host) -> None:
     applet.link.reset()
     applet.select(MODULE)
     assert refused(applet, 0x21, DECRYPT, 1) == UNINITIALIZED_KEY
+
+
+@pytest.mark.parametrize("kind", [11, 12])
+def test_rsa_blocks_are_as_long_as_the_modulus_as_it_was_set(applet: Host, kind: int) -> None:
+    """Cipher.doFinal: others are ILLEGAL_USE. A modulus may be shorter than the key is for, and begin with zeros."""
+    build(applet, 0, kind, 512)
+    modulus = bytes.fromhex("FFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF")
+    done(applet, 0x20, 12)
+    for length, exponent in ((64, 3), (32, 2), (40, 5), (33, 3)):
+        done(applet, 0x1E, 0, 0, modulus.rjust(length, b"\0"))
+        done(applet, 0x1E, 0, 1, bytes([exponent]))
+        done(applet, 0x21, DECRYPT, 0)
+        base = bytes(range(1, 33)).rjust(length, b"\0")
+        power = pow(int.from_bytes(base, "big"), exponent, int.from_bytes(modulus, "big"))
+        assert done(applet, 0x23, data=base) == power.to_bytes(length, "big")
+        one = (1).to_bytes(length, "big")
+        assert done(applet, 0x22, data=one[:-1]) == b""
+        assert done(applet, 0x23, data=one[-1:]) == one
+        for wrong in (length - 1, length + 1, 64 if length < 64 else 32):
+            assert refused(applet, 0x23, data=bytes(wrong)) == ILLEGAL_USE
+        # Neither a block's rest nor a refusal is left for the next.
+        assert done(applet, 0x23, data=one) == one
+
+
+def test_an_even_exponent_raises_to_a_power_and_enciphers_nothing(applet: Host) -> None:
+    build(applet, 0, 11, 512)
+    done(applet, 0x1E, 0, 0, b"\xff" * 64)
+    done(applet, 0x1E, 0, 1, b"\2")
+    done(applet, 0x20, 12)
+    done(applet, 0x21, ENCRYPT, 0)
+    assert done(applet, 0x23, data=bytes(63) + b"\5") == bytes(63) + b"\x19"
+    done(applet, 0x20, 10)
+    assert refused(applet, 0x21, ENCRYPT, 0) == ILLEGAL_VALUE

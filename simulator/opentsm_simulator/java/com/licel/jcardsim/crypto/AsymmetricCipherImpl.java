@@ -19,15 +19,16 @@ import javacardx.crypto.Cipher;
  * <p>Spec: Java Card API 3.0.5, javacardx.crypto.Cipher (ALG_RSA_NOPAD, ALG_RSA_PKCS1, ALG_RSA_PKCS1_OAEP).
  */
 public final class AsymmetricCipherImpl extends Cipher {
-    private static final short BITS = 8;
-
     private final byte algorithm;
     private final AsymmetricBlockCipher engine;
 
-    /** What update() has brought; as long as the modulus, and null before the first key. */
+    /** What update() has brought; as long as a block at least, and null before the first key. */
     private byte[] buffer;
 
     private short length;
+
+    /** How long a block is: as the modulus was set. */
+    private short block;
 
     /** Null before the first. */
     private Key key;
@@ -56,13 +57,14 @@ public final class AsymmetricCipherImpl extends Cipher {
         if (with == null || !with.isInitialized()) {
             CryptoException.throwIt(CryptoException.UNINITIALIZED_KEY);
         }
-        if (!(with instanceof KeyWithParameters) || mode != MODE_ENCRYPT && mode != MODE_DECRYPT) {
+        if (!(with instanceof RSAKeyImpl) || mode != MODE_ENCRYPT && mode != MODE_DECRYPT) {
             CryptoException.throwIt(CryptoException.ILLEGAL_VALUE);
         }
-        engine.init(mode == MODE_ENCRYPT, ((KeyWithParameters) with).getParameters());
-        short size = (short) (with.getSize() / BITS);
-        if (buffer == null || buffer.length != size) {
-            buffer = JCSystem.makeTransientByteArray(size, JCSystem.CLEAR_ON_DESELECT);
+        RSAKeyImpl rsa = (RSAKeyImpl) with;
+        engine.init(mode == MODE_ENCRYPT, algorithm == ALG_RSA_NOPAD ? rsa.getPower() : rsa.getParameters());
+        block = rsa.blockLength();
+        if (buffer == null || buffer.length < block) {
+            buffer = JCSystem.makeTransientByteArray(block, JCSystem.CLEAR_ON_DESELECT);
         }
         length = 0;
         key = with;
@@ -86,7 +88,7 @@ public final class AsymmetricCipherImpl extends Cipher {
         if (!key.isInitialized()) {
             CryptoException.throwIt(CryptoException.UNINITIALIZED_KEY); // it was cleared since
         }
-        if (size > buffer.length - length) {
+        if (size > block - length) {
             CryptoException.throwIt(CryptoException.ILLEGAL_USE);
         }
         length = Util.arrayCopyNonAtomic(input, offset, buffer, length, size);
@@ -97,11 +99,11 @@ public final class AsymmetricCipherImpl extends Cipher {
         collect(input, offset, size);
         short taken = length;
         length = 0;
-        if (algorithm == ALG_RSA_NOPAD && taken != buffer.length) {
+        if (algorithm == ALG_RSA_NOPAD && taken != block) {
             CryptoException.throwIt(CryptoException.ILLEGAL_USE);
         }
         byte[] result = process(taken);
-        short zeros = (short) (algorithm == ALG_RSA_NOPAD ? buffer.length - result.length : 0);
+        short zeros = (short) (algorithm == ALG_RSA_NOPAD ? block - result.length : 0);
         short end = Util.arrayFillNonAtomic(output, to, zeros, (byte) 0);
         return (short) (Util.arrayCopyNonAtomic(result, (short) 0, output, end, (short) result.length) - to);
     }

@@ -95,6 +95,11 @@ public final class ByteContainer {
         return length;
     }
 
+    /** Returns how many bytes were set last. */
+    short length() {
+        return length;
+    }
+
     private void requireInitialized() {
         if (!isInitialized()) {
             CryptoException.throwIt(CryptoException.UNINITIALIZED_KEY);

@@ -18,6 +18,7 @@ import javacard.security.RSAPublicKey;
  * <p>Spec: Java Card API 3.0.5, javacard.security.RSAPublicKey, RSAPrivateKey, RSAPrivateCrtKey.
  */
 public abstract class RSAKeyImpl extends KeyImpl {
+    private static final short BITS = 8;
     private static final BigInteger EXPONENT = BigInteger.valueOf(65537);
 
     /** How sure it is that a generated prime is one: not by less than 2 to the power of minus that. */
@@ -71,12 +72,33 @@ public abstract class RSAKeyImpl extends KeyImpl {
         return exponent.isInitialized() && modulus.isInitialized();
     }
 
+    /**
+     * Returns how long a block of it is in bytes: as the modulus was set, with zeros that it begins with, which may be
+     * shorter than the key is made for; with the parts of the theorem, which need no modulus, as the key is made for.
+     */
+    short blockLength() {
+        return modulus.isInitialized() ? modulus.length() : (short) (size / BITS);
+    }
+
     @Override
     public CipherParameters getParameters() {
         if (!isInitialized()) {
             CryptoException.throwIt(CryptoException.UNINITIALIZED_KEY);
         }
-        return new RSAKeyParameters(isPrivate, modulus.getBigInteger(), exponent.getBigInteger());
+        try {
+            return new RSAKeyParameters(isPrivate, modulus.getBigInteger(), exponent.getBigInteger());
+        } catch (IllegalArgumentException even) {
+            CryptoException.throwIt(CryptoException.ILLEGAL_VALUE); // a public exponent that has no inverse
+            return null;
+        }
+    }
+
+    /**
+     * Returns the same for raising numbers to its power, whatever that is: applets compute squares so. To Bouncy Castle
+     * only the exponent of a private key may be even.
+     */
+    CipherParameters getPower() {
+        return isPrivate ? getParameters() : new RSAKeyParameters(true, modulus.getBigInteger(), exponent.getBigInteger());
     }
 
     /** A pair is generated for the exponent that its public key was given. */

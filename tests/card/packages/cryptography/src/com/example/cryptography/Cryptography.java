@@ -79,6 +79,9 @@ public final class Cryptography extends Applet {
                 return ((ECPublicKey) keys[p1]).getW(result, (short) 0);
             case 0x17:
                 return ((RSAPublicKey) keys[p1]).getModulus(result, (short) 0);
+            case 0x1E: // the modulus (P2 0) or the exponent (1) of an RSA key
+                setPart(keys[p1], p2, data, offset, length);
+                return 0;
             case 0x20: // a cipher; with data: of a padding, by one call
                 cipher = length == 0 ? Cipher.getInstance(p1, false) : Cipher.getInstance(p1, p2, false);
                 result[0] = cipher.getAlgorithm();
@@ -188,6 +191,18 @@ public final class Cryptography extends Applet {
             return once.doFinal(data, offset, length, result, (short) 0);
         } finally {
             once.close();
+        }
+    }
+
+    private static void setPart(Key key, byte part, byte[] data, short offset, short length) {
+        if (key instanceof RSAPublicKey && part == 0) {
+            ((RSAPublicKey) key).setModulus(data, offset, length);
+        } else if (key instanceof RSAPublicKey) {
+            ((RSAPublicKey) key).setExponent(data, offset, length);
+        } else if (part == 0) {
+            ((RSAPrivateKey) key).setModulus(data, offset, length);
+        } else {
+            ((RSAPrivateKey) key).setExponent(data, offset, length);
         }
     }
 
