@@ -68,7 +68,7 @@ def find(se_id: str, pid: int | None) -> Path:
 def list_ses(*, profiles: bool, images: str | None, as_json: bool) -> None:
     """List the virtual SEs that run on this machine for this user, by every `opentsm se run`."""
     if images is not None:
-        _list_images(Path(images) if images else images_folder(), as_json=as_json)
+        _list_images(Path(images) if images else images_folder(), is_named=bool(images), as_json=as_json)
         return
     if profiles:
         list_profiles(as_json=as_json)
@@ -86,8 +86,9 @@ def list_ses(*, profiles: bool, images: str | None, as_json: bool) -> None:
         click.echo("  ".join([*(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)), row[4]]))
 
 
-def _list_images(folder: Path, *, as_json: bool) -> None:
-    found = list(listed_images(folder))
+def _list_images(folder: Path, *, is_named: bool, as_json: bool) -> None:
+    # The folder of images with a name is made with the first of them.
+    found = list(listed_images(folder)) if is_named or folder.exists() else []
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "images": found}))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,8 +70,16 @@ def image_of(path: Path) -> CardImage:
 
 
 def listed_images(folder: Path) -> Iterator[dict[str, Any]]:
-    """Describe the images in a folder; one that can't be read has an `error`."""
-    for path in sorted(folder.glob("*" + SUFFIX), key=_in_order):
+    """Describe the images in a folder; one that can't be read has an `error`.
+
+    Raises:
+        StorageError: there is no such folder.
+    """
+    try:
+        paths = sorted((path for path in folder.iterdir() if path.name.endswith(SUFFIX)), key=_in_order)
+    except OSError as error:
+        raise StorageError(f"{folder}: {error.strerror}") from error
+    for path in paths:
         try:
             image = image_of(path)
             yield {"id": image.se_id, "profile": image.profile.name, "image": str(path)}
@@ -83,11 +92,18 @@ def reset_image(path: Path) -> str:
 
     Raises:
         StorageError: it can't be read or written, or another process runs it.
-        ProtocolError: it is no card image.
+        ProtocolError: it is no card image, or its card as delivered can't run here; the file is as before.
     """
+    # Imported here: the JVM's bindings are not needed to find images.
+    from opentsm_simulator.virtual_se import VirtualSe  # noqa: PLC0415 - see above
+
     file = ImageFile(path)
     try:
-        file.keep(file.image.delivered)
+        delivered = replace(file.image, state=file.image.delivered)
+        VirtualSe.from_image(delivered.encode())
+        file.keep(delivered.state)
+    except ProtocolError as error:
+        raise ProtocolError(f"{path}: {error} (remove the file, then opentsm se create)") from error
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
     finally:

@@ -98,6 +98,8 @@ def sweep(  # noqa: PLR0913 - one argument an option
     from opentsm_simulator.profile import load_profile  # noqa: PLC0415 - see above
 
     steps = steps_of(read_script(script), secure=secure)
+    if not steps:
+        raise ProtocolError(f"{script}: there is no command in it, and nothing to cut")
     make = maker(load_profile(profile), read_caps(caps), read_script(prepare), secure=secure)
     with click.progressbar(length=1, label="cuts", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
 

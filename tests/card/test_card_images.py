@@ -24,6 +24,7 @@ from opentsm_simulator.config import SeConfig
 from opentsm_simulator.host import Host as SeHost
 from opentsm_simulator.image import VERSION, CardImage, ImageFile, write_image
 from opentsm_simulator.profile import profile_names
+from opentsm_tools.main import exit_code
 from sd_host import BANK, CARD_1, ISD, ISD_KEYS, Host, block, keys, payment_parameters, service_provider
 from tearing_card import BEGIN, Report, TearingCard
 
@@ -313,6 +314,36 @@ class TestCommands:
         se.close()
         assert self.run("reset", "mine", "--new")["id"] == "ese"
         assert not any(BANK.hex().upper() in line for line in VirtualSe.open(path).registry_lines())
+
+    def test_a_card_of_another_release_is_not_reset(self, image: CardImage, tmp_path: Path) -> None:
+        """What it was delivered as can't run here either: the file stays as it is, and the way out is told."""
+        path = tmp_path / "old.card"
+        at = image.delivered.index(ENTRY) + len(ENTRY) + 1
+        other = image.delivered[:at] + bytes(8) + image.delivered[at + 8 :]
+        write_image(path, CardImage(image.se_id, image.profile, other, image.state).encode())
+        before = path.read_bytes()
+        result = CliRunner().invoke(se_command, ["reset", str(path), "--new"])
+        assert isinstance(result.exception, ProtocolError)
+        assert exit_code(result.exception) == 4
+        for says in (f"{path}: ", "another release of opentsm", "make the card anew", "opentsm se create"):
+            assert says in str(result.exception)
+        assert path.read_bytes() == before
+        # A present state that can't run is what resetting is good for.
+        path.unlink()
+        write_image(path, CardImage(image.se_id, image.profile, image.delivered, other).encode())
+        assert self.run("reset", str(path), "--new")["id"] == "se-1"
+        assert VirtualSe.open(path).image().state == image.state
+
+    def test_a_folder_that_is_not_there_is_no_empty_list(self, tmp_path: Path) -> None:
+        assert self.run("list", "--images") == {"folder": str(tmp_path / "cards"), "images": []}
+        (tmp_path / "empty").mkdir()
+        assert self.run("list", "--images", str(tmp_path / "empty"))["images"] == []
+        (tmp_path / "file").touch()
+        for name, why in (("missing", "No such file"), ("file", "Not a directory")):
+            result = CliRunner().invoke(se_command, ["list", "--images", str(tmp_path / name)])
+            assert isinstance(result.exception, StorageError)
+            assert exit_code(result.exception) == 4
+            assert f"{tmp_path / name}: {why}" in str(result.exception)
 
     def test_a_folder_of_them(self, tmp_path: Path) -> None:
         self.run("create", str(tmp_path / "fleet"), "--profile", "uicc", "--count", "2")

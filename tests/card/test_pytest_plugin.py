@@ -30,6 +30,12 @@ REGISTER_NAMED = """Hello made = new Hello();
         made.nameLength = parameters[at];
         Util.arrayCopy(parameters, (short) (at + 1), made.name, (short) 0, made.nameLength);
         made.register(parameters, (short) (offset + 1), parameters[offset]);"""
+REFUSING_NAMES = """short at = (short) (offset + 1 + parameters[offset]);
+        at = (short) (at + 1 + parameters[at]);
+        if (parameters[at] != 0) {
+            ISOException.throwIt((short) 0x6A84);
+        }
+        """
 
 
 @pytest.fixture
@@ -156,8 +162,33 @@ def test_an_applet_that_can_not_be_installed_shows_why(project: AppletProject) -
     project.change(("new Hello().register(", "ISOException.throwIt((short) 0x6A84); new Hello().register("))
     code, output = project.pytest("-k", "greets")
     assert code == 1
-    assert "> 84 E6 0C 00  INSTALL" in output
-    assert "< 6A84 not enough memory" in output
+    shown = output.partition("ERRORS ==")[2].partition("short test summary")[0]
+    message, found, exchanged = shown.partition("APDUs (virtual:embedded)")
+    assert found
+    assert message.splitlines()[2] == (
+        "opentsm: INSTALL F07ED7A9A7439501: the card answered 6A84 (not enough memory space)"
+    )
+    assert len(message.splitlines()) == 4, message  # no traceback, and no chain of exceptions
+    assert "> 84 E6 0C 00  INSTALL" in exchanged
+    assert "< 6A84 not enough memory" in exchanged
+    assert "DELETE" not in exchanged  # it comes behind
+    assert "1 error" in output
+
+
+def test_a_refusal_in_a_test_is_shown_at_its_line(project: AppletProject) -> None:
+    project.change((REGISTER, REFUSING_NAMES + REGISTER))
+    project.write_tests(
+        "def again(applet):\n    applet.install_again(b'Ann')\n\n\ndef test_it(applet):\n    again(applet)\n"
+    )
+    code, output = project.pytest()
+    assert code == 1
+    shown = output.partition("APDUs (virtual:embedded)")[0]
+    assert "RefusedError: INSTALL F07ED7A9A7439501: the card answered 6A84" in shown
+    assert "tests/test_hello.py:2: RefusedError" in shown
+    assert "tests/test_hello.py:6:" in shown
+    assert "opentsm_tools/" not in shown  # nothing of what is below
+    assert "1 failed" in output.splitlines()[-1]
+    assert "error" not in output.splitlines()[-1]
 
 
 def test_a_mark_says_how_the_applet_is_installed(project: AppletProject) -> None:

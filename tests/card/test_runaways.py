@@ -76,6 +76,17 @@ def test_while_it_is_selected(host: Host, cap: CapFile) -> None:
     is_whole(host, cap)
 
 
+def test_a_mute_card_tells_once_why(host: Host, cap: CapFile, caplog: pytest.LogCaptureFixture) -> None:
+    install(host, cap, CARD_1, SELECT)
+    for _ in range(2):
+        caplog.clear()
+        for _ in range(3):
+            with pytest.raises(LinkTimeoutError, match="an applet runs without end"):
+                host.select(CARD_1)
+        assert len([record for record in caplog.records if "an applet ended with" in record.getMessage()]) == 1
+        host.link.reset()
+
+
 def test_while_it_is_deselected(host: Host, cap: CapFile) -> None:
     install(host, cap, CARD_1, DESELECT)
     host.select(CARD_1).require("SELECT")

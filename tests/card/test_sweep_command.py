@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from opentsm_card.errors import OpenTsmError, ProtocolError
 from opentsm_simulator.cli import se
+from opentsm_tools.main import exit_code
 from tearing_card import cap
 
 if TYPE_CHECKING:
@@ -60,6 +61,14 @@ def test_a_script_goes_through_a_secure_channel(folder: Path) -> None:
     result = run(folder, script, "--secure", "--json", "--check", str(folder / "check.apdu"))
     assert result.exit_code == 0, result.output or result.exception
     assert json.loads(result.output)["steps"][0]["step"] == "open a secure channel"
+
+
+@pytest.mark.parametrize("script", ["", "\n# nothing yet\n", "reset\n"])
+def test_a_script_without_commands_is_refused(folder: Path, script: str) -> None:
+    result = run(folder, script)
+    assert isinstance(result.exception, ProtocolError)
+    assert exit_code(result.exception) == 4
+    assert "script.apdu: there is no command in it" in str(result.exception)
 
 
 def test_what_fails_without_a_cut_is_told(folder: Path) -> None:

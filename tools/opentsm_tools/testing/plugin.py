@@ -5,6 +5,7 @@ Everything else is imported when a test asks for a fixture, so that other tests 
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,16 +82,22 @@ def _open(config: pytest.Config) -> SecureElement:
     return SecureElement(options)
 
 
-@pytest.fixture(scope="session")
-def _opentsm_se(request: pytest.FixtureRequest) -> Iterator[SecureElement]:
-    """Open the secure element, once for all tests."""
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Have what goes wrong before and behind a test told in a line: no traceback says more than the message."""
     from opentsm_card.errors import OpenTsmError  # noqa: PLC0415 - as the module says
 
     try:
-        opened = _open(request.config)
+        yield
     except OpenTsmError as error:
-        # No test's fault, and no traceback says more than the message.
-        pytest.fail(f"opentsm: {error}", pytrace=False)
+        raise pytest.fail.Exception(f"opentsm: {error}", pytrace=False) from None
+
+
+@pytest.fixture(scope="session")
+def _opentsm_se(request: pytest.FixtureRequest) -> Iterator[SecureElement]:
+    """Open the secure element, once for all tests."""
+    with _told():
+        opened = _open(request.config)
     with opened:
         request.config.stash[_SE] = opened
         yield opened
@@ -99,7 +106,8 @@ def _opentsm_se(request: pytest.FixtureRequest) -> Iterator[SecureElement]:
 @pytest.fixture
 def se(_opentsm_se: SecureElement, request: pytest.FixtureRequest) -> SecureElement:
     """The secure element under test: its link, and a host with an open secure channel where keys are given."""
-    _opentsm_se.begin(request.node.nodeid)
+    with _told():
+        _opentsm_se.begin(request.node.nodeid)
     return _opentsm_se
 
 
@@ -110,27 +118,30 @@ def _opentsm_packages() -> dict[object, Package]:
 
 
 @pytest.fixture
-def applet(
-    se: SecureElement, request: pytest.FixtureRequest, _opentsm_packages: dict[object, Package]
-) -> Iterator[Applet]:
+def applet(se: SecureElement, request: pytest.FixtureRequest, _opentsm_packages: dict[object, Package]) -> Applet:
     """The project's applet, built, loaded, installed and selected; its instance is deleted behind the test."""
     from opentsm_tools.testing.applet import Applet, AppletOptions, find_project, read_package  # noqa: PLC0415 - as the module says
 
     given: dict[str, Any] = {}
     for mark in request.node.iter_markers("applet"):  # the closest first
         given = {**mark.kwargs, **given}
-    options: AppletOptions = AppletOptions.parse(given)
     place = request.path
-    key = (place.parent / (options.cap or options.project or find_project(place))).resolve()
-    if key not in _opentsm_packages:
-        _opentsm_packages[key] = read_package(options, place)
-    under_test = Applet(se, _opentsm_packages[key], options)
-    try:
+    with _told():
+        options: AppletOptions = AppletOptions.parse(given)
+        key = (place.parent / (options.cap or options.project or find_project(place))).resolve()
+        if key not in _opentsm_packages:
+            _opentsm_packages[key] = read_package(options, place)
+        under_test = Applet(se, _opentsm_packages[key], options)
+
+    def clean_up() -> None:
+        with _told():
+            se.recover()
+            under_test.delete()
+
+    request.addfinalizer(clean_up)  # noqa: PT021 - what follows a yield belongs to the same report
+    with _told():
         under_test.install()
-        yield under_test
-    finally:
-        se.recover()
-        under_test.delete()
+    return under_test
 
 
 @pytest.fixture
@@ -144,11 +155,31 @@ def power_cut(se: SecureElement, request: pytest.FixtureRequest) -> PowerCut:
     return PowerCut(se, se.virtual, under_test)
 
 
+def _leave_out_ours(raised: pytest.ExceptionInfo[BaseException]) -> None:
+    """Have an error of ours shown down to the line of the test that met it: below is nothing that is the test's."""
+    from opentsm_card.errors import OpenTsmError  # noqa: PLC0415 - as the module says
+
+    last, each = None, raised.tb if isinstance(raised.value, OpenTsmError) else None
+    while each is not None:
+        package = each.tb_frame.f_globals.get("__name__", "").partition(".")[0]
+        if not package.startswith("opentsm_"):
+            last = None if package in {"_pytest", "pluggy"} else each
+        each = each.tb_next
+    if last is not None:
+        last.tb_next = None
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what passed between a failing test and its secure element."""
-    report = yield
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what passed between a failing test and its secure element, and of an error where the test met it."""
     used = item.config.stash.get(_SE, None)
-    if report.failed and used is not None and {"se", "applet"} & set(getattr(item, "fixturenames", ())):
+    if not {"se", "applet"} & set(getattr(item, "fixturenames", ())):
+        used = None
+    if used is not None and call.excinfo is not None and not item.config.getoption("fulltrace"):
+        _leave_out_ours(call.excinfo)
+    report = yield
+    if report.failed and used is not None:
         report.sections.append((f"APDUs ({used.options.uri})", used.link.text()))
     return report

@@ -330,11 +330,11 @@ public final class CardRuntime extends SimulatorRuntime {
 
     /** Runs a command; null when the card is mute, because of this command or one before. */
     synchronized byte[] transmit(CardInterface side, byte[] command) {
+        faults.begin(); // a mute card tells once why it is
         if (isMute()) {
             return null;
         }
         begin();
-        faults.begin();
         try {
             if (trace != null) {
                 return traced(side, command);

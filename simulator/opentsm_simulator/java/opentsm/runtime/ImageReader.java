@@ -166,7 +166,8 @@ final class ImageReader {
             }
             ImageShape shape = ImageShape.of(find(loader, name));
             require(shape.kind == kind && shape.fingerprint == fingerprint,
-                    "it was written by another release of opentsm, whose " + name + " has other fields");
+                    "it was written by another release of opentsm, whose " + name + " has other fields: use that one, or "
+                            + "make the card anew");
             classes[i] = shape;
         }
     }
