@@ -70,7 +70,7 @@ def run(config_path: Path, *, as_json: bool) -> None:
     """
     from opentsm_agent.service import run as serve  # noqa: PLC0415 - `enrol` and `--help` need none of it
 
-    serve(load_config(config_path), config_path, as_json=as_json)
+    serve(config_path, as_json=as_json)
 
 
 @agent.command()
@@ -79,17 +79,20 @@ def run(config_path: Path, *, as_json: bool) -> None:
 def check(config_path: Path, *, as_json: bool) -> None:
     """Say all that is wrong with a configuration and with what it names; what `run` would stop at.
 
-    Nothing is connected to and no card is touched. Exit code 0: an agent can run with it; 4: it can't.
+    Nothing is connected to and no card is touched. Exit code 0: an agent can run with it; 4: it can't. A warning, on
+    standard error, changes neither.
     """
-    from opentsm_agent.service import check as look  # noqa: PLC0415 - as in `run`
+    from opentsm_agent.checks import check as look  # noqa: PLC0415 - as in `run`
+    from opentsm_agent.checks import exposed_key  # noqa: PLC0415 - as above
 
-    config = load_config(config_path)
-    look(config, config_path)
+    config = look(config_path)
+    warnings = list(filter(None, [exposed_key(config)]))
     if as_json:
-        click.echo(
-            msgspec.json.encode({"ok": True, "secure_elements": [se.element.se_id for se in config.secure_elements]})
-        )
+        elements = [se.element.se_id for se in config.secure_elements]
+        click.echo(msgspec.json.encode({"ok": True, "secure_elements": elements, "warnings": warnings}))
         return
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
     click.echo(f"{config_path}: an agent can run with it")
 
 

@@ -7,24 +7,20 @@ relative to the configuration. All that is wrong with it is said at once.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar, cast
 
 import msgspec
 
+from opentsm_agent.config_problems import path_problems, value_problems
 from opentsm_agent.handshake import SecureElement
-from opentsm_agent.http import parse_base_url
-from opentsm_agent.identifiers import parse_card_identifier
-from opentsm_agent.links import check_uri
-from opentsm_agent.logs import AREAS, Level
+from opentsm_agent.logs import Level
 from opentsm_card.documents import check_all, parse_whole_toml
 from opentsm_card.errors import ProtocolError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 __all__ = [
     "AgentConfig",
     "Control",
+    "Document",
     "Hook",
     "Identity",
     "Local",
@@ -37,6 +33,7 @@ __all__ = [
     "WakeSms",
     "example",
     "load_config",
+    "read_config",
 ]
 
 # Files of the example that the agent writes.
@@ -87,8 +84,8 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The socket for the device's own applications: its path, its mode, and the hash that stands for each Unix user."""
 
     socket: _Text
-    users: dict[str, Annotated[str, msgspec.Meta(pattern="^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$")]]
-    mode: Annotated[str, msgspec.Meta(pattern="^0?[0-7]{3}$")] = "660"
+    users: dict[str, Annotated[str, msgspec.Meta(pattern=r"\A([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})\Z")]]
+    mode: Annotated[str, msgspec.Meta(pattern=r"\A0?[0-7]{3}\Z")] = "660"
 
 
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -151,7 +148,12 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group: _Text | None = None
 
 
-class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+_Listening = TypeVar("_Listening", Local, Control)
+
+
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `agent.toml` says, as it is written there."""
+
     tsm: _Tsm
     network: _Network
     identity: _Identity
@@ -247,86 +249,79 @@ def load_config(path: Path) -> AgentConfig:
     Raises:
         ProtocolError: the file can't be read, or values are wrong; the message names each with its place.
     """
+    config, problems = read_config(path)
+    check_all(str(path), problems)
+    return config
+
+
+def read_config(path: Path) -> tuple[AgentConfig, list[str]]:
+    """Return what `agent.toml` says, and all that is wrong with it; what is wrong or missing is UNSET, which is false.
+
+    Raises:
+        ProtocolError: the file can't be read, or is no TOML.
+    """
     try:
         document = path.read_bytes()
     except OSError as error:
         raise ProtocolError(f"{path}: {error.strerror}") from error
-    parsed, problems = parse_whole_toml(document, _Document, str(path))
-    if parsed is not None:
-        problems.extend(_problems(parsed))
-    check_all(str(path), problems)
-    assert parsed is not None
-    return _resolved(parsed, path.absolute().parent)
-
-
-def _problems(parsed: _Document) -> Iterator[str]:
-    checks: list[tuple[Callable[[str], object], str, str]] = [
-        (parse_base_url, parsed.tsm.url, "$.tsm.url"),
-        (parse_base_url, parsed.network.gateway, "$.network.gateway"),
-        *((check_uri, se.link, f"$.se[{index}].link") for index, se in enumerate(parsed.se)),
-        *((parse_card_identifier, se.card, f"$.se[{index}].card") for index, se in enumerate(parsed.se) if se.card),
-    ]
-    for check, value, place in checks:
-        try:
-            check(value)
-        except ProtocolError as error:
-            yield f"{error} - at `{place}`"
-    ids = [se.id for se in parsed.se]
-    if len(set(ids)) != len(ids):
-        yield "two secure elements have the same id - at `$.se`"
-    if (mqtt := parsed.wake.mqtt) is not None:
-        yield from _mqtt_problems(mqtt, len(parsed.se))
-    for area in sorted(parsed.log.areas.keys() - AREAS):
-        yield f"no area {area!r}; there are: {', '.join(sorted(AREAS))} - at `$.log.areas`"
+    parsed, problems = parse_whole_toml(document, Document, str(path))
+    problems.extend(value_problems(parsed))
+    config = _resolved(parsed, path.absolute().parent)
+    problems.extend(path_problems(config))
+    return config, problems
 
 
 def _key(base: Path, text: str) -> Path | str:
     # The schemes of opentsm_agent.hardware_keys, which devices with a key in a file never import.
-    return text if text.startswith(("pkcs11:", "handle:")) else base / text
+    return text if text and text.startswith(("pkcs11:", "handle:")) else _below(base, text)
 
 
-def _mqtt_problems(mqtt: WakeMqtt, elements: int) -> Iterator[str]:
-    scheme, _, rest = mqtt.broker.partition("://")
-    try:
-        parse_base_url(f"https://{rest}")
-    except ProtocolError:
-        scheme = ""
-    if scheme != "mqtts" or "/" in rest:
-        yield f"broker {mqtt.broker!r}: want mqtts://HOST:PORT - at `$.wake.mqtt.broker`"
-    if elements > 1 and "{se}" not in mqtt.topic:
-        yield "the topic of several secure elements needs {se} in it - at `$.wake.mqtt.topic`"
+def _below(base: Path, text: str) -> Path:
+    """Return a path that the configuration names; what is not set stays so."""
+    return base / text if text else cast("Path", text)
 
 
-def _resolved(parsed: _Document, base: Path) -> AgentConfig:
+def _resolved(parsed: Document, base: Path) -> AgentConfig:
     identity = parsed.identity
     return AgentConfig(
         tsm_url=parsed.tsm.url,
-        network=Network(parsed.network.gateway, base / (parsed.network.ca or identity.ca)),
-        identity=Identity(base / identity.certificate, _key(base, identity.key), base / identity.ca, identity.renew),
-        journal=base / parsed.journal.path,
+        network=Network(parsed.network.gateway, _below(base, parsed.network.ca or identity.ca)),
+        identity=Identity(
+            _below(base, identity.certificate), _key(base, identity.key), _below(base, identity.ca), identity.renew
+        ),
+        journal=_below(base, parsed.journal.path),
         secure_elements=tuple(
             SecureElementConfig(SecureElement(se.type, se.id), se.link, se.timeout_s, se.card, se.channel)
-            for se in parsed.se
+            for se in parsed.se or ()
         ),
         log=parsed.log,
         metrics=parsed.metrics,
-        hook=parsed.hook,
-        policy=base / parsed.policy.path if parsed.policy else None,
-        trace=base / parsed.trace.path if parsed.trace else None,
-        clock=base / parsed.clock.floor if parsed.clock else None,
-        local=msgspec.structs.replace(parsed.local, socket=str(base / parsed.local.socket)) if parsed.local else None,
+        hook=_hook(parsed.hook, base),
+        policy=_below(base, parsed.policy.path) if parsed.policy else None,
+        trace=_below(base, parsed.trace.path) if parsed.trace else None,
+        clock=_below(base, parsed.clock.floor) if parsed.clock else None,
+        local=_with_socket(parsed.local, base),
         wake=_wake(parsed, base),
-        control=_control(parsed.control, base),
+        control=_with_socket(parsed.control, base),
     )
 
 
-def _wake(parsed: _Document, base: Path) -> Wake:
+def _wake(parsed: Document, base: Path) -> Wake:
     mqtt = parsed.wake.mqtt
-    if mqtt is None:
+    if not mqtt:
         return parsed.wake
-    ca = str(base / (mqtt.ca or parsed.network.ca or parsed.identity.ca))
+    named = mqtt.ca or parsed.network.ca or parsed.identity.ca
+    ca = str(base / named) if named else None
     return msgspec.structs.replace(parsed.wake, mqtt=msgspec.structs.replace(mqtt, ca=ca))
 
 
-def _control(parsed: Control | None, base: Path) -> Control | None:
-    return None if parsed is None else msgspec.structs.replace(parsed, socket=str(base / parsed.socket))
+def _hook(hook: Hook | None, base: Path) -> Hook | None:
+    if not hook or not hook.command:
+        return hook
+    program, *arguments = hook.command
+    # A name alone is looked for in PATH.
+    return msgspec.structs.replace(hook, command=[str(base / program) if "/" in program else program, *arguments])
+
+
+def _with_socket(parsed: _Listening | None, base: Path) -> _Listening | None:
+    return msgspec.structs.replace(parsed, socket=str(base / parsed.socket)) if parsed and parsed.socket else parsed

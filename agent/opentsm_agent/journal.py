@@ -112,7 +112,7 @@ class Journal:
             _sync_directory(path.parent)
         except BlockingIOError as error:
             self.close()
-            raise JournalWriteError(f"journal {path}: another agent holds it") from error
+            raise JournalWriteError(f"journal {path}: another agent runs with this journal") from error
         except OSError as error:
             self.close()
             raise JournalWriteError(f"journal {path}: {error.strerror}") from error

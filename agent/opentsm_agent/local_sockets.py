@@ -9,12 +9,12 @@ import socket
 import stat
 from typing import TYPE_CHECKING, Final
 
-from opentsm_card.errors import StorageError
+from opentsm_card.errors import ProtocolError, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["listen"]
+__all__ = ["group_id", "listen", "socket_address"]
 
 # A socket's path has at most 107 bytes (sockaddr_un).
 _PATH_BYTES: Final = 107
@@ -35,24 +35,45 @@ def listen(path: Path, mode: int, group: str | None, what: str) -> socket.socket
     listener = socket.socket(socket.AF_UNIX)
     try:
         _bind(listener, path, mode, group)
-    except (OSError, KeyError) as error:
+    except (OSError, ProtocolError) as error:
         listener.close()
-        reason = f"no group {group!r}" if isinstance(error, KeyError) else error.strerror or str(error)
-        raise StorageError(f"{what} {path}: {reason}") from error
+        raise StorageError(f"{what} {path}: {getattr(error, 'strerror', None) or error}") from error
     return listener
 
 
-def _bind(listener: socket.socket, path: Path, mode: int, group: str | None) -> None:
+def socket_address(path: Path) -> str:
+    """Return the address of a socket at a path.
+
+    Raises:
+        ProtocolError: the path is too long for one.
+    """
     if len(os.fsencode(path)) > _PATH_BYTES:
-        raise OSError(0, f"the path is longer than the {_PATH_BYTES} bytes that a socket's may have")
-    owner = grp.getgrnam(group).gr_gid if group is not None else -1
+        raise ProtocolError(f"the path is longer than the {_PATH_BYTES} bytes that a socket's may have")
+    return str(path)
+
+
+def group_id(group: str) -> int:
+    """Return the number of a group.
+
+    Raises:
+        ProtocolError: this machine has none of that name.
+    """
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError as error:
+        raise ProtocolError(f"no group {group!r}") from error
+
+
+def _bind(listener: socket.socket, path: Path, mode: int, group: str | None) -> None:
+    address = socket_address(path)
+    owner = group_id(group) if group is not None else -1
     with contextlib.suppress(FileNotFoundError):
         # The journal is ours, so no other agent runs.
         if stat.S_ISSOCK(path.lstat().st_mode):
             path.unlink()
     # On Linux the file gets the socket's own mode: it is never open to others, not for a moment.
     os.fchmod(listener.fileno(), 0o600)
-    listener.bind(str(path))
+    listener.bind(address)
     os.chown(path, -1, owner)
     path.chmod(mode)
     listener.listen()

@@ -26,6 +26,8 @@ EVENTS: Final[dict[str, tuple[str, Level]]] = {
     "access-denied": ("local", Level.WARNING),
     "started": ("agent", Level.INFO),
     "stopped": ("agent", Level.INFO),
+    "journal-folder-made": ("agent", Level.INFO),
+    "key-exposed": ("agent", Level.WARNING),
     "certificate-renewed": ("agent", Level.INFO),
     "certificate-not-renewed": ("agent", Level.WARNING),
     "trace-failed": ("agent", Level.WARNING),

@@ -93,12 +93,11 @@ def load_policy(path: Path) -> Policy:
     except OSError as error:
         raise ProtocolError(f"{path}: {error.strerror}") from error
     parsed, problems = parse_whole_toml(document, _Document, str(path))
-    if parsed is None or parsed.select is None:
-        check_all(str(path), problems)
-        assert parsed is not None
-        return Policy(card_wide=parsed.card_wide)
     aids, beginnings = set(), []
-    for index, text in enumerate(parsed.select):
+    written: list[object] = list(parsed.select or ())
+    for index, text in enumerate(written):
+        if not isinstance(text, str):
+            continue  # which is said already
         name = _aid(text.removesuffix("*"))
         # An AID has 5 to 16 bytes (ISO/IEC 7816-4:2020 clause 12.2.3); SELECT without one, 0.
         if name is None or len(name) > _MAX_AID or (not text.endswith("*") and len(name) not in {0, *range(5, 17)}):
@@ -108,7 +107,7 @@ def load_policy(path: Path) -> Policy:
         else:
             aids.add(name)
     check_all(str(path), problems)
-    return Policy(frozenset(aids), tuple(beginnings), parsed.card_wide)
+    return Policy(None if parsed.select is None else frozenset(aids), tuple(beginnings), parsed.card_wide)
 
 
 def _aid(text: str) -> bytes | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from typing import Annotated, Any, Final, TypeVar, cast, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 
@@ -36,23 +37,24 @@ def parse_toml(document: bytes, kind: type[T], source: str) -> T:
         raise ProtocolError(f"{source}: {error}") from error
 
 
-def parse_whole_toml(document: bytes, kind: type[T], source: str) -> tuple[T | None, list[str]]:
-    """Return the TOML document as an object of a structure, or all that is wrong with it.
+def parse_whole_toml(document: bytes, kind: type[T], source: str) -> tuple[T, list[str]]:
+    """Return the TOML document as an object of a structure, as far as it is right, and all that is wrong with it.
 
     Args:
         document: UTF-8, up to 1 MiB.
-        kind: a msgspec structure; its members may be structures, or lists of them.
+        kind: a msgspec structure; its members may be structures, or lists or tables of them.
         source: the file's path, for the errors.
 
     Returns:
-        The object and no problem; or None and each problem with its place.
+        The object, and each problem with its place. Where there are problems, `msgspec.UNSET` stands in the object for
+        each value that is missing or wrong. It is false: what else is to be seen of the object can still be looked at.
 
     Raises:
         ProtocolError: it is no TOML at all.
     """
     problems: list[str] = []
     value = _convert(_tree(document, source), kind, "$", problems)
-    return (None, problems) if problems else (cast("T", value), [])
+    return cast("T", value), problems
 
 
 def check_all(source: str, problems: list[str]) -> None:
@@ -85,27 +87,37 @@ def _tree(document: bytes, source: str) -> dict[str, Any]:
     return tree
 
 
-def _convert(value: object, kind: Any, place: str, problems: list[str]) -> object:  # noqa: ANN401 - types are values here
-    """Convert a value member by member, so that one wrong member hides no other."""
-    if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return _convert_struct(value, kind, place, problems)
-    inner = get_args(kind)[0] if get_origin(kind) is Annotated else kind
-    if isinstance(value, list) and value and get_origin(inner) is list:
-        (element,) = get_args(inner)
-        if isinstance(element, type) and issubclass(element, msgspec.Struct):
-            return [_convert(each, element, f"{place}[{index}]", problems) for index, each in enumerate(value)]
+def _convert(value: object, kind: Any, place: str, problems: list[str]) -> Any:  # noqa: ANN401 - types are values here
+    """Convert a value, or what is right of it: one wrong member hides no other."""
     try:
         return msgspec.convert(value, kind)
     except RecursionError:
-        problems.append(f"nested too deeply - at `{place}`")
+        problem = f"nested too deeply - at `{place}`"
     except msgspec.ValidationError as error:
         reason, at, inside = str(error).partition(" - at `$")
-        problems.append(f"{reason} - at `{place}{inside.rstrip('`') if at else ''}`")
-    return None
-
-
-def _convert_struct(value: dict[str, Any], kind: type[msgspec.Struct], place: str, problems: list[str]) -> object:
+        problem = f"{reason} - at `{place}{inside.rstrip('`') if at else ''}`"
     found = len(problems)
+    sound = _convert_parts(value, _plain(kind), place, problems)
+    if len(problems) == found:
+        problems.append(problem)
+    return sound
+
+
+def _convert_parts(value: object, kind: Any, place: str, problems: list[str]) -> Any:  # noqa: ANN401 - as above
+    """Convert each part by itself; what has none is not set."""
+    match get_origin(kind), value:
+        case None, dict() if _is_struct(kind):
+            return _convert_members(value, kind, place, problems)
+        case list_, list() if list_ is list:
+            (element,) = get_args(kind)
+            return [_convert(each, element, f"{place}[{index}]", problems) for index, each in enumerate(value)]
+        case dict_, dict() if dict_ is dict:
+            _, element = get_args(kind)
+            return {name: _convert(each, element, f"{place}.{name}", problems) for name, each in value.items()}
+    return _blank(kind)
+
+
+def _convert_members(value: dict[str, Any], kind: type[msgspec.Struct], place: str, problems: list[str]) -> object:
     members = {}
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     if kind.__struct_config__.forbid_unknown_fields:
@@ -114,16 +126,28 @@ def _convert_struct(value: dict[str, Any], kind: type[msgspec.Struct], place: st
         )
     for name, field in fields.items():
         if name in value:
-            members[field.name] = _convert(value[name], _plain(field.type), f"{place}.{name}", problems)
+            members[field.name] = _convert(value[name], field.type, f"{place}.{name}", problems)
         elif field.required:
             problems.append(f"Object missing required field `{name}` - at `{place}`")
-    return kind(**members) if len(problems) == found else None
+            members[field.name] = _blank(_plain(field.type))
+    return kind(**members)
+
+
+def _blank(kind: Any) -> Any:  # noqa: ANN401 - as above
+    """Return what stands for a value that is missing or wrong: a structure of such values, or UNSET."""
+    return _convert_members({}, kind, "", []) if _is_struct(kind) else msgspec.UNSET
+
+
+def _is_struct(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _plain(kind: Any) -> Any:  # noqa: ANN401 - as above
-    """Return the structure of `Structure | None`; every other type as it is."""
-    structs = [each for each in get_args(kind) if isinstance(each, type) and issubclass(each, msgspec.Struct)]
-    return structs[0] if len(structs) == 1 and get_origin(kind) not in {list, dict} else kind
+    """Return the type alone of `Annotated[type, …]` and of `type | None`; every other as it is."""
+    if get_origin(kind) is Annotated:
+        return _plain(get_args(kind)[0])
+    some = [each for each in get_args(kind) if each is not NoneType]
+    return _plain(some[0]) if get_origin(kind) in {Union, UnionType} and len(some) == 1 else kind
 
 
 def _has_nul(tree: object) -> bool:

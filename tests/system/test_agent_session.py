@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -570,7 +571,35 @@ class TestProcess:
         rig.start()
         code, _, err = Process(rig, 0).end()
         assert code == 4
-        assert "another agent" in err
+        assert "another agent runs with this journal" in err
+
+    def test_the_journal_tells_of_the_other_agent_before_its_port_does(self, rig: Rig) -> None:
+        rig.start()
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            with rig.config.open("a") as file:
+                file.write(f'[metrics]\nlisten = "127.0.0.1:{taken.getsockname()[1]}"\n')
+            code, _, err = Process(rig, 0).end()
+        assert code == 4
+        assert "another agent runs with this journal" in err
+
+    def test_its_log_tells_of_a_folder_that_it_makes_and_of_an_open_key(self, rig: Rig) -> None:
+        rig.config.write_text(rig.config.read_text().replace('"journal"', '"state/ese/journal"'))
+        key = rig.folder / "device.key"
+        key.chmod(0o644)
+        process = Process(rig, 0)
+        rig.peer.wait_until(lambda: bool(rig.peer.requests))
+        _, out, _ = process.end(signal.SIGTERM)
+        told = {line["event"]: line for line in map(json.loads, out.splitlines())}
+        assert told["journal-folder-made"]["folder"] == str(rig.folder / "state" / "ese")
+        assert told["journal-folder-made"]["level"] == "info"
+        assert told["key-exposed"]["level"] == "warning"
+        assert str(key) in told["key-exposed"]["warning"]
+        key.chmod(0o640)
+        process = Process(rig, 0)
+        count = len(rig.peer.requests)
+        rig.peer.wait_until(lambda: len(rig.peer.requests) > count)
+        _, out, _ = process.end(signal.SIGTERM)
+        assert not {"journal-folder-made", "key-exposed"} & {json.loads(line)["event"] for line in out.splitlines()}
 
     def test_status_tells_what_the_journal_holds_while_the_agent_runs(self, rig: Rig) -> None:
         rig.peer.orders = [se_order(1, [SELECT])]

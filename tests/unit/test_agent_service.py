@@ -9,13 +9,20 @@ import os
 import socket
 import sys
 import time
+import tomllib
 import urllib.request
 from pathlib import Path
+from typing import get_args, get_origin
 
+import msgspec
 import pytest
+from click.testing import CliRunner
 
 import opentsm_agent
-from opentsm_agent.config import Hook, Metrics, example, load_config
+from agent_peers import Authority, write_config
+from opentsm_agent.checks import check, exposed_key
+from opentsm_agent.cli import agent
+from opentsm_agent.config import Document, Hook, Metrics, example, load_config
 from opentsm_agent.events import Events
 from opentsm_agent.hooks import HookRunner
 from opentsm_agent.logs import AREAS, EVENTS, Level
@@ -192,15 +199,19 @@ def test_a_slow_program_holds_nobody_up(tmp_path: Path) -> None:
     runner.stop(0.1)
 
 
+def everything() -> str:
+    """The example with everything on."""
+    return "\n".join(
+        line[2:] if line.startswith("# ") and ("=" in line or line[2] == "[") else line
+        for line in example().splitlines()[3:]
+    )
+
+
 def test_the_example_is_a_configuration_as_it_stands_and_with_everything_on(tmp_path: Path) -> None:
     path = tmp_path / "agent.toml"
     path.write_text(example())
     assert load_config(path).log.level is Level.INFO
-    lines = [
-        line[2:] if line.startswith("# ") and ("=" in line or line[2] == "[") else line
-        for line in example().splitlines()[3:]
-    ]
-    path.write_text("\n".join(lines))
+    path.write_text(everything())
     config = load_config(path)
     assert config.policy == tmp_path / "policy.toml"
     assert config.metrics is not None
@@ -212,26 +223,240 @@ def test_the_example_is_a_configuration_as_it_stands_and_with_everything_on(tmp_
     assert set(config.log.areas) <= AREAS
 
 
-def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+def schema(kind: object, place: str = "$") -> set[str]:
+    """The places of a structure's type, and of the types in it."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return set().union(*(schema(each.type, f"{place}.{each.encode_name}") for each in msgspec.structs.fields(kind)))
+    structures = [each for each in get_args(kind) if isinstance(each, type) and issubclass(each, msgspec.Struct)]
+    inside = [each for each in get_args(kind) if get_origin(each) is list]
+    return set().union(*(schema(each, place) for each in [*structures, *inside])) or {place}
+
+
+def test_the_example_has_every_entry_that_there_is() -> None:
+    places: set[str] = set()
+
+    def note(tree: object, place: str) -> None:
+        places.add(place)
+        for each in tree if isinstance(tree, list) else ():
+            note(each, place)
+        for name, each in tree.items() if isinstance(tree, dict) else ():
+            note(each, f"{place}.{name}")
+
+    note(tomllib.loads(everything()), "$")
+    assert schema(Document) - places == set()
+    areas = next(line for line in example().splitlines() if line.startswith("# areas"))
+    assert {area for area in AREAS if area in areas.partition("by area:")[2]} == AREAS
+
+
+def test_all_that_is_wrong_is_said_at_once_and_nothing_twice(tmp_path: Path) -> None:
     path = tmp_path / "agent.toml"
     path.write_text(
-        example()
-        .replace("https://tsm", "http://tsm")
-        .replace('"eSE"', '"ese"')
-        .replace("[journal]", "[jounal]")
-        .replace("# [log]", '[log]\nlevel = "loud"')
+        """\
+colour = "red"
+[tsm]
+url = "http://tsm.test"
+[network]
+gateway = 5
+ca = "gateway-ca.pem"
+[identity]
+certificate = "device.pem"
+kye = "device.key"
+ca = "ca.pem"
+[journal]
+path = "journal"
+[[se]]
+id = "8900"
+type = "ese"
+link = "psc:Reader"
+[[se]]
+id = "8900"
+type = "eSE"
+link = 5
+card = "cin:XY"
+[log]
+level = "loud"
+areas = { order = "loud", orders = "info" }
+[metrics]
+listen = "9472"
+[hook]
+command = ["./on-event"]
+events = ["order", 5, "orders"]
+[wake.mqtt]
+broker = "mqtt://broker.test"
+version = "4"
+[wake.sms]
+port = ""
+senders = ["+49 170 0000000", "+491700000000", "OpenTSM"]
+[trace]
+path = "./journal"
+[clock]
+[control]
+socket = "agent.sock"
+group = "no-such-group"
+mode = "888"
+[policy]
+path = "policy.toml"
+"""
     )
+    (tmp_path / "policy.toml").write_text("card_wide = 5\nselect = ['A0', 5]\n")
     with pytest.raises(ProtocolError) as caught:
-        load_config(path)
-    for said in ("$.se[0].type", "jounal", "journal", "$.log.level"):
-        assert said in str(caught.value)
-    path.write_text(
-        example()
-        .replace("https://tsm", "http://tsm")
-        .replace("pcsc:", "psc:")
-        .replace("# [log]", '[log]\nareas = {a = "info"}')
-    )
+        check(path)
+    said = str(caught.value)
+    for part in (
+        "`colour` - at `$`",
+        "at `$.tsm.url`",
+        "at `$.network.gateway`",
+        "field `kye` - at `$.identity`",
+        "field `key` - at `$.identity`",
+        "at `$.se[0].type`",
+        "'psc:Reader'",
+        "at `$.se[1].link`",
+        "at `$.se[1].card`",
+        "the same id",
+        "at `$.log.level`",
+        "at `$.log.areas.order`",
+        "no area 'orders'",
+        "at `$.metrics.listen`",
+        "on-event: no such program",
+        "at `$.hook.events[1]`",
+        "no event 'orders'",
+        "at `$.wake.mqtt.broker`",
+        "at `$.wake.mqtt.version`",
+        "at `$.wake.sms.port`",
+        "at `$.wake.sms.senders[0]`",
+        "`$.journal.path` already - at `$.trace.path`",
+        "field `floor` - at `$.clock`",
+        "no group 'no-such-group'",
+        "at `$.control.mode`",
+        "gateway-ca.pem: No such file",
+        "device.pem: no such file; to get it",
+        "at `$.card_wide`",
+        "at `$.select[0]`",
+        "at `$.select[1]`",
+    ):
+        assert said.count(part) == 1, f"{part}: {said}"
+    # With the line of the file, and the policy's own two.
+    assert len(said.splitlines()) == 1 + 28 + 3, said
+
+
+def test_a_value_of_another_type_hides_nothing_either(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text('tsm = 1\nnetwork = []\nse = 3\nwake = "x"\nlog = 1\nhook = 1\n[identity]\n[journal]\npath = ""\n')
     with pytest.raises(ProtocolError) as caught:
-        load_config(path)
-    for said in ("$.tsm.url", "$.se[0].link", "$.log.areas"):
-        assert said in str(caught.value)
+        check(path)
+    said = str(caught.value)
+    for place in ("tsm", "network", "se", "wake", "log", "hook", "journal.path"):
+        assert said.count(f"$.{place}`") == 1, said
+    assert said.count("$.identity`") == 3, said
+    assert len(said.splitlines()) == 11, said
+
+
+class Enrolled:
+    """A device with all that an agent needs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        url = "https://tsm.test"
+        self.path = write_config(folder, Authority(), url, url, "tcp:127.0.0.1:1")
+        (folder / "device.key").chmod(0o600)
+
+    def wrong(self, more: str) -> str:
+        """What is said where so much is added to its configuration; "" for nothing."""
+        text = self.path.read_text()
+        self.path.write_text(text + more)
+        try:
+            check(self.path)
+        except ProtocolError as error:
+            return str(error)
+        finally:
+            self.path.write_text(text)
+        return ""
+
+
+@pytest.fixture(scope="module")
+def enrolled(tmp_path_factory: pytest.TempPathFactory) -> Enrolled:
+    return Enrolled(tmp_path_factory.mktemp("enrolled"))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('[metrics]\nlisten = "127.0.0.1:0"', "HOST:PORT with a port from 1 to 65535 - at `$.metrics.listen`"),
+        ('[wake.sms]\nport = "/dev/ttyUSB3"\nsenders = ["0170/123"]', "'0170/123': want a number"),
+        ('[wake.sms]\nport = "/dev/ttyUSB3"\nsenders = ["a name of twelve"]', "want a number"),
+        ('[hook]\ncommand = ["none"]', "none: no such program"),
+        ('[hook]\ncommand = ["./ca.pem"]', "ca.pem: no such program, or none that may be run - at `$.hook.command`"),
+        ('[wake.mqtt]\nbroker = "mqtts://b"\nca = "none.pem"', "none.pem: No such file"),
+        ('[control]\nsocket = "{long}"', "longer than the 107 bytes that a socket's may have - at `$.control.socket`"),
+        ('[control]\nsocket = "s"\ngroup = "no-such-group"', "no group 'no-such-group' - at `$.control.group`"),
+        ('[local]\nsocket = "{long}"\n[local.users]', "at `$.local.socket`"),
+        ('[clock]\nfloor = "ca.pem"', "want a time in seconds"),
+        ('[trace]\npath = "no/folder/apdus.pcapng"', "no/folder is no folder"),
+        ('[trace]\npath = "."', "a folder, not a file"),
+        ('[policy]\npath = "none.toml"', "none.toml: No such file"),
+        ('[clock]\nfloor = "journal"', "`$.journal.path` already - at `$.clock.floor`"),
+    ],
+)
+def test_a_check_says_what_a_start_would_stop_at(enrolled: Enrolled, more: str, said: str) -> None:
+    assert enrolled.wrong("") == ""
+    assert said in enrolled.wrong(more.replace("{long}", "s" * 108))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '[wake.sms]\nport = "/dev/ttyUSB3"\nsenders = ["+491700000000", "22000", "*100#", "OpenTSM", "My Bank 24"]',
+        '[metrics]\nlisten = "[::1]:9472"',
+        '[hook]\ncommand = ["sh", "-c", "true"]',
+        '[hook]\ncommand = ["./on-event", "./as it is"]',
+        '[clock]\nfloor = "clock"',
+    ],
+)
+def test_a_check_passes_what_is_right(enrolled: Enrolled, more: str) -> None:
+    program = enrolled.folder / "on-event"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert enrolled.wrong(more) == ""
+
+
+def test_a_damaged_journal_and_one_in_a_file_s_place_are_found(enrolled: Enrolled, tmp_path: Path) -> None:
+    text = enrolled.path.read_text()
+    damaged = tmp_path / "journal"
+    damaged.write_bytes(b"none of ours" * 10)
+    for path, said in ((damaged, "journal"), (tmp_path, "Is a directory"), (damaged / "journal", "Not a directory")):
+        enrolled.path.write_text(text.replace('path = "journal"', f'path = "{path}"'))
+        try:
+            with pytest.raises(ProtocolError, match=said) as caught:
+                check(enrolled.path)
+        finally:
+            enrolled.path.write_text(text)
+        assert str(path) in str(caught.value)
+
+
+def test_a_key_that_every_user_can_read_is_warned_of(enrolled: Enrolled) -> None:
+    key = enrolled.folder / "device.key"
+    config = check(enrolled.path)
+    assert exposed_key(config) is None
+    try:
+        for mode, warned in ((0o640, False), (0o604, True), (0o602, True)):
+            key.chmod(mode)
+            assert (exposed_key(config) is not None) == warned
+        done = CliRunner().invoke(agent, ["check", "--config", str(enrolled.path)])
+        assert done.exit_code == 0
+        assert "warning: " in done.stderr
+        assert "(mode 0602)" in done.stderr
+        done = CliRunner().invoke(agent, ["check", "--json", "--config", str(enrolled.path)])
+        assert len(json.loads(done.stdout)["warnings"]) == 1
+    finally:
+        key.chmod(0o600)
+
+
+def test_a_program_beside_the_configuration_is_found_from_anywhere(enrolled: Enrolled) -> None:
+    text = enrolled.path.read_text()
+    enrolled.path.write_text(text + '[hook]\ncommand = ["bin/on-event", "bin/as-it-is"]')
+    try:
+        config = load_config(enrolled.path)
+    finally:
+        enrolled.path.write_text(text)
+    assert config.hook is not None
+    assert config.hook.command == [str(enrolled.folder / "bin" / "on-event"), "bin/as-it-is"]
