@@ -6,10 +6,13 @@ import java.lang.reflect.Proxy;
 import java.math.BigInteger;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.Deque;
 import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 
 /**
  * Writes what a card keeps without power ({@link CardImage} says in which form).
@@ -208,10 +211,7 @@ final class ImageWriter {
             case ImageShape.MAP:
                 Map<?, ?> map = (Map<?, ?>) object;
                 contents.i32(map.size());
-                for (Map.Entry<?, ?> entry : map.entrySet()) {
-                    if (!ImageShape.KEYS.contains(entry.getKey().getClass())) {
-                        throw new ImageError("a map by " + entry.getKey().getClass().getName());
-                    }
+                for (Map.Entry<?, ?> entry : entries(map)) {
                     contents.i32(number(entry.getKey()));
                     contents.i32(number(entry.getValue()));
                 }
@@ -222,6 +222,22 @@ final class ImageWriter {
             default:
                 throw new IllegalStateException("kind " + shape.kind);
         }
+    }
+
+    /** Entries in an order that is the map's own, or that of its keys: a hash table's is another in every copy. */
+    @SuppressWarnings({"unchecked", "rawtypes"})
+    private static List<Map.Entry<?, ?>> entries(Map<?, ?> map) {
+        List<Map.Entry<?, ?>> entries = new ArrayList<>(map.entrySet());
+        for (Map.Entry<?, ?> entry : entries) {
+            if (!ImageShape.KEYS.contains(entry.getKey().getClass())) {
+                throw new ImageError("a map by " + entry.getKey().getClass().getName());
+            }
+        }
+        if (!(map instanceof LinkedHashMap || map instanceof TreeMap)) {
+            Comparator<Map.Entry<?, ?>> byClass = Comparator.comparing(entry -> entry.getKey().getClass().getName());
+            entries.sort(byClass.thenComparing(entry -> (Comparable) entry.getKey()));
+        }
+        return entries;
     }
 
     /** All but what a load that is not finished brought: a reset ends it. */

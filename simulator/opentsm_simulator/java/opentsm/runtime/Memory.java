@@ -484,6 +484,11 @@ public final class Memory {
         }
     }
 
+    /** Has what is kept of the card taken anew: something of it changed that is none of its persistent memory. */
+    void outdate() {
+        changed = true;
+    }
+
     /** Stops the card until it is reset. */
     void lockUp() {
         cut = true;
