@@ -85,9 +85,6 @@ class _Line:
         self.heard += received
         return received
 
-    def discard(self) -> bytes:
-        return b""
-
     def pause(self, seconds: float) -> None:
         del seconds
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import TransportError
 from opentsm_card.transmission import CardSide
-from opentsm_card.transmission.events import INVERSE, Discard, Execute, Receive, Send, SetInverse, SetRate
+from opentsm_card.transmission.events import INVERSE, Execute, Receive, Send, SetInverse, SetRate
 from opentsm_simulator.t0 import T0Card
 from opentsm_simulator.uart_faults import Fault, Faults, Garbled
 
@@ -193,8 +193,6 @@ class CardOnLine:
                     self._set_inverse()
                 case SetRate():
                     self._set_rate(round(_CLOCK_HZ * event.divisor / event.clock_cycles))
-                case Discard():
-                    self._received.clear()
 
     def _execute(self, transmit: Callable[[bytes], bytes], event: Execute) -> bytes | None:
         if event.command is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from opentsm_card.transmission.events import Discard, Execute, Pause, Receive, Send
+from opentsm_card.transmission.events import Execute, Pause, Receive, Send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,7 @@ def play(conversation: Conversation[_Result], script: Sequence[str], waits: Wait
                 mark, text = steps.pop(0)
                 assert mark == "="
                 outcome = None if text == "later" else bytes.fromhex(text)
-            case Discard() | Pause():
+            case Pause():
                 pass
             case _:
                 raise AssertionError(event)

@@ -33,6 +33,9 @@ class ResettablePort(Port, Protocol):
     def power_up(self) -> None:
         """Reset the card."""
 
+    def discard(self) -> bytes:
+        """Forget what has come and was not received, and return it."""
+
     def close(self) -> None:
         """Let the line go."""
 

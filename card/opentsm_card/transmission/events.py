@@ -5,7 +5,6 @@ what came of it. So one clock, real or virtual, serves every time-out, and a tes
 
     Send       characters go out; nothing comes back
     Receive    up to so many characters, within so long; what came is sent back, fewer where a time ran out
-    Discard    forget what came and was not received
     Pause      wait
     SetRate    from now on a bit lasts F/D clock cycles
     SetInverse from now on characters are in inverse convention
@@ -25,7 +24,6 @@ __all__ = [
     "FOREVER_S",
     "INVERSE",
     "Conversation",
-    "Discard",
     "Event",
     "Execute",
     "Pause",
@@ -80,11 +78,6 @@ class Receive:
 
 
 @dataclass(frozen=True, slots=True)
-class Discard:
-    """Forget what has come and was not received."""
-
-
-@dataclass(frozen=True, slots=True)
 class Pause:
     """Wait, in seconds."""
 
@@ -119,7 +112,7 @@ class Execute:
     is_tpdu: bool = False
 
 
-Event = Send | Receive | Discard | Pause | SetRate | SetInverse | Execute
+Event = Send | Receive | Pause | SetRate | SetInverse | Execute
 
 _Result = TypeVar("_Result")
 Conversation = Generator[Event, bytes | None, _Result]
@@ -137,9 +130,6 @@ class Port(Protocol):
 
     def receive(self, count: int, first_s: float, next_s: float, *, until: float, checked: bool) -> bytes:
         """Receive characters, none after the time `until`; see `Receive`."""
-
-    def discard(self) -> bytes:
-        """Forget what has come, and return it."""
 
     def pause(self, seconds: float) -> None:
         """Wait."""
@@ -188,8 +178,6 @@ def perform(conversation: Conversation[_Result], port: Port, limit_s: float) -> 
 
 def _configure(event: Event, port: Port) -> None:
     match event:
-        case Discard():
-            port.discard()
         case Pause():
             port.pause(event.seconds)
         case SetRate():

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import LinkTimeoutError, ProtocolError, TransportError
-from opentsm_card.transmission.events import Discard, Receive, Send
+from opentsm_card.transmission.events import Receive, Send
 
 if TYPE_CHECKING:
     from opentsm_card.transmission.events import Conversation
@@ -21,11 +21,12 @@ __all__ = ["exchange_t0"]
 _HEADER_BYTES: Final = 5
 _NULL: Final = 0x60
 _PPSS: Final = 0xFF
-_DISCARD: Final = Discard()
 
 
 def exchange_t0(tpdu: bytes, wait_s: float, extra_guard_s: float = 0.0, turn_s: float = 0.0) -> Conversation[bytes]:
     """Exchange one TPDU and return data, if any, and SW1 SW2.
+
+    What the card said unasked before has been taken off the line.
 
     Args:
         tpdu: CLA INS P1 P2 P3, and P3 bytes of data where they go to the card; without them P3 is Le, 0 for 256.
@@ -48,7 +49,6 @@ def exchange_t0(tpdu: bytes, wait_s: float, extra_guard_s: float = 0.0, turn_s: 
     left = len(tpdu) - _HEADER_BYTES if sending else tpdu[4] or 256
     received = b""
     one = Receive(1, wait_s, wait_s)
-    yield _DISCARD
     yield Send(tpdu[:_HEADER_BYTES], extra_guard_s, turn_s)
     while True:
         procedure = (yield one) or b""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import LinkTimeoutError, ProtocolError, TransportError
-from opentsm_card.transmission.events import Discard, Send
+from opentsm_card.transmission.events import Send
 from opentsm_card.transmission.t1_block import ALARM, MOST_INFORMATION_BYTES, Block, Kind, S, read_block, split
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ _INITIAL_IFSD: Final = 32
 _ATTEMPTS: Final = 3
 _MOST_COMMAND_BYTES: Final = 4 + 3 + 65535 + 2
 _MOST_RESPONSE_BYTES: Final = 65538
-_DISCARD: Final = Discard()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ class T1Reader:
             raise self._failure(lost, "at the start") from None
 
     def exchange(self, command: bytes) -> Conversation[bytes]:
-        """Send a C-APDU and return its R-APDU.
+        """Send a C-APDU and return its R-APDU; what the card said unasked before has been taken off the line.
 
         Raises:
             ProtocolError: it is no C-APDU; nothing was sent.
@@ -107,7 +106,6 @@ class T1Reader:
         """
         if not 4 <= len(command) <= _MOST_COMMAND_BYTES:
             raise ProtocolError(f"a C-APDU of {len(command)} bytes: want 4 to {_MOST_COMMAND_BYTES}")
-        yield _DISCARD
         for again in (False, True):
             complete = False
             try:
