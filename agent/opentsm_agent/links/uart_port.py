@@ -59,7 +59,7 @@ class SerialPort:
         self._descriptor = -1
         self._poll = select.poll()
         # Received and not yet asked for.
-        self._received = bytearray()
+        self._received = b""
         self._marks = ParityMarks()
         self._inverse = False
         self._echo: bool | None = None
@@ -118,7 +118,7 @@ class SerialPort:
         self._descriptor = port.fileno()
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)
-        self._received.clear()
+        self._received = b""
         self._mark_parity()
 
     def _adjust(self, name: str, value: int | str) -> None:
@@ -211,19 +211,19 @@ class SerialPort:
     def _hears(self, data: bytes) -> bool:
         """Find out whether what was just sent comes back; what is no echo stays to be received."""
         until = self._busy_until + _DETECT_S
-        received = self._received
-        while len(received) < len(data):
+        while len(self._received) < len(data):
             self._fill(until)
+            received = self._received
             if received != data[: len(received)] and not data.startswith(received):
                 if not received.startswith(data):
                     return False
                 break
             if time.monotonic() >= until:
                 return False
-        if data[0] == _PPSS and len(data) >= _PPS_BYTES and len(received) == len(data):
+        if data[0] == _PPSS and len(data) >= _PPS_BYTES and len(self._received) == len(data):
             # A card's answer to PPS is what it was asked: only with an echo there is more to come.
             self._fill(time.monotonic() + _PPS_WAIT_S)
-            return len(received) > len(data)
+            return len(self._received) > len(data)
         return True
 
     def receive(self, count: int, first_s: float, next_s: float, *, until: float, checked: bool) -> bytes:
@@ -246,8 +246,7 @@ class SerialPort:
         for _ in range(_MOST_DISCARDS):
             if not self._fill(0.0):
                 break
-        discarded = bytes(self._received)
-        self._received.clear()
+        discarded, self._received = self._received, b""
         self._marks.clear()
         return discarded.translate(INVERSE) if self._inverse else discarded
 
@@ -284,12 +283,12 @@ class SerialPort:
     # Reading and writing.
 
     def _write(self, data: bytes) -> None:
-        sent = 0
-        until = time.monotonic() + _WRITE_S + len(data) * self._character_s
-        while sent < len(data):
+        until = 0.0
+        while data:
             try:
-                sent += os.write(self._descriptor, data[sent:])
+                data = data[os.write(self._descriptor, data) :]
             except BlockingIOError:
+                until = until or time.monotonic() + _WRITE_S + len(data) * self._character_s
                 if time.monotonic() > until:
                     raise LinkTimeoutError(f"{self._name}: the port takes nothing") from None
                 select.select([], [self._descriptor], [], self._character_s)
@@ -297,24 +296,21 @@ class SerialPort:
                 raise self._failed(error, "sending") from error
 
     def _take(self, count: int, first_s: float, next_s: float, *, until: float) -> bytes:
-        received = self._received
-        if len(received) < count:
+        if len(self._received) < count:
             begin = max(time.monotonic(), self._busy_until)
             limit = min(begin + first_s + _SLACK_S, until)
-            while len(received) < count:
-                if not self._fill(limit):
-                    break
-                limit = min(time.monotonic() + next_s + _SLACK_S, until)
-        taken = bytes(received[:count])
-        del received[:count]
-        return taken
+            while self._fill(limit) and len(self._received) < count:
+                limit = min(self._heard_at + next_s + _SLACK_S, until)
+        received = self._received
+        self._received = received[count:]
+        return received[:count]
 
     def _fill(self, limit: float) -> bool:
         """Wait for characters until a moment, and take in all that are there; tell whether there were any."""
         while True:
             wait_s = limit - time.monotonic()
             try:
-                if not self._poll.poll(max(0, min(wait_s, 3600) * 1000)):
+                if not self._poll.poll(0.0 if wait_s <= 0.0 else min(wait_s, 3600.0) * 1000.0):
                     if wait_s <= 3600:
                         return False
                     continue
