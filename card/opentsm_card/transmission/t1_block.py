@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import reduce
-from operator import xor
 from typing import TYPE_CHECKING, Final, Self
 
 from opentsm_card.errors import ProtocolError
@@ -43,6 +41,8 @@ class S(IntEnum):
     WTX = 0xC3
 
 
+# By the two high bits of PCB.
+_KINDS: Final = (Kind.I, Kind.I, Kind.R, Kind.S)
 _RESPONSE: Final = 0x20
 _INFORMATION_OF_S: Final = {S.RESYNCH: 0, S.IFS: 1, S.ABORT: 0, S.WTX: 1}
 
@@ -66,7 +66,12 @@ def checksum(data: bytes, *, crc: bool) -> bytes:
     The CRC begins at FFFF and is not turned at the end, as the readers' drivers of Linux have it.
     """
     if not crc:
-        return bytes((reduce(xor, data, 0),))
+        # Folded in halves: the lowest byte becomes the sum of all.
+        folded, bits, shift = int.from_bytes(data, "big"), 8 * len(data), 8
+        while shift < bits:
+            folded ^= folded >> shift
+            shift *= 2
+        return bytes((folded & 0xFF,))
     register = 0xFFFF
     for byte in data:
         register = register >> 8 ^ _CRC_TABLE[(register ^ byte) & 0xFF]
@@ -105,7 +110,7 @@ class Block:
     @property
     def kind(self) -> Kind:
         """Information, receive-ready or supervisory."""
-        return Kind(self.pcb & 0xC0) if self.pcb & 0x80 else Kind.I
+        return _KINDS[self.pcb >> 6]
 
     @property
     def number(self) -> int:
