@@ -59,9 +59,15 @@ def test_the_manuals_programs_are_cards(tmp_path: Path, language: str) -> None:
         assert link.reset() == ATR
 
 
-def test_a_long_apdu_goes_both_ways_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "body",
+    ["say(response=ask['command'][14:] + '9000')", "print(PLAIN % (ask['id'], ask['command'][14:]), flush=True)"],
+    ids=["with spaces", "as our own program writes it"],
+)
+def test_a_long_apdu_goes_both_ways_whole(tmp_path: Path, body: str) -> None:
     command = bytes.fromhex("80E2000000FFFF") + os.urandom(65535)
-    with open_link(program(tmp_path, "say(response=ask['command'][14:] + '9000')"), 20) as link:
+    body = body.replace("PLAIN", '\'{"id":%d,"response":"%s9000"}\'')
+    with open_link(program(tmp_path, body), 20) as link:
         assert link.transmit(command) == command[7:] + b"\x90\x00"
 
 
@@ -79,6 +85,10 @@ def test_a_long_apdu_goes_both_ways_whole(tmp_path: Path) -> None:
         ("say(response=9000)", TransportError, "in hex"),
         ("say(response='90')", TransportError, "no status word"),
         ("say(atr='9000')", TransportError, "in hex"),
+        ('print(\'{"id":1,"response":"9000"}\', flush=True)', TransportError, "not to request 2"),
+        ('print(\'{"id":2,"response":"900"}\', flush=True)', TransportError, "in hex"),
+        ('print(\'{"id":2,"response":"90"}\', flush=True)', TransportError, "no status word"),
+        ('print(\'{"id":02,"response":"9000"}\', flush=True)', TransportError, "not one line of JSON"),
         ("print('x' * 500000, flush=True)", TransportError, "longer than"),
         ("print('{', end='', flush=True); time.sleep(60)", LinkTimeoutError, "within 2 s"),
         ("time.sleep(60)", LinkTimeoutError, "within 2 s"),
@@ -103,8 +113,9 @@ def test_each_failure_has_its_error_and_ends_the_program(
         link.reset()
 
 
-def test_what_comes_unasked_is_never_an_answer(tmp_path: Path) -> None:
-    two = "''.join(json.dumps({'id': n, 'response': '9000'}) + '\\n' for n in (2, 3))"
+@pytest.mark.parametrize("form", ["", ", separators=(',', ':')"])
+def test_what_comes_unasked_is_never_an_answer(tmp_path: Path, form: str) -> None:
+    two = f"''.join(json.dumps({{'id': n, 'response': '9000'}}{form}) + '\\n' for n in (2, 3))"
     body = f"sys.stdout.write({two}); sys.stdout.flush()"
     with open_link(program(tmp_path, body), 5) as link, pytest.raises(TransportError):
         link.transmit(SELECT)
