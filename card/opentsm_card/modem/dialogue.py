@@ -21,13 +21,16 @@ _APDU: Final = re.compile(r' ?(\d{1,6}) ?, ?(?:"([0-9A-Fa-f]*)"|([0-9A-Fa-f]*))$
 _SESSION: Final = re.compile(r' ?"?([0-9A-Fa-f]{1,16})"?$')
 _BARE_SESSION: Final = re.compile(r"\d{1,10}$")
 # As the standard has it, and nothing else: an information line and OK, each between line ends (V.250, 5.7.1).
-_PLAIN: Final = re.compile(rb'\r\n(\+C(?:SIM|GLA):)( \d{1,6},"[0-9A-F]*")\r\n\r\nOK\r\n')
+_PLAIN: Final[dict[str | None, re.Pattern[bytes]]] = {
+    prefix: re.compile(rb'\r\n\+%b( \d{1,6},"[0-9A-F]*")\r\n\r\nOK\r\n' % prefix[1:].encode("ascii"))
+    for prefix in ("+CSIM:", "+CGLA:")
+}
 _ANSWERS: Final = ("+CSIM:", "+CGLA:", "+CCHO:")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AtResult:
-    """What a modem answered to one command.
+    """What a modem answered to one command; nobody changes it, and not frozen it is made in a third of the time.
 
     Args:
         error: None for OK; else the final result code, as it came.
@@ -110,10 +113,9 @@ def plain_answer(prefix: str | None, data: bytes) -> AtResult | None:
         prefix: as of `AtDialogue`, which reads all others.
         data: the first that arrived after the command.
     """
-    match = _PLAIN.fullmatch(data)
-    if match is None or match[1].decode("ascii") != prefix:
-        return None
-    return AtResult(None, None, match[2].decode("ascii"), ())
+    plain = _PLAIN.get(prefix)
+    match = plain and plain.fullmatch(data)
+    return AtResult(None, None, match[1].decode("ascii"), ()) if match else None
 
 
 def is_answer(line: str) -> bool:
