@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentsm_card.errors import LinkTimeoutError, ProtocolError, TransportError
 from opentsm_card.transmission.events import Send
-from opentsm_card.transmission.t1_block import ALARM, MOST_INFORMATION_BYTES, Block, Kind, S, read_block, split
+from opentsm_card.transmission.t1_block import MOST_INFORMATION_BYTES, Block, Kind, S, read_block, split
 
 if TYPE_CHECKING:
     from opentsm_card.transmission.events import Conversation
@@ -23,6 +23,8 @@ __all__ = ["T1Reader", "T1Times"]
 
 _INITIAL_IFSD: Final = 32
 _ATTEMPTS: Final = 3
+# Of an answer to reset; no block has such bytes at its start.
+_ATR_BEGINS: Final = 3
 _MOST_COMMAND_BYTES: Final = 4 + 3 + 65535 + 2
 _MOST_RESPONSE_BYTES: Final = 65538
 
@@ -73,7 +75,7 @@ class T1Reader:
         self._times = times
         self._initial_ifsc = ifsc
         self._crc = crc
-        self._atr = atr
+        self._alarm = atr[:_ATR_BEGINS]
         self.retransmissions = 0
         self._begin()
 
@@ -176,7 +178,8 @@ class T1Reader:
             wait_s = times.block_wait_s
             silent = silent and reply is None
             if isinstance(reply, Block):
-                if reply.kind is Kind.S:
+                kind = reply.kind
+                if kind is Kind.S:
                     answer = self._answer(reply)
                     if answer is not None:
                         sending, failures = answer, 0
@@ -189,7 +192,7 @@ class T1Reader:
                     raise self._after_abort(reply)
                 elif self._moves_on(block, reply):
                     return reply
-                elif reply.kind is Kind.R and block.kind is Kind.I and reply.number == block.number:
+                elif kind is Kind.R and block.kind is Kind.I and reply.number == block.number:
                     # Rule 6 (11.6.3.2): the card asks for the I-block again.
                     reply = block
             self.retransmissions += 1
@@ -209,10 +212,7 @@ class T1Reader:
         return Send(block.encode(crc=self._crc), times.extra_guard_s, times.block_guard_s, checked=False)
 
     def _read(self, wait_s: float) -> Conversation[Block | int | None]:
-        reply = yield from read_block(wait_s, self._times.character_wait_s, crc=self._crc, alarm=self._atr[:3])
-        if reply == ALARM:
-            raise TransportError("T=1: the card has reset itself; it may or may not have run the command")
-        return reply
+        return read_block(wait_s, self._times.character_wait_s, crc=self._crc, alarm=self._alarm)
 
     def _moves_on(self, block: Block, reply: Block) -> bool:
         if reply.kind is Kind.I:

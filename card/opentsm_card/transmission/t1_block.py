@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Self
 
-from opentsm_card.errors import ProtocolError
+from opentsm_card.errors import ProtocolError, TransportError
 from opentsm_card.transmission.events import Receive
 
 if TYPE_CHECKING:
     from opentsm_card.transmission.events import Conversation
 
-__all__ = ["ALARM", "MOST_INFORMATION_BYTES", "Block", "Kind", "S", "checksum", "drain", "read_block", "split"]
+__all__ = ["MOST_INFORMATION_BYTES", "Block", "Kind", "S", "checksum", "drain", "read_block", "split"]
 
 MOST_INFORMATION_BYTES: Final = 254
-ALARM: Final = -1
 _PROLOGUE_BYTES: Final = 3
 _DRAINED_AT_ONCE: Final = 260
 _MOST_DRAINS: Final = 8
@@ -179,11 +178,13 @@ def read_block(
         next_s: CWT, in seconds.
         crc: whether its epilogue is a CRC.
         first: what came already.
-        alarm: characters that tell something else where they are among what is no block.
+        alarm: how an answer to reset begins: among what is no block it tells that the card has reset itself.
 
     Returns:
-        The block; 1 when its check is wrong and 2 for any other error, as an R-block says it; None for silence;
-        `ALARM` for that.
+        The block; 1 when its check is wrong and 2 for any other error, as an R-block says it; None for silence.
+
+    Raises:
+        TransportError: the card has reset itself.
     """
     data = first + ((yield Receive(_PROLOGUE_BYTES - len(first), first_s, next_s, checked=False)) or b"")
     if not data:
@@ -201,7 +202,9 @@ def read_block(
         if len(data) == whole or data[2] > MOST_INFORMATION_BYTES:
             # LEN itself may be what is wrong: the block ends where the line falls silent.
             data += yield from drain(next_s)
-    return ALARM if alarm and alarm in data else error
+    if alarm and alarm in data:
+        raise TransportError("T=1: the card has reset itself; it may or may not have run the command")
+    return error
 
 
 def _block(data: bytes, end: int) -> Block | int:
