@@ -1,7 +1,7 @@
 """What of Java Card's APIs the card runtime has.
 
-It has all of release 3.0.5 but six optional packages. Of later releases it has what 3.0.5 had already, so a package
-that imports a later version, or one of the six, is taken when all it refers to is there: each class and method is
+It has all of release 3.0.5 but seven optional packages. Of later releases it has what 3.0.5 had already, so a package
+that imports a later version, or one of the seven, is taken when all it refers to is there: each class and method is
 looked for in the class files of the runtime.
 
 Spec: Java Card VM Specification 3.1, Classic Edition, 4.5.2 (which versions go together).
@@ -34,10 +34,11 @@ __all__ = ["HOLLOW", "NEWEST", "WHOLE", "missing_references"]
 WHOLE: Final = "3.0.5"
 NEWEST: Final = "3.2.0"
 
-# Optional packages that jCardSim has the classes of, whose methods are empty: none of them is on a card.
+# Optional packages that jCardSim has the classes of, whose methods are empty: none of them is on a card. Sensitive
+# results (javacardx/security) would be found in order whatever they are.
 HOLLOW: Final = frozenset(
     {"javacardx/framework/math", "javacardx/framework/string", "javacardx/framework/tlv", "javacardx/external"}
-    | {"javacardx/biometry", "javacardx/biometry1toN"}
+    | {"javacardx/biometry", "javacardx/biometry1toN", "javacardx/security"}
 )
 
 _OBJECT: Final = "java/lang/Object"

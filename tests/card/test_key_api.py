@@ -23,6 +23,7 @@ from cryptography_applet import (
     done,
     installed,
     refused,
+    sent,
 )
 from opentsm_card.aid import Aid
 
@@ -168,3 +169,22 @@ def test_an_agreement_needs_a_point_of_the_curve(applet: Host) -> None:
     done(applet, 0x51, 1)
     assert len(done(applet, 0x52, data=point)) == 32
     assert refused(applet, 0x52, data=point[:-1] + bytes([point[-1] ^ 1])) == ILLEGAL_VALUE
+
+
+KEY_BITS = (-1, 0, 1, 8, 56, 100, 128, 160, 256, 521, 1024, 32767)
+
+
+def test_no_kind_of_key_and_no_length_is_more_than_refused(applet: Host) -> None:
+    """KeyBuilder: what this card has not (XEC, shared domain parameters) is NO_SUCH_ALGORITHM."""
+    answers = {0x9000, NO_SUCH_ALGORITHM, ILLEGAL_VALUE}
+    for kind in range(-128, 128):
+        for bits in KEY_BITS if 0 < kind < 44 else (128, 256):
+            length = (bits & 0xFFFF).to_bytes(2, "big")
+            assert sent(applet, 0x10, 3, kind, length)[1] in answers, (kind, bits)
+            if 0 < kind < 24:
+                assert sent(applet, 0x11, 3, kind, length + bytes([ON_RESET]))[1] in answers, (kind, bits)
+    for kind in (-1, 0, 38, 39, 40, 41, 127):
+        assert refused(applet, 0x10, 3, kind, b"\x01\x00") == NO_SUCH_ALGORITHM
+    build(applet, 0, 7, 256)
+    for kind in range(-1, 24):
+        assert refused(applet, 0x1F, 3, kind, bytes([PERSISTENT])) == NO_SUCH_ALGORITHM

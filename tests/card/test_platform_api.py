@@ -247,6 +247,7 @@ def test_a_package_of_a_later_release_is_taken_when_all_it_uses_is_there(
         "javacardx.framework.math.BCDUtil.isBCDFormat(new byte[1], (short) 0, (short) 1)",
         "javacardx.framework.string.StringUtil.codePointCount(new byte[1], (short) 0, (short) 1)",
         "javacardx.biometry.BioBuilder.buildBioTemplate((byte) 1, (byte) 3)",
+        "javacardx.security.SensitiveResult.assertTrue()",
     ],
 )
 def test_optional_packages_that_are_not_there(tmp_path: Path, caplog: pytest.LogCaptureFixture, call: str) -> None:
@@ -265,3 +266,40 @@ def test_optional_packages_that_are_not_there(tmp_path: Path, caplog: pytest.Log
     cap = build_project(folder, tmp_path / "out").conversion.cap
     assert not PackageReader(runtime.runtime_classes()).read(cap.load_file_data_block(), Described())
     assert f"needs {call.partition('(')[0].rpartition('.')[0]}: this card has no such thing" in caplog.text
+
+
+LATER = {
+    "javacard.security.XECKey": "public void process(APDU apdu) { if (kept instanceof XECKey) { kept = null; } }",
+    "javacard.security.KeyBuilder.buildXECKey": (
+        "public void process(APDU apdu) { kept = KeyBuilder.buildXECKey(null, (short) 0, false); }"
+    ),
+    "javacardx.security.derivation.DerivationFunction": (
+        "public void process(APDU apdu) {"
+        " javacardx.security.derivation.DerivationFunction.getInstance((byte) 1, false); }"
+    ),
+}
+
+
+@pytest.mark.parametrize("missing", LATER)
+def test_what_later_releases_brought_is_refused_at_loading(
+    isd: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture, missing: str
+) -> None:
+    """Keys of XEC and key derivation (Java Card 3.1): the last LOAD says 6A80, the log what is missing."""
+    folder = tmp_path / "later"
+    (folder / "src" / "a").mkdir(parents=True)
+    (folder / "applet.toml").write_text(
+        'package = "a"\naid = "F06F70656E74736D0E04"\ntarget = "3.1.0"\n'
+        '[[applets]]\nclass = "A"\naid = "F06F70656E74736D0E0401"\n'
+    )
+    (folder / "src" / "a" / "A.java").write_text(
+        "package a;\nimport javacard.framework.*;\nimport javacard.security.*;\n"
+        "public class A extends Applet {\nprivate Key kept;\n"
+        "public static void install(byte[] p, short o, byte l) { new A().register(); }\n"
+        f"{LATER[missing]}\n}}\n"
+    )
+    later = build_project(folder, tmp_path / "out").conversion.cap
+    isd.done(InstallForLoad(later.package_aid))
+    assert [isd.sw(each) for each in load_blocks(load_file(later.load_file_data_block()), 200)][-1] == 0x6A80
+    assert missing in caplog.text
+    assert "this card has no such thing" in caplog.text
+    assert isd.entry(later.package_aid) is None

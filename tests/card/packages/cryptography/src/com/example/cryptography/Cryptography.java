@@ -82,6 +82,9 @@ public final class Cryptography extends Applet {
             case 0x1E: // the modulus (P2 0) or the exponent (1) of an RSA key
                 setPart(keys[p1], p2, data, offset, length);
                 return 0;
+            case 0x1F: // key P1 of the kind P2 and a memory, with the parameters of key 0
+                keys[p1] = KeyBuilder.buildKeyWithSharedDomain(p2, data[offset], keys[0], false);
+                return 0;
             case 0x20: // a cipher; with data: of a padding, by one call
                 cipher = length == 0 ? Cipher.getInstance(p1, false) : Cipher.getInstance(p1, p2, false);
                 result[0] = cipher.getAlgorithm();
