@@ -96,7 +96,9 @@ class Agent:
         self._sources = self._make_sources()
         self._journal = Journal(config.journal)
         self._trace = self._open_trace()
-        elements = SecureElements(config.secure_elements, policy=policy, trace=self._trace, timers=timers)
+        elements = SecureElements(
+            config.secure_elements, policy=policy, trace=self._trace, timers=timers, events=events
+        )
         self._device = Device(config.tsm_url, elements, self._journal, events, timers)
         self._recovery = Recovery(self._device, self._connect, self._fail)
         self._lock = threading.Lock()

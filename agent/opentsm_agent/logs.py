@@ -32,6 +32,7 @@ EVENTS: Final[dict[str, tuple[str, Level]]] = {
     "certificate-not-renewed": ("agent", Level.WARNING),
     "trace-failed": ("agent", Level.WARNING),
     "hook-failed": ("agent", Level.WARNING),
+    "default-rate": ("agent", Level.INFO),
     "attached": ("gateway", Level.INFO),
     "detached": ("gateway", Level.WARNING),
     "wake-up": ("gateway", Level.INFO),

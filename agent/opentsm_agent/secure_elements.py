@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from opentsm_agent.config import SecureElementConfig
+    from opentsm_agent.events import Events
     from opentsm_agent.handshake import SecureElement
     from opentsm_agent.links.traced import ApduTrace
     from opentsm_agent.policy import Policy
@@ -42,6 +43,7 @@ class SecureElements:
         policy: what remote scripts may do on this device.
         trace: records what passes over the links, None to record nothing.
         timers: by which it waits for a busy one.
+        events: what the operator sees; None for nobody.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class SecureElements:
         policy: Policy = ANYTHING,
         trace: ApduTrace | None = None,
         timers: Timers = SYSTEM,
+        events: Events | None = None,
     ) -> None:
+        self._events = events
         self.configs = {config.element.se_id: config for config in configs}
         self.busy_timeout_s = timers.real_s(busy_timeout_s)
         self.policy = policy
@@ -74,6 +78,10 @@ class SecureElements:
         """
         config = self.configs[se_id]
         link = open_link(config.link, config.timeout_s)
+        # What a serial port could not do of what was asked for.
+        failure = getattr(link, "rate_failure", None)
+        if failure is not None and self._events is not None:
+            self._events.emit("default-rate", se=se_id, reason=failure)
         if self.trace is not None:
             from opentsm_agent.links.traced import RecordedLink  # noqa: PLC0415 - few devices record
 

@@ -65,6 +65,8 @@ class VirtualPort:
         self._heard_at = 0.0
         # For each time the reader sent: how long ago the card's last character had come.
         self.turns_etu: list[float] = []
+        # What the reader went over to.
+        self.rates: list[tuple[int, int]] = []
         self._etu_s = {False: 1 / BAUD, True: 1 / BAUD}
         self._inverse = {False: False, True: False}
         # Characters under way, with the time of their arrival and whether their parity is right: to the card, from it.
@@ -119,6 +121,7 @@ class VirtualPort:
         self._step_all(self._now)
 
     def set_rate(self, clock_cycles: int, divisor: int) -> None:
+        self.rates.append((clock_cycles, divisor))
         self._etu_s[False] = clock_cycles / divisor / CLOCK_HZ
 
     def set_inverse(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
+import json
 import os
 import pty
 import subprocess
@@ -18,13 +20,18 @@ import pytest
 import serial
 
 from atr_maker import make_atr
+from opentsm_agent.config import SecureElementConfig
+from opentsm_agent.events import Events
+from opentsm_agent.handshake import SecureElement
 from opentsm_agent.links import check_uri, open_link
 from opentsm_agent.links.uart import UartLink
 from opentsm_agent.links.uart_port import SerialPort
 from opentsm_agent.links.uart_settings import UartSettings
+from opentsm_agent.secure_elements import SecureElements
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, ProtocolError, TransportError
 from opentsm_card.link import Link
 from opentsm_card.transmission.parity import ParityMarks
+from opentsm_card.transmission.pps import PPSS
 from opentsm_simulator.uart_faults import Faults
 from virtual_uart import ScriptCard, VirtualPort
 
@@ -68,6 +75,27 @@ class TestUri:
 def link(atr: bytes, card: ScriptCard, faults: str = "drop@999999", **settings: str) -> tuple[UartLink, VirtualPort]:
     port = VirtualPort(atr, card, Faults.parse(faults))
     return UartLink(port, UartSettings("/virtual", **settings), 30), port  # type: ignore[arg-type]
+
+
+class SlowPort(VirtualPort):
+    """A port on which the card's rate does not do: it can't be set, the card is deaf to PPS, or nothing gets by."""
+
+    def __init__(self, atr: bytes, card: ScriptCard, fails: str) -> None:
+        self._fails = fails
+        self.asked = 0
+        super().__init__(atr, card)
+
+    def send(self, data: bytes, extra_guard_s: float, *, after_s: float, checked: bool) -> None:
+        if data[0] == PPSS and len(data) == 4:
+            self.asked += 1
+            if self._fails == "card":
+                return
+        super().send(data, extra_guard_s, after_s=after_s, checked=checked)
+
+    def set_rate(self, clock_cycles: int, divisor: int) -> None:
+        if self._fails == "port":
+            raise TransportError(f"the port can't go at {clock_cycles}/{divisor}")
+        super().set_rate(clock_cycles, divisor // 2)
 
 
 class TestLink:
@@ -167,6 +195,56 @@ class TestLink:
                     break
             else:
                 raise AssertionError(groups)
+
+    @pytest.mark.parametrize(
+        ("group", "fails"),
+        # Over T=0 nothing is said at the new rate before the first command.
+        [("A95 D1", "port"), ("A95 D1", "card"), ("A95 D1", "line"), ("A95", "port"), ("A95", "card")],
+    )
+    def test_where_the_card_s_rate_does_not_do_it_goes_on_at_the_default_rate(self, group: str, fails: str) -> None:
+        port = SlowPort(make_atr(group), ScriptCard(), fails)
+        opened = UartLink(port, UartSettings("/virtual", rate="card"), 30)
+        told = {"port": "the port can't go at", "card": "does not answer PPS", "line": "T=1"}[fails]
+        assert told in str(opened.rate_failure)
+        assert opened.transmit(COMMAND) == ANSWER
+        asked = port.asked
+        assert opened.reset() == make_atr(group)
+        assert opened.transmit(COMMAND) == ANSWER
+        assert port.asked == asked, "what failed is not tried again"
+
+    def test_noise_at_the_start_does_not_cost_the_card_s_rate(self) -> None:
+        opened, port = link(make_atr("A95 D1"), ScriptCard(), "corrupt@2=0F", rate="card")
+        assert opened.rate_failure is None
+        assert port.rates == [(512, 16)]
+        opened, port = link(make_atr("A11 D1"), ScriptCard(), rate="card")
+        assert (opened.rate_failure, port.rates) == (None, [])
+
+    def test_a_rate_that_the_card_fixes_is_an_error_where_the_port_can_t_do_it(self) -> None:
+        # TA2: specific mode, at the rate of TA1.
+        port = SlowPort(make_atr("A95 D1", "A01"), ScriptCard(), "port")
+        with pytest.raises(TransportError, match="uart:/virtual: the port can't go at"):
+            UartLink(port, UartSettings("/virtual", rate="card"), 30)
+
+    def test_a_rate_that_is_reserved_is_not_gone_over_to(self) -> None:
+        opened, _ = link(make_atr("A71 D1"), ScriptCard(), rate="card")
+        assert "reserved" in str(opened.rate_failure)
+        assert opened.transmit(COMMAND) == ANSWER
+
+    def test_a_card_that_can_t_be_reset_from_here_is_not_tried_again(self) -> None:
+        port = SlowPort(make_atr("A95 D1"), ScriptCard(), "port")
+        with pytest.raises(TransportError, match="the port can't go at"):
+            UartLink(port, UartSettings("/virtual", rate="card", reset="none"), 30)
+
+    def test_the_agent_s_log_tells_that_it_is_the_default_rate(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        port = SlowPort(make_atr("A95 D1"), ScriptCard(), "port")
+        opened = UartLink(port, UartSettings("/virtual", rate="card"), 30)
+        monkeypatch.setattr("opentsm_agent.secure_elements.open_link", lambda _uri, _timeout_s: opened)
+        log = io.StringIO()
+        config = SecureElementConfig(SecureElement("eSE", "se"), "uart:/virtual?rate=card", 30.0)
+        SecureElements([config], events=Events(log, as_json=True)).open("se").close()
+        (told,) = map(json.loads, log.getvalue().splitlines())
+        assert (told["event"], told["level"], told["se"]) == ("default-rate", "info", "se")
+        assert "the port can't go at" in told["reason"]
 
     def test_reset_by_somebody_else(self) -> None:
         opened, _ = link(make_atr("D1"), ScriptCard(), reset="none")

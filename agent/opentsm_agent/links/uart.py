@@ -16,6 +16,7 @@ from opentsm_agent.links.uart_port import SerialPort
 from opentsm_agent.links.uart_settings import UartSettings
 from opentsm_card.errors import CardRemovedError, TransportError
 from opentsm_card.transmission import Port, activate, exchange_t0, perform
+from opentsm_card.transmission.parameters import DEFAULT_RATE
 
 if TYPE_CHECKING:
     from opentsm_card.transmission import Active
@@ -77,6 +78,8 @@ class UartLink:
         self._closed = False
         self.atr = b""
         self._long = LongCommands()
+        self.rate_failure: str | None = None
+        """Why the card is spoken to at the default rate, where its own was asked for and did not do; None otherwise."""
         try:
             self._follow(self._activate())
         except BaseException:
@@ -165,15 +168,21 @@ class UartLink:
             self._activate()
 
     def _activate(self) -> bytes:
-        """Reset the card and bring it to the point where it takes commands, in three attempts."""
+        """Reset the card and bring it to the point where it takes commands, in three attempts.
+
+        Where the card's rate does not do in two, for the card or for the port, the third is without: behind a reset the
+        default rate holds until PPS, or in specific mode TA2, says another (ISO/IEC 7816-3:2006, 6.3.1).
+        """
         settings = self._settings
         self._active = None
         by_hand = settings.reset == "none"
+        wants_rate = settings.rate == "card" and self.rate_failure is None
+        failure = ""
         for attempt in range(1, _ATTEMPTS + 1):
             conversation = activate(
                 settings.clock_hz,
                 protocol=settings.protocol_number,
-                fast=settings.rate == "card",
+                fast=wants_rate and attempt < _ATTEMPTS,
                 first_s=self._timeout_s if by_hand else 1.0,
             )
             try:
@@ -182,9 +191,12 @@ class UartLink:
             except TransportError as error:
                 if by_hand or attempt == _ATTEMPTS or isinstance(error, CardRemovedError):
                     raise self._named(error) from error
+                failure = str(error)
             else:
                 break
         assert self._active is not None
+        if wants_rate and attempt == _ATTEMPTS and self._active.rate == DEFAULT_RATE:
+            self.rate_failure = failure
         return self._active.atr
 
     def _exchange_t0(self, tpdu: bytes) -> bytes:

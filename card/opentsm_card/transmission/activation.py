@@ -55,6 +55,7 @@ class Active:
         wait_s: WT of T=0, in seconds.
         extra_guard_s: silence behind each character to it, in seconds.
         turn_s: silence between characters of opposite directions with T=0, in seconds.
+        rate: F and D in use.
         t1: the state of T=1, where that is the protocol.
     """
 
@@ -63,6 +64,7 @@ class Active:
     wait_s: float
     extra_guard_s: float
     turn_s: float
+    rate: tuple[int, int]
     t1: T1Reader | None
 
 
@@ -161,12 +163,12 @@ def activate(
     etu_s = rate[0] / rate[1] / clock_hz
     turn_s = (_TURN_ETU - _CHARACTER_ETU) * etu_s
     if usable[0] == 0:
-        return Active(atr.raw, 0, said.wait_s(clock_hz), guard_s, turn_s, None)
+        return Active(atr.raw, 0, said.wait_s(clock_hz), guard_s, turn_s, rate, None)
     block_guard_s = (_BGT_ETU - _CHARACTER_ETU) * etu_s
     times = T1Times(said.block_wait_s(etu_s, clock_hz), said.character_wait_s(etu_s), guard_s, block_guard_s)
     t1 = T1Reader(times, said.ifsc, crc=said.crc, atr=atr.raw)
     yield from t1.start()
-    return Active(atr.raw, 1, said.wait_s(clock_hz), guard_s, turn_s, t1)
+    return Active(atr.raw, 1, said.wait_s(clock_hz), guard_s, turn_s, rate, t1)
 
 
 @dataclass(frozen=True, slots=True)
