@@ -6,6 +6,11 @@ same writes, and reads until as much has come. Both take turns; the ratio is the
 
 Pseudo-terminals have no bit times: there all that a link computes shows. So serial lines are measured a second time,
 with each character taking as long as at 115,200 bits a second, faster than most cards and modems are run at.
+
+What is beyond the bare way is nearly all the link's own Python; of system calls there is one more for a command, which
+asks whether anything came unasked. Measured with answers from memory that Python takes, an APDU, 20 µs for T=1 (two
+blocks), 12 for T=0 (one and a half exchanges), 5 for a modem, 3 for `stdio:`. Each time after a wait, with caches that
+others have filled, it takes two to four times as long: by the thread's CPU time 48, 29, 16 and 11 µs, with the call.
 """
 
 from __future__ import annotations
