@@ -20,7 +20,7 @@ from opentsm_agent.links import check_uri, load_scheme
 from opentsm_agent.local_sockets import group_id, socket_address
 from opentsm_agent.policy import load_policy
 from opentsm_card.documents import check_all
-from opentsm_card.errors import OpenTsmError, ProtocolError
+from opentsm_card.errors import OpenTsmError, ProtocolError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,10 +95,9 @@ def _files(config: AgentConfig, _path: Path) -> Iterator[str]:
     if _given(config.clock):
         yield from _failure("", DeviceClock, config.clock)
     if _given(config.journal):
-        yield from _failure("", read_journal, config.journal)
-        yield from _unwritable(config.journal, "journal", makes_folders=True)
+        yield from _failure("", _usable_journal, config.journal)
     if _given(config.trace):
-        yield from _unwritable(config.trace, "trace")
+        yield from _failure("", _writable, config.trace, "trace")
     program = config.hook.command[0] if config.hook and config.hook.command else None
     if program and shutil.which(program) is None:
         yield f"{program}: no such program, or none that may be run - at `$.hook.command`"
@@ -141,18 +140,34 @@ def _failure(place: str, attempt: Callable[P, object], *arguments: P.args, **nam
         yield f"{error} - at `{place}`" if place else str(error)
 
 
-def _unwritable(path: Path, what: str, *, makes_folders: bool = False) -> Iterator[str]:
-    """Say why a file can't be written, if it can't."""
-    if path.is_dir():
-        yield f"{what} {path}: a folder, not a file"
-        return
+def _usable_journal(path: Path) -> None:
+    """See that a journal is sound, and can be written; folders are made for it.
+
+    Raises:
+        StorageError: it can't be read, or written.
+        JournalDamagedError: it is damaged, or no journal.
+    """
+    read_journal(path)
+    _writable(path, "journal", makes_folders=True)
+
+
+def _writable(path: Path, what: str, *, makes_folders: bool = False) -> None:
+    """See that a file can be written.
+
+    Raises:
+        StorageError: it can't.
+    """
     place = path
-    if not os.access(path, os.F_OK):
-        place = path.parent
-        while makes_folders and not os.access(place, os.F_OK) and place != place.parent:
-            place = place.parent
-        if not place.is_dir():
-            yield f"{what} {path}: {place} is no folder"
-            return
+    try:
+        if path.is_dir():
+            raise StorageError(f"{what} {path}: Is a directory")
+        if not path.exists():
+            place = path.parent
+            while makes_folders and not place.exists():
+                place = place.parent
+            if not place.is_dir():
+                raise StorageError(f"{what} {path}: {place} is no folder")
+    except OSError as error:
+        raise StorageError(f"{what} {path}: {error.strerror}") from error
     if not os.access(place, os.W_OK):
-        yield f"{what} {path}: {place} can't be written"
+        raise StorageError(f"{what} {path}: {place} can't be written")

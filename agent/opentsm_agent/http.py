@@ -52,6 +52,10 @@ def parse_base_url(url: str) -> tuple[str, int, str]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
+        # What a socket does with the name.
+        (host or "").encode("idna")
+    except UnicodeError as error:
+        raise ProtocolError(f"URL {url!r}: the host's name has a part that is empty or too long") from error
     except ValueError as error:
         raise ProtocolError(f"URL {url!r}: {error}") from error
     if parts.scheme != "https" or not host:

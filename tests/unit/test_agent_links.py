@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent_peers import ATR, CountingCard
+from opentsm_agent.http import parse_base_url
 from opentsm_agent.links import check_uri, open_link, register, schemes
 from opentsm_agent.links.replay import Exchange, Reset, ScriptedLink, encode_trace, parse_trace
 from opentsm_agent.links.t0 import transmit_t0
@@ -58,6 +59,14 @@ class TestUri:
     def test_an_address_needs_a_host_and_a_port(self, address: str) -> None:
         with pytest.raises(ProtocolError, match="HOST:PORT"):
             parse_host_port(address)
+
+    @pytest.mark.parametrize("host", ["a..b", "a" * 64, ".test"])
+    def test_a_host_that_can_be_no_name_is_refused_before_it_is_asked_for(self, host: str) -> None:
+        with pytest.raises(ProtocolError, match="empty or too long"):
+            parse_host_port(f"{host}:9000")
+        with pytest.raises(ProtocolError, match="empty or too long"):
+            parse_base_url(f"https://{host}")
+        assert parse_base_url("https://tsm.test.:9000") == ("tsm.test.", 9000, "")
 
     def test_an_ipv6_address_stands_in_brackets(self) -> None:
         assert parse_host_port("[::1]:35963") == ("::1", 35963)

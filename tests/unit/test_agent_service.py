@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import io
 import json
 import os
@@ -392,7 +393,9 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory) -> Enrolled:
         ('[local]\nsocket = "{long}"\n[local.users]', "at `$.local.socket`"),
         ('[clock]\nfloor = "ca.pem"', "want a time in seconds"),
         ('[trace]\npath = "no/folder/apdus.pcapng"', "no/folder is no folder"),
-        ('[trace]\npath = "."', "a folder, not a file"),
+        ('[trace]\npath = "."', "Is a directory"),
+        ('[trace]\npath = "ca.pem/apdus.pcapng"', "ca.pem is no folder"),
+        ('[metrics]\nlisten = "a..b:9472"', "a part that is empty or too long - at `$.metrics.listen`"),
         ('[policy]\npath = "none.toml"', "none.toml: No such file"),
         ('[clock]\nfloor = "journal"', "`$.journal.path` already - at `$.clock.floor`"),
     ],
@@ -431,6 +434,28 @@ def test_a_damaged_journal_and_one_in_a_file_s_place_are_found(enrolled: Enrolle
         finally:
             enrolled.path.write_text(text)
         assert str(path) in str(caught.value)
+
+
+def test_a_folder_that_may_not_be_looked_into_hides_nothing(
+    enrolled: Enrolled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = enrolled.folder / "closed"
+    look = Path.stat
+
+    def stat(path: Path, **how: bool) -> os.stat_result:
+        if closed in path.parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path, **how)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    text = enrolled.path.read_text()
+    enrolled.path.write_text(text.replace('"device.pem"', '"closed/device.pem"'))
+    try:
+        said = enrolled.wrong('[trace]\npath = "closed/apdus.pcapng"\n[metrics]\nlisten = "x"')
+    finally:
+        enrolled.path.write_text(text)
+    for part in ("device.pem: Permission denied", "trace ", "$.metrics.listen"):
+        assert part in said
 
 
 def test_a_key_that_every_user_can_read_is_warned_of(enrolled: Enrolled) -> None:

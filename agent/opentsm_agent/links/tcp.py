@@ -34,12 +34,17 @@ def parse_host_port(address: str) -> tuple[str, int]:
     """Parse `HOST:PORT`; an IPv6 address stands in brackets.
 
     Raises:
-        ProtocolError: no host, or a port outside 1..65535.
+        ProtocolError: no host, one that can be no name, or a port outside 1..65535.
     """
     host, _, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not (port.isascii() and port.isdigit() and 1 <= int(port) <= 0xFFFF):
         raise ProtocolError(f"address {address!r}: want HOST:PORT with a port from 1 to 65535")
+    try:
+        # What a socket does with the name.
+        host.encode("idna")
+    except UnicodeError as error:
+        raise ProtocolError(f"address {address!r}: the host's name has a part that is empty or too long") from error
     return host, int(port)
 
 
