@@ -12,7 +12,7 @@ from opentsm_card.install import InstallForPersonalization
 from opentsm_card.scp03 import SecurityLevel, predict
 from opentsm_card.set_status import SetStatus
 from opentsm_card.store_data import Dgi, StoreData, encode_dgis
-from opentsm_simulator.virtual_se import diversification_data
+from opentsm_simulator.provisioning import diversification_data
 from sd_host import (
     BANK,
     CARD_1,

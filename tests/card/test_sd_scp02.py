@@ -14,7 +14,7 @@ from opentsm_card.keys import KeySet, key_check_value
 from opentsm_card.put_key import KeyData, KeyType, PutKey
 from opentsm_card.scp02 import Scp02Session, predict
 from opentsm_card.scp03 import Scp03Session
-from opentsm_simulator.virtual_se import diversification_data
+from opentsm_simulator.provisioning import diversification_data
 from sc_cards import DES_KEYS, Scp02Host, card
 from sd_host import ALIAS, CARD_1, ISD, ISD_KEYS, Host
 

@@ -13,7 +13,7 @@ from opentsm_card.keys import KeySet
 from opentsm_card.privileges import Privilege
 from opentsm_card.scp03 import Scp03Session, SecurityLevel, predict
 from opentsm_simulator import VirtualSe
-from opentsm_simulator.virtual_se import diversification_data
+from opentsm_simulator.provisioning import diversification_data
 from sc_cards import card
 from sd_host import ALIAS, BANK, CARD_1, ISD, ISD_KEYS, PPSE, SD_MODULE, SD_PACKAGE, Host, keys
 

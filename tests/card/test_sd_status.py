@@ -19,7 +19,7 @@ from opentsm_card.set_status import SetStatus
 from opentsm_card.store_data import DataEncryption, DataStructure, Dgi, StoreData, encode_dgis
 from opentsm_simulator import VirtualSe
 from opentsm_simulator.profile import load_profile
-from opentsm_simulator.virtual_se import diversification_data
+from opentsm_simulator.provisioning import diversification_data
 from probe_card import PROFILE
 from sd_host import (
     ALIAS,

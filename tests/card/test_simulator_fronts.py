@@ -23,7 +23,7 @@ from opentsm_simulator import VirtualSe
 from opentsm_simulator.config import SeConfig
 from opentsm_simulator.front import TcpFront, VpcdFront
 from opentsm_simulator.host import Host
-from opentsm_simulator.virtual_se import diversification_data
+from opentsm_simulator.provisioning import diversification_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from agent_peers import SE_ID, Authority, Peer, stop_order, write_config
 from opentsm_card.keys import KeySet
 from opentsm_card.scp03 import predict
 from opentsm_card.scp03_script import ScriptRecord, precompute
-from opentsm_simulator.virtual_se import diversification_data
+from opentsm_simulator.provisioning import diversification_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

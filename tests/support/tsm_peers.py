@@ -12,7 +12,7 @@ from joserfc.jwk import ECKey
 from opentsm_card.diversification import diversify
 from opentsm_card.keys import KeySet
 from opentsm_simulator import VirtualSe
-from opentsm_simulator.virtual_se import diversification_data
+from opentsm_simulator.provisioning import diversification_data
 from opentsm_tsm import pki, seram, sessions, setup, wire
 from opentsm_tsm.centre import Caller
 from opentsm_tsm.messages import KeySetDocument, Operation

@@ -8,7 +8,7 @@ import pytest
 
 from opentsm_card.diversification import diversify
 from opentsm_simulator import VirtualSe
-from opentsm_simulator.virtual_se import diversification_data
+from opentsm_simulator.provisioning import diversification_data
 from opentsm_tsm import operations, wire
 from opentsm_tsm.gateway_messages import IssuerAnswers, IssuerOutcome, IssuerRequest, IssuerScript
 from opentsm_tsm.handlers import SE_STATUS

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FAILED", "how_it_writes", "is_maker", "may_write"]
 
-# Bits of opentsm.runtime.Memory.
+# Bits of opentsm.runtime.ApiWrites.
 _ATOMIC: Final = 1
 _UNCONDITIONAL: Final = 2
 _OPEN: Final = 4
@@ -64,7 +64,7 @@ _MAKERS: Final = frozenset(
 
 
 def how_it_writes(member: Member) -> int:
-    """Return how a method writes: bits of `opentsm.runtime.Memory`."""
+    """Return how a method writes: bits of `opentsm.runtime.ApiWrites`."""
     if member.name in _OPERATIONS.get(member.owner, ()):
         return _OPEN | (_STAYS if member.name in _STAYING else 0)
     return _HOW.get((member.owner, member.name), 0)

@@ -38,22 +38,22 @@ public final class CardInterface {
 
     /** Runs a C-APDU and returns its R-APDU; no command, however malformed, makes it throw. */
     public byte[] transmit(byte[] command) {
-        return card.transmit(this, command);
+        return card.exchange.transmit(this, command);
     }
 
     /** Tells whether the card is mute because it lost its power, not because an applet runs without end. */
     public boolean isCut() {
-        return card.isCut();
+        return card.exchange.isCut();
     }
 
     /** Resets the card on this interface: its channels are closed, and its default application is selected. */
     public void reset() {
-        card.reset(this);
+        card.exchange.reset(this);
     }
 
     /** Takes the power from this interface; the next command finds it as after a reset. */
     public void powerOff() {
-        card.powerOff(this);
+        card.exchange.powerOff(this);
     }
 
     /**

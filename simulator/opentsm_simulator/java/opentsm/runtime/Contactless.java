@@ -89,7 +89,7 @@ final class Contactless {
             return;
         }
         entry.contactlessState = state;
-        card.reviewSelections();
+        card.exchange.reviewSelections();
         updated(entry);
         card.recordEffect("contactless " + entry + " " + Hex.encode(new byte[] {state}, 0, 1));
         short event = CLAppletEvent.EVENT_DEACTIVATED;
@@ -250,7 +250,7 @@ final class Contactless {
             record.access = parameters.access;
         }
         boolean after = entry.mayUse(ContactlessParameters.ACCESS_PROXIMITY);
-        card.reviewSelections();
+        card.exchange.reviewSelections();
         if (before != after) {
             events.tell(entry, after ? CLAppletEvent.EVENT_PROXIMITY_INTERFACE_ACCESS_ENABLED
                     : CLAppletEvent.EVENT_PROXIMITY_INTERFACE_ACCESS_DISABLED);
@@ -349,7 +349,7 @@ final class Contactless {
         }
         enabled = on;
         updates++;
-        card.reviewSelections();
+        card.exchange.reviewSelections();
         card.recordEffect("contactless-interface " + (on ? "on" : "off"));
     }
 }

@@ -192,7 +192,7 @@ final class ContentManagement {
         entry.privileges = privileges;
         entry.restrictions |= parameters.restrictions;
         take(parameters, entry);
-        card.reviewSelections();
+        card.exchange.reviewSelections();
         if (newDomain != null) {
             record("extradite " + entry + " " + newDomain);
         }
@@ -239,7 +239,7 @@ final class ContentManagement {
                 module.associate(newDomain);
             }
         }
-        card.reviewSelections();
+        card.exchange.reviewSelections();
         record("extradite " + entry + " " + newDomain);
         card.management().done(oldDomain, entry.name, newDomain.name);
     }
@@ -350,7 +350,7 @@ final class ContentManagement {
             card.firewall.setInstalling(array);
             try {
                 // JCRE 3.0.5 clause 3.1: of an installation that fails, nothing stays.
-                card.memory.atomically(() -> card.contexts.asInstalled(entry, () -> {
+                card.memory.levels.atomically(() -> card.contexts.asInstalled(entry, () -> {
                     entry.module().install.invokeExact(array, (short) 0, length);
                     Sw.require(entry.applet != null, Sw.CONDITIONS_NOT_SATISFIED);
                     return null;

@@ -231,7 +231,7 @@ public final class Firewall {
     void guard(LoadFileEntry context) {
         if (enabled && context != null && context.loader != null && !context.guarded) {
             context.guarded = true;
-            card.memory.outdate();
+            card.memory.writes.outdate();
             context.loader.guard(this);
             for (LoadFileEntry imported : context.imports) {
                 guard(imported);

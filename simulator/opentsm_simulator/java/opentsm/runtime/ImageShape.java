@@ -48,8 +48,8 @@ final class ImageShape {
 
     /** Classes of the runtime without: what they hold ends with the power, or is found again. */
     private static final Set<Class<?>> STATELESS = new HashSet<>(Arrays.asList(CardInterface.class, Channel.class,
-            Selection.class, Dispatcher.class, Power.class, Services.class, ApplicationServices.class,
-            ContactlessServices.class, ManagementServices.class, CommandForm.class, Contexts.class, Locks.class,
+            Exchange.class, Services.class, ApplicationServices.class,
+            ContactlessServices.class, ManagementServices.class, Contexts.class, Locks.class,
             PackageReader.class, CardClassLoader.class, PackageClassLoader.class, SelectionOrder.class,
             ContactlessEvents.class, CardImage.class, Firewall.class));
 

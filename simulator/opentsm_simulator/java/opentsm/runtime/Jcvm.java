@@ -50,15 +50,15 @@ public final class Jcvm {
         CardRuntime.current().memory.field(object, owner, name);
     }
 
-    /** Begins a call of an API that gets these references; {@link Memory} says how it writes. */
+    /** Begins a call of an API that gets these references; {@link ApiWrites} says how it writes. */
     public static Object enter(Object[] references, int how) {
-        return CardRuntime.current().memory.enter(references, how);
+        return CardRuntime.current().memory.apis.enter(references, how);
     }
 
-    /** Ends what {@link #enter} began; {@link Memory} says how it writes. */
+    /** Ends what {@link #enter} began; {@link ApiWrites} says how it writes. */
     public static void leave(Object call, int how) {
         if (call != null) {
-            CardRuntime.current().memory.leave((ApiCall) call, how);
+            CardRuntime.current().memory.apis.leave((ApiCall) call, how);
         }
     }
 

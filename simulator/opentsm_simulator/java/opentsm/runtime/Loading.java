@@ -50,7 +50,7 @@ final class Loading {
         this.parameters = parameters;
         this.authorization = authorization;
         this.combinedCommand = combinedCommand;
-        this.selection = card.channel().selection;
+        this.selection = card.channel.selection;
         card.memory.limits.requireForLoad(parameters.memory);
         // Table 11-42: mandatory with a token, and one of the hashes that annex B.5 has.
         Sw.require(hash.length == 0 || algorithm() != null, Sw.WRONG_DATA);

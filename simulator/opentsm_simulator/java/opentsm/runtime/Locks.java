@@ -58,7 +58,7 @@ final class Locks {
     }
 
     private void changed(String what, ApplicationEntry entry) {
-        card.reviewSelections();
+        card.exchange.reviewSelections();
         card.recordEffect(what + entry + " " + Hex.encode(new byte[] {entry.state()}, 0, 1));
     }
 

@@ -201,14 +201,14 @@ public final class ManagementServices {
 
     private Loading current() {
         ApplicationEntry caller = caller();
-        Sw.require(loading != null && loading.loader == caller && loading.selection == card.channel().selection,
+        Sw.require(loading != null && loading.loader == caller && loading.selection == card.channel.selection,
                 Sw.CONDITIONS_NOT_SATISFIED);
         return loading;
     }
 
     public boolean isLoading() {
         ApplicationEntry caller = caller();
-        return loading != null && loading.loader == caller && loading.selection == card.channel().selection;
+        return loading != null && loading.loader == caller && loading.selection == card.channel.selection;
     }
 
     public void load(byte[] buffer, short offset, short length, boolean last) {

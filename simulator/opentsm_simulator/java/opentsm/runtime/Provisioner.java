@@ -43,10 +43,10 @@ public final class Provisioner {
         card.memory.limits.setModel(objectHeader, arrayHeader, boundary);
     }
 
-    /** Sets how many bytes a transaction may take in the commit buffer ({@link Memory}). */
+    /** Sets how many bytes a transaction may take in the commit buffer ({@link Levels}). */
     public void setCommitCapacity(int bytes) {
         requireUnfinished();
-        card.memory.setCapacity(bytes);
+        card.memory.capacity = bytes;
     }
 
     /** Says, before any package is loaded, whether the card has an applet firewall, and hears of packages' writes. */
@@ -60,7 +60,7 @@ public final class Provisioner {
     public void setTrace(Trace trace) {
         requireUnfinished();
         card.trace = trace;
-        card.countWrites();
+        card.memory.writes.count();
     }
 
     /** Says who reads what LOAD brings. */
@@ -146,7 +146,7 @@ public final class Provisioner {
         if (before == null) {
             ImageReader.read(image, card, null);
         } else {
-            before.giveWay(() -> ImageReader.read(image, card, before));
+            before.exchange.giveWay(() -> ImageReader.read(image, card, before));
         }
         return card;
     }

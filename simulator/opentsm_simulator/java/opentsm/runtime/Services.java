@@ -57,18 +57,18 @@ public final class Services {
 
     public Entry selected() {
         caller();
-        return card.channel().selected;
+        return card.channel.selected;
     }
 
     public short getSelectedAid(byte[] buffer, short offset) {
         caller();
-        byte[] name = card.channel().selectedName;
+        byte[] name = card.channel.selectedName;
         return Util.arrayCopyNonAtomic(name, (short) 0, buffer, offset, (short) name.length);
     }
 
     public short getSelection(byte[] buffer, short offset) {
         caller();
-        int selection = card.channel().selection;
+        int selection = card.channel.selection;
         Util.setShort(buffer, offset, (short) (selection >> 16));
         return Util.setShort(buffer, (short) (offset + 2), (short) selection);
     }

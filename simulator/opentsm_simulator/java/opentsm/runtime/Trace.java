@@ -60,7 +60,7 @@ public final class Trace {
     /** A command begins, or a reset. */
     void begin(CardRuntime card, Channel on) {
         String selected = on.selected == null ? "" : Hex.encode(on.selected.name, 0, on.selected.name.length);
-        before = new Before(instructions(), card.memory.writes(), memory(card.memory.heap), worn(card.memory.heap), selected);
+        before = new Before(instructions(), card.memory.writes.counted(), memory(card.memory.heap), worn(card.memory.heap), selected);
     }
 
     /**
@@ -80,7 +80,7 @@ public final class Trace {
         row.add(answer == null || answer.length < 2 ? "" : Hex.encode(answer, answer.length - 2, 2));
         row.add(before.selected);
         row.add(Long.toString(instructions() - before.instructions));
-        row.add(Long.toString(card.memory.writes() - before.writes));
+        row.add(Long.toString(card.memory.writes.counted() - before.writes));
         long[] now = memory(card.memory.heap);
         for (int i = 0; i < now.length; i++) {
             row.add(Long.toString(now[i] - before.memory[i]));
