@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pty
 import select
 import threading
-import tty
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from opentsm_card.errors import TransportError
 from opentsm_simulator.modem import STANDARD, VirtualModem
-from opentsm_simulator.port_link import put_link
+from opentsm_simulator.pseudo_terminal import PseudoTerminal
 
 if TYPE_CHECKING:
     from opentsm_card.modem import ModemEntry
@@ -44,30 +41,15 @@ class ModemFront:
     def __init__(
         self, se: Carried, path: str | None = None, *, entry: ModemEntry = STANDARD, faults: ModemFaults | None = None
     ) -> None:
-        try:
-            self._master, self._slave = pty.openpty()
-        except OSError as error:
-            raise TransportError(f"no pseudo-terminal to be had: {error.strerror}") from error
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        port = os.ttyname(self._slave)
-        self.address = path or port
-        self._path = Path(path) if path else None
-        if self._path is not None:
-            self._place(self._path, port)
+        self._terminal = PseudoTerminal()
+        os.set_blocking(self._terminal.master, False)
+        if path:
+            self._terminal.put_at(Path(path), "the modem's port")
+        self.address = path or self._terminal.port
         self._card = se.link()
         self._modem = VirtualModem(self._card, se.atr, entry, faults)
         self._stopped = threading.Event()
-        self._wake_out, self._wake_in = os.pipe()
         self._thread = threading.Thread(target=self._run, name=f"{se.se_id} modem", daemon=True)
-
-    def _place(self, path: Path, port: str) -> None:
-        try:
-            put_link(path, port)
-        except OSError as error:
-            os.close(self._master)
-            os.close(self._slave)
-            raise TransportError(f"the modem's port can't be put at {path}: {error.strerror}") from error
 
     def start(self) -> None:
         """Begin to serve."""
@@ -78,23 +60,18 @@ class ModemFront:
         if self._stopped.is_set():
             return
         self._stopped.set()
-        os.write(self._wake_in, b"x")
+        self._terminal.wake()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
         self._card.close()
-        if self._path is not None and self._path.is_symlink():
-            self._path.unlink()
-        for descriptor in (self._master, self._slave, self._wake_in, self._wake_out):
-            os.close(descriptor)
+        self._terminal.close()
 
     def _run(self) -> None:
-        poll = select.poll()
-        poll.register(self._master, select.POLLIN)
-        poll.register(self._wake_out, select.POLLIN)
+        master = self._terminal.master
         while not self._stopped.is_set():
-            poll.poll()
+            self._terminal.poll.poll()
             try:
-                data = os.read(self._master, _READ_BYTES)
+                data = os.read(master, _READ_BYTES)
             except BlockingIOError:
                 continue
             except OSError:
@@ -106,9 +83,10 @@ class ModemFront:
 
     def _write(self, data: bytes) -> None:
         """Send; what nobody reads is lost once the terminal's buffer is full, as with a port nobody has open."""
+        master = self._terminal.master
         while data:
-            ready = select.select([], [self._master], [], 1.0)[1]
+            ready = select.select([], [master], [], 1.0)[1]
             if not ready or self._stopped.is_set():
                 return
             with contextlib.suppress(BlockingIOError):
-                data = data[os.write(self._master, data) :]
+                data = data[os.write(master, data) :]

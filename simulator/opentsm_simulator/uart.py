@@ -12,18 +12,15 @@ import errno
 import fcntl
 import math
 import os
-import pty
 import select
 import struct
 import termios
 import threading
 import time
-import tty
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from opentsm_card.errors import TransportError
-from opentsm_simulator.port_link import put_link
+from opentsm_simulator.pseudo_terminal import PseudoTerminal
 from opentsm_simulator.uart_card import CardOnLine, ClosedError, ResetError
 
 if TYPE_CHECKING:
@@ -57,31 +54,14 @@ class UartFront(CardOnLine):
         self, se: Carried, path: str | None = None, *, echo: bool = True, faults: Faults | None = None
     ) -> None:
         super().__init__(se, echo=echo, faults=faults)
-        try:
-            self._master, slave = pty.openpty()
-        except OSError as error:
-            raise TransportError(f"no pseudo-terminal to be had: {error.strerror}") from error
-        tty.setraw(slave)
-        self._attributes = termios.tcgetattr(slave)
-        self._port = os.ttyname(slave)
-        os.close(slave)
-        fcntl.ioctl(self._master, termios.TIOCPKT, struct.pack("i", 1))
-        self._link = Path(path) if path else None
-        if self._link is not None:
-            self._make_link(self._link)
-        self.address = path or self._port
-        self._wake_out, self._wake_in = os.pipe()
-        self._poll = select.poll()
-        self._poll.register(self._master, select.POLLIN)
-        self._poll.register(self._wake_out, select.POLLIN)
+        self._terminal = PseudoTerminal()
+        self._attributes = termios.tcgetattr(self._terminal.slave)
+        self._terminal.close_slave()
+        fcntl.ioctl(self._terminal.master, termios.TIOCPKT, struct.pack("i", 1))
+        if path:
+            self._terminal.put_at(Path(path), "the serial port")
+        self.address = path or self._terminal.port
         self._thread = threading.Thread(target=self._run, name=f"{se.se_id} uart", daemon=True)
-
-    def _make_link(self, link: Path) -> None:
-        try:
-            put_link(link, self._port)
-        except OSError as error:
-            os.close(self._master)
-            raise TransportError(f"the serial port can't be put at {link}: {error.strerror}") from error
 
     def start(self) -> None:
         """Begin to serve."""
@@ -92,21 +72,18 @@ class UartFront(CardOnLine):
         if self._stopped.is_set():
             return
         self._stopped.set()
-        os.write(self._wake_in, b"x")
+        self._terminal.wake()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
         self._runner.shutdown(wait=False, cancel_futures=True)
-        if self._link is not None and self._link.is_symlink():
-            self._link.unlink()
-        for descriptor in (self._master, self._wake_in, self._wake_out):
-            os.close(descriptor)
+        self._terminal.close()
 
     # Power.
 
     def _run(self) -> None:
         restore_at = math.inf
         while not self._stopped.is_set():
-            if any(events & select.POLLHUP for _, events in self._poll.poll(0)):
+            if any(events & select.POLLHUP for _, events in self._terminal.poll.poll(0)):
                 # Nobody has it open: that can't be waited for. A host that is about to open it again sets it up itself.
                 if time.monotonic() > restore_at:
                     self._restore()
@@ -120,25 +97,25 @@ class UartFront(CardOnLine):
     def _restore(self) -> None:
         """Set the port up as it was: one that has what is asked of it already refuses the parity that it can't have."""
         with contextlib.suppress(OSError, termios.error):
-            termios.tcsetattr(self._master, termios.TCSANOW, self._attributes)
+            termios.tcsetattr(self._terminal.master, termios.TCSANOW, self._attributes)
 
     def _write(self, data: bytes) -> None:
         try:
             while data:
-                data = data[os.write(self._master, data) :]
+                data = data[os.write(self._terminal.master, data) :]
         except OSError as error:
             raise ClosedError from error
 
     def _wait(self, limit: float) -> bool:
         """Wait; a host that flushes its input resets the card, one that closes the port takes its power."""
         wait_s = limit - time.monotonic()
-        ready = self._poll.poll(None if math.isinf(wait_s) else max(0.0, wait_s * 1000))
+        ready = self._terminal.poll.poll(None if math.isinf(wait_s) else max(0.0, wait_s * 1000))
         if self._stopped.is_set():
             raise ClosedError
         if not ready:
             return False
         try:
-            packet = os.read(self._master, _READ_BYTES)
+            packet = os.read(self._terminal.master, _READ_BYTES)
         except OSError as error:
             if error.errno == errno.EAGAIN:
                 return False

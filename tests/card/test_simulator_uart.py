@@ -97,7 +97,7 @@ def test_cards_of_other_makes(atr: bytes, query: str, protocol: int, baud: int) 
             assert link.transmit(SELECT)[-2:] == b"\x90\x00"
             assert len(link.transmit(PRODUCTION)) == 47
             # As the far end sees it, and as it is in the port's settings.
-            with Path(front._port).open("rb", buffering=0) as port:
+            with Path(front._terminal.port).open("rb", buffering=0) as port:
                 assert round(_baud(port.fileno())) == baud
     finally:
         front.stop()
