@@ -23,6 +23,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from loopback_server import LoopbackServer
+from vpcd_framing import receive, send
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
@@ -313,14 +316,9 @@ class CountingCard:
         self.atr = atr
         self.resets = 0
         self.hook: Callable[[int, bytes], bytes | None] = lambda _number, _c_apdu: None
-        self._listener = socket.create_server(("127.0.0.1", port))
         self._connections: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    @property
-    def port(self) -> int:
-        return int(self._listener.getsockname()[1])
+        self._server = LoopbackServer(self.serve, port)
+        self.port = self._server.port
 
     @property
     def uri(self) -> str:
@@ -334,20 +332,10 @@ class CountingCard:
 
     def close(self) -> None:
         """Take the card away."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
-        self._listener.close()
+        self._server.close()
         for connection in self._connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def serve(self, connection: socket.socket) -> None:
         """Be this card on a connected socket, until either side closes it."""
@@ -375,7 +363,7 @@ def serve_vpcd(
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with connection, contextlib.suppress(OSError, EOFError):
         while True:
-            message = _receive(connection, int.from_bytes(_receive(connection, 2), "big"))
+            message = receive(connection)
             if message == b"\x04":
                 response = atr()
             elif len(message) == 1:
@@ -384,19 +372,7 @@ def serve_vpcd(
                 continue
             else:
                 response = answer(message)
-            connection.sendall(len(response).to_bytes(2, "big") + response)
-
-
-def _receive(connection: socket.socket, length: int) -> bytes:
-    received = b""
-    while len(received) < length:
-        # vpcd writes length and body apart; a delayed acknowledgement between them costs 40 ms.
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        part = connection.recv(length - len(received))
-        if not part:
-            raise EOFError
-        received += part
-    return received
+            send(connection, response)
 
 
 def se_order(number: int, c_apdus: Iterable[str], **members: Any) -> dict[str, Any]:

@@ -11,6 +11,9 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from loopback_server import LoopbackServer
+from vpcd_framing import receive, send
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -56,9 +59,8 @@ class CuttingTap:
         self._absent = 0
         self.fired = threading.Event()
         self.ran: list[Ran] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._server = LoopbackServer(self._serve)
+        self.port = self._server.port
 
     def arm(self, number: int, how: str) -> None:
         """Break the exchange of this number from now on, from 0."""
@@ -75,37 +77,30 @@ class CuttingTap:
 
     def close(self) -> None:
         """Stop listening."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._server.close()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                agent, _ = self._listener.accept()
-            except OSError:
-                return
-            with self._lock:
-                absent = self._absent > 0
-                self._absent -= absent
-            if absent:
-                agent.close()
-            else:
-                threading.Thread(target=self._serve, args=(agent,), daemon=True).start()
+    def _is_absent(self) -> bool:
+        with self._lock:
+            absent = self._absent > 0
+            self._absent -= absent
+            return absent
 
     def _serve(self, agent: socket.socket) -> None:
+        if self._is_absent():
+            agent.close()
+            return
         with agent, contextlib.suppress(OSError, EOFError), socket.create_connection(self._target) as se:
             for end in (agent, se):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while True:
-                body = _receive(agent)
+                body = receive(agent)
                 if len(body) > 1:
                     if not self._exchange(agent, se, body):
                         return
                     continue
-                _send(se, body)
+                send(se, body)
                 if body == _ATR:
-                    _send(agent, _receive(se))
+                    send(agent, receive(se))
 
     def _exchange(self, agent: socket.socket, se: socket.socket, command: bytes) -> bool:
         """Pass one C-APDU and its R-APDU on; False when the card is gone."""
@@ -119,18 +114,18 @@ class CuttingTap:
             se.sendall((len(command).to_bytes(2, "big") + command)[: 2 + len(command) // 2])
             return False
         if how == "reset before":
-            _send(se, _RESET)
-        _send(se, command)
-        answer = _receive(se)
+            send(se, _RESET)
+        send(se, command)
+        answer = receive(se)
         self.ran.append(Ran(self._now(), command, answer))
         if how == "removed before the answer":
             return False
         if how == "removed within the answer":
             agent.sendall((len(answer).to_bytes(2, "big") + answer)[:3])
             return False
-        _send(agent, answer)
+        send(agent, answer)
         if how == "reset behind":
-            _send(se, _RESET)
+            send(se, _RESET)
         return how != "removed behind"
 
     def _how(self) -> str:
@@ -142,23 +137,3 @@ class CuttingTap:
                 self.fired.set()
             self._count += 1
             return how
-
-
-def _receive(end: socket.socket) -> bytes:
-    return _exactly(end, int.from_bytes(_exactly(end, 2), "big"))
-
-
-def _exactly(end: socket.socket, length: int) -> bytes:
-    received = b""
-    while len(received) < length:
-        # Where length and body are written apart, a delayed acknowledgement between them would cost 40 ms.
-        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        part = end.recv(length - len(received))
-        if not part:
-            raise EOFError
-        received += part
-    return received
-
-
-def _send(end: socket.socket, body: bytes) -> None:
-    end.sendall(len(body).to_bytes(2, "big") + body)

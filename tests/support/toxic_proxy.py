@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import parse_qs, urlsplit
 
+from loopback_server import LoopbackServer
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -95,13 +97,12 @@ class ToxicProxy:
         self._count = self._first = self._under_way = 0
         self.fired = threading.Event()
         self.exchanges: list[Exchange] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._listener = LoopbackServer(self._serve)
 
     @property
     def url(self) -> str:
         """Return where it listens."""
-        return f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"https://127.0.0.1:{self._listener.port}"
 
     def cut(self, cut: Cut) -> None:
         """Have the network cut once."""
@@ -116,17 +117,7 @@ class ToxicProxy:
 
     def close(self) -> None:
         """Stop listening."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                agent, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(agent,), daemon=True).start()
 
     def _serve(self, agent: socket.socket) -> None:
         agent.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
