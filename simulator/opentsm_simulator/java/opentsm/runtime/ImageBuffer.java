@@ -3,7 +3,7 @@ package opentsm.runtime;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 
-/** Bytes of a card image while it is written: numbers have their high bytes first. */
+/** Bytes of a card image while it is written ({@link ImageInput} reads them): numbers have their high bytes first. */
 final class ImageBuffer {
     private byte[] bytes;
     private int size;

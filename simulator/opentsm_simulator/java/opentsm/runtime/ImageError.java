@@ -11,4 +11,11 @@ public final class ImageError extends RuntimeException {
     ImageError(String reason, Throwable cause) {
         super(reason + ": " + cause, cause);
     }
+
+    /** Refuses the image unless something holds. */
+    static void require(boolean holds, String otherwise) {
+        if (!holds) {
+            throw new ImageError(otherwise);
+        }
+    }
 }

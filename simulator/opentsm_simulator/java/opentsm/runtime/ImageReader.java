@@ -4,8 +4,6 @@ import java.lang.reflect.Array;
 import java.lang.reflect.Field;
 import java.math.BigInteger;
 import java.nio.BufferUnderflowException;
-import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -22,14 +20,9 @@ final class ImageReader {
     /** The most that transient arrays of one image may take, in bytes: many times what any card has. */
     private static final int MOST_TRANSIENT_BYTES = 1 << 24;
 
-    private final ByteBuffer in;
+    private final ImageInput in;
+    private final ImageClasses classes;
     private final CardRuntime card;
-    private final CardRuntime before;
-    private final ClassLoader runtime = CardRuntime.class.getClassLoader();
-    private final List<PackageClassLoader> loaders = new ArrayList<>();
-    private final List<ByteBuffer> blocks = new ArrayList<>();
-    private final List<Integer> entries = new ArrayList<>();
-    private ImageShape[] classes;
     private Object[] objects;
     private int parts;
     private int transientBytes;
@@ -37,9 +30,9 @@ final class ImageReader {
     private final List<Runnable> atLast = new ArrayList<>();
 
     private ImageReader(byte[] image, CardRuntime card, CardRuntime before) {
-        this.in = ByteBuffer.wrap(image);
+        this.in = new ImageInput(image);
         this.card = card;
-        this.before = before;
+        this.classes = new ImageClasses(in, card, before);
     }
 
     /**
@@ -60,18 +53,11 @@ final class ImageReader {
         }
     }
 
-    private static void require(boolean holds, String otherwise) {
-        if (!holds) {
-            throw new ImageError(otherwise);
-        }
-    }
-
     private void run() throws ReflectiveOperationException {
-        int version = u16();
-        require(version == CardImage.VERSION,
+        int version = in.u16();
+        ImageError.require(version == CardImage.VERSION,
                 "its state is of version " + version + ", this release reads version " + CardImage.VERSION);
-        loadFiles();
-        classes();
+        classes.read();
         objects();
         for (Object part : card.parts()) {
             content(part);
@@ -80,110 +66,13 @@ final class ImageReader {
         for (Object object : filled) {
             content(object);
         }
-        require(!in.hasRemaining(), "something follows its end");
-        link();
-        require(card.registry.issuerDomain() != null, "it has no issuer security domain");
+        ImageError.require(in.remaining() == 0, "something follows its end");
+        classes.link(this::object, atLast);
+        ImageError.require(card.registry.issuerDomain() != null, "it has no issuer security domain");
         for (Runnable each : atLast) {
             each.run();
         }
         card.firewall.restore();
-    }
-
-    private int u16() {
-        return in.getShort() & 0xFFFF;
-    }
-
-    /** Reads how many things follow, of which each takes some bytes at least. */
-    private int count(int each) {
-        int count = in.getInt();
-        require(count >= 0 && (long) count * each <= in.remaining(), "it says that it holds more than it does");
-        return count;
-    }
-
-    private byte[] block() {
-        byte[] bytes = new byte[count(1)];
-        in.get(bytes);
-        return bytes;
-    }
-
-    private String text() {
-        return new String(block(), StandardCharsets.UTF_8);
-    }
-
-    // Classes.
-
-    private void loadFiles() {
-        int count = u16();
-        for (int i = 0; i < count; i++) {
-            entries.add(in.getInt());
-            List<PackageClassLoader> imports = new ArrayList<>();
-            for (int left = in.get() & 0xFF; left != 0; left--) {
-                int imported = u16();
-                require(imported < i, "a load file imports one that comes later");
-                imports.add(loaders.get(imported));
-            }
-            boolean firewalled = in.get() != 0;
-            byte[] block = block();
-            PackageClassLoader used = usedBefore(block, firewalled, imports);
-            loaders.add(used != null ? used : translated(block, firewalled, imports));
-            blocks.add(used != null ? used.loadFile.block : LoadedPackage.shared(block));
-        }
-    }
-
-    private PackageClassLoader usedBefore(byte[] block, boolean firewalled, List<PackageClassLoader> imports) {
-        if (before != null) {
-            for (LoadFileEntry entry : before.registry.loadFiles()) {
-                PackageClassLoader loader = entry.loader;
-                if (!loaders.contains(loader) && loader.imports.equals(imports)
-                        && loader.firewalled == firewalled && Arrays.equals(entry.block.array(), block)) {
-                    return loader;
-                }
-            }
-        }
-        return null;
-    }
-
-    private PackageClassLoader translated(byte[] block, boolean firewalled, List<PackageClassLoader> imports) {
-        String[] codes = new String[imports.size()];
-        for (int i = 0; i < codes.length; i++) {
-            codes[i] = imports.get(i).code;
-        }
-        LoadedPackage found = new LoadedPackage(card);
-        found.firewalled = firewalled;
-        require(card.packages.translate(block, codes, found), "one of its load files can't be translated; see the log");
-        return new PackageClassLoader(card, found, imports);
-    }
-
-    private void classes() throws ReflectiveOperationException {
-        classes = new ImageShape[u16()];
-        for (int i = 0; i < classes.length; i++) {
-            int loader = u16();
-            String name = text();
-            byte kind = in.get();
-            long fingerprint = in.getLong();
-            if (kind == ImageShape.PROXY) {
-                continue;
-            }
-            ImageShape shape = ImageShape.of(find(loader, name));
-            require(shape.kind == kind && shape.fingerprint == fingerprint,
-                    "it was written by another release of opentsm, whose " + name + " has other fields: use that one, or "
-                            + "make the card anew");
-            classes[i] = shape;
-        }
-    }
-
-    private Class<?> find(int loader, String name) throws ClassNotFoundException {
-        if (loader == CardImage.RUNTIME) {
-            return Class.forName(name, false, runtime);
-        }
-        require(loader < loaders.size(), "a class is of a load file that is not there");
-        return Class.forName(name, false, loaders.get(loader));
-    }
-
-    private ImageShape shape() {
-        int number = u16();
-        require(number < classes.length, "a class is not there");
-        return classes[number];
     }
 
     // Objects.
@@ -191,13 +80,13 @@ final class ImageReader {
     private void objects() throws ReflectiveOperationException {
         Object[] places = card.places();
         parts = places.length;
-        int count = count(2);
+        int count = in.count(2);
         objects = Arrays.copyOf(places, parts + count);
         List<int[]> proxies = new ArrayList<>();
         for (int i = parts; i < objects.length; i++) {
-            ImageShape shape = shape();
+            ImageShape shape = classes.shape();
             if (shape == null) {
-                proxies.add(new int[] {i, in.getInt(), in.getInt()});
+                proxies.add(new int[] {i, in.i32(), in.i32()});
             } else {
                 objects[i] = make(shape);
             }
@@ -205,7 +94,7 @@ final class ImageReader {
         for (int[] proxy : proxies) {
             Object object = object(proxy[1]);
             Object server = object(proxy[2]);
-            require(object instanceof javacard.framework.Shareable && server instanceof ApplicationEntry,
+            ImageError.require(object instanceof javacard.framework.Shareable && server instanceof ApplicationEntry,
                     "a shareable object is none");
             objects[proxy[0]] = card.contexts.share(
                     (javacard.framework.Shareable) object, (ApplicationEntry) server, null);
@@ -213,7 +102,7 @@ final class ImageReader {
     }
 
     private Object object(int number) {
-        require(number >= 0 && number <= objects.length, "an object is not there");
+        ImageError.require(number >= 0 && number <= objects.length, "an object is not there");
         return number == 0 ? null : objects[number - 1];
     }
 
@@ -222,17 +111,17 @@ final class ImageReader {
             case ImageShape.ARRAY:
                 return array(shape.type.getComponentType());
             case ImageShape.TEXT:
-                return text();
+                return in.text();
             case ImageShape.NUMBER:
-                return new BigInteger(block());
+                return new BigInteger(in.block());
             case ImageShape.BOXED:
-                return boxed(shape.type, in.getLong());
+                return boxed(shape.type, in.i64());
             case ImageShape.CLASS:
-                ImageShape named = shape();
-                require(named != null, "a class is none");
+                ImageShape named = classes.shape();
+                ImageError.require(named != null, "a class is none");
                 return named.type;
             case ImageShape.ENUM:
-                return named(shape.type, text());
+                return named(shape.type, in.text());
             case ImageShape.RANDOM:
                 // A generator's state is not what a card keeps.
                 return shape.type.getName().startsWith("com.licel.") ? newRandom(shape.type)
@@ -259,16 +148,16 @@ final class ImageReader {
     }
 
     private Object array(Class<?> element) {
-        int length = in.getInt();
-        boolean cleared = in.get() != 0;
+        int length = in.i32();
+        boolean cleared = in.flag();
         int each = sizeOf(element);
         if (cleared) {
-            require(length >= 0 && length <= MOST_TRANSIENT_BYTES, "a transient array is too long");
+            ImageError.require(length >= 0 && length <= MOST_TRANSIENT_BYTES, "a transient array is too long");
             transientBytes += length * (long) each > MOST_TRANSIENT_BYTES ? MOST_TRANSIENT_BYTES : length * each;
-            require(transientBytes <= MOST_TRANSIENT_BYTES, "its transient arrays are too long");
+            ImageError.require(transientBytes <= MOST_TRANSIENT_BYTES, "its transient arrays are too long");
             return Array.newInstance(element, length);
         }
-        require(length >= 0 && (long) length * each <= in.remaining(), "it says that it holds more than it does");
+        in.require(length, each);
         return filled(Array.newInstance(element, length));
     }
 
@@ -314,13 +203,13 @@ final class ImageReader {
 
     /** Static fields are set at last: the card before may go on with its own if the image is refused. */
     private void statics() throws ReflectiveOperationException {
-        for (int left = u16(); left != 0; left--) {
-            ImageShape shape = shape();
-            require(shape != null && Slot.isOfCard(shape.type), "a class is not one of the card's");
+        for (int left = in.u16(); left != 0; left--) {
+            ImageShape shape = classes.shape();
+            ImageError.require(shape != null && Slot.isOfCard(shape.type), "a class is not one of the card's");
             Class.forName(shape.type.getName(), true, shape.type.getClassLoader());
             for (Field field : shape.statics) {
                 Object value = value(field.getType());
-                require(value == null || field.getType().isPrimitive() || field.getType().isInstance(value),
+                ImageError.require(value == null || field.getType().isPrimitive() || field.getType().isInstance(value),
                         "a static field holds what it can't");
                 atLast.add(() -> set(field, value));
             }
@@ -338,19 +227,19 @@ final class ImageReader {
     private Object value(Class<?> type) {
         switch (ImageShape.letter(type)) {
             case 'Z':
-                return in.get() != 0;
+                return in.flag();
             case 'B':
-                return in.get();
+                return in.i8();
             case 'S':
-                return in.getShort();
+                return in.i16();
             case 'C':
-                return in.getChar();
+                return (char) in.u16();
             case 'I':
-                return in.getInt();
+                return in.i32();
             case 'J':
-                return in.getLong();
+                return in.i64();
             default:
-                return object(in.getInt());
+                return object(in.i32());
         }
     }
 
@@ -378,16 +267,16 @@ final class ImageReader {
         for (Field field : fields) {
             switch (ImageShape.letter(field.getType())) {
                 case 'Z':
-                    field.setBoolean(object, in.get() != 0);
+                    field.setBoolean(object, in.flag());
                     break;
                 case 'B':
-                    field.setByte(object, in.get());
+                    field.setByte(object, in.i8());
                     break;
                 case 'S':
-                    field.setShort(object, in.getShort());
+                    field.setShort(object, in.i16());
                     break;
                 case 'I':
-                    field.setInt(object, in.getInt());
+                    field.setInt(object, in.i32());
                     break;
                 default:
                     field.set(object, value(field.getType()));
@@ -397,17 +286,17 @@ final class ImageReader {
 
     private void elements(Object array) {
         if (array instanceof byte[]) {
-            in.get((byte[]) array);
+            in.raw((byte[]) array);
             return;
         }
         int length = Array.getLength(array);
         for (int i = 0; i < length; i++) {
             if (array instanceof short[]) {
-                ((short[]) array)[i] = in.getShort();
+                ((short[]) array)[i] = in.i16();
             } else if (array instanceof int[]) {
-                ((int[]) array)[i] = in.getInt();
+                ((int[]) array)[i] = in.i32();
             } else if (array instanceof Object[]) {
-                ((Object[]) array)[i] = object(in.getInt());
+                ((Object[]) array)[i] = object(in.i32());
             } else {
                 Array.set(array, i, value(array.getClass().getComponentType()));
             }
@@ -416,40 +305,26 @@ final class ImageReader {
 
     @SuppressWarnings("unchecked")
     private void list(Object object) {
-        for (int left = count(4); left != 0; left--) {
-            ((List<Object>) object).add(object(in.getInt()));
+        for (int left = in.count(4); left != 0; left--) {
+            ((List<Object>) object).add(object(in.i32()));
         }
     }
 
     @SuppressWarnings("unchecked")
     private void map(Object object) {
-        for (int left = count(8); left != 0; left--) {
-            Object key = object(in.getInt());
-            require(key != null && ImageShape.KEYS.contains(key.getClass()), "a key of a map is none");
-            ((Map<Object, Object>) object).put(key, object(in.getInt()));
+        for (int left = in.count(8); left != 0; left--) {
+            Object key = object(in.i32());
+            ImageError.require(key != null && ImageShape.KEYS.contains(key.getClass()), "a key of a map is none");
+            ((Map<Object, Object>) object).put(key, object(in.i32()));
         }
     }
 
     private void heap(Heap heap) {
-        int made = in.getInt();
+        int made = in.i32();
         List<Heap.Item> items = new ArrayList<>();
-        for (int left = count(4); left != 0; left--) {
-            items.add((Heap.Item) object(in.getInt()));
+        for (int left = in.count(4); left != 0; left--) {
+            items.add((Heap.Item) object(in.i32()));
         }
         atLast.add(() -> heap.restore(items, made));
-    }
-
-    /** Gives load files their classes, and modules their install methods. */
-    private void link() {
-        for (int i = 0; i < loaders.size(); i++) {
-            LoadFileEntry entry = (LoadFileEntry) object(entries.get(i));
-            PackageClassLoader loader = loaders.get(i);
-            require(entry != null && entry.modules.size() <= loader.applets.size(), "a load file has no entry");
-            ByteBuffer block = blocks.get(i);
-            for (int module = 0; module < entry.modules.size(); module++) {
-                entry.modules.get(module).install = loader.install(loader.applets.get(module));
-            }
-            atLast.add(() -> entry.take(loader, block, card.memory));
-        }
     }
 }
