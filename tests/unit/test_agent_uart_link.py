@@ -454,6 +454,36 @@ class TestPort:
         with pytest.raises(TransportError, match="uart:/dev/null: opening"):
             open_link("uart:/dev/null")
 
+    def test_one_that_is_just_given_free(self, terminals: list[Terminal], monkeypatch: pytest.MonkeyPatch) -> None:
+        port = opened_port(terminals, lambda _master: None)
+        # As a program that is being started holds it until it runs.
+        copy = os.dup(port._descriptor)
+        port.close()
+        monkeypatch.setattr("opentsm_agent.links.serial_port._WAIT_S", 20.0)
+        timer = threading.Timer(0.05, os.close, (copy,))
+        timer.start()
+        port.power_up()
+        timer.join()
+        port.close()
+
+    def test_what_was_there_is_flushed_by_the_other_end(
+        self, terminals: list[Terminal], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        port = opened_port(terminals, lambda _master: None)
+        os.write(terminals[0].master, b"\x3b")
+        read, refused = os.read, [True]
+
+        def refuse_once(descriptor: int, count: int) -> bytes:
+            if refused and descriptor == port._descriptor:
+                refused.clear()
+                raise BlockingIOError(errno.EAGAIN, "nothing there")
+            return read(descriptor, count)
+
+        monkeypatch.setattr("opentsm_agent.links.uart_port.os.read", refuse_once)
+        assert take(port, 1) == b"\x3b"
+        assert not refused
+        port.close()
+
 
 class Lines(serial.Serial):  # type: ignore[misc]
     """A serial port that has modem lines, and remembers how they were pulled."""

@@ -16,6 +16,7 @@ from serial.tools import list_ports
 from opentsm_agent.links.modem import ModemLink
 from opentsm_agent.links.modem_line import ModemLine
 from opentsm_agent.links.modem_settings import AUTO, ModemSettings
+from opentsm_agent.links.serial_port import open_alone
 from opentsm_card.errors import CardRemovedError, TransportError
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ class TtyPort:
     def __init__(self, device: str, baud: int) -> None:
         self._name = f"modem:{device}"
         try:
-            self._serial = serial.Serial(device, baud, timeout=0, exclusive=True)
+            self._serial = serial.Serial(None, baud, timeout=0)
+            self._serial.port = device
+            open_alone(self._serial)
         except (serial.SerialException, OSError, ValueError) as error:
             kind = TransportError if os.path.exists(device) else CardRemovedError  # noqa: PTH110 - a device, not a file
             hint = "" if kind is CardRemovedError else "; does ModemManager or another program hold it?"

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 import serial
 
+from opentsm_agent.links.serial_port import TAKEN, open_alone
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, TransportError
 from opentsm_card.transmission.events import INVERSE
 from opentsm_card.transmission.parity import ParityMarks
@@ -102,18 +103,17 @@ class SerialPort:
         port.baudrate = settings.baud
         port.parity = serial.PARITY_EVEN
         port.stopbits = serial.STOPBITS_TWO
-        port.exclusive = True
         # Both lines also feed readers that have no supply of their own; the one that resets begins in reset.
         port.rts = held if settings.reset in {"rts", "auto"} else True
         port.dtr = held if settings.reset == "dtr" else True
         try:
-            port.open()
+            open_alone(port)
         except (OSError, termios.error) as error:
             if error.args[:1] != (errno.EINVAL,):
                 raise
             # A pseudo-terminal has no parity, and says so where there is nothing else to set.
             port.parity = serial.PARITY_NONE
-            port.open()
+            open_alone(port)
         self._serial = port
         self._descriptor = port.fileno()
         self._poll = select.poll()
@@ -315,6 +315,9 @@ class SerialPort:
                         return False
                     continue
                 chunk = os.read(self._descriptor, _READ_BYTES)
+            except BlockingIOError:
+                # What was there was flushed away by the other end.
+                continue
             except OSError as error:
                 raise self._failed(error, "receiving") from error
             self._heard_at = time.monotonic()
@@ -331,6 +334,6 @@ class SerialPort:
             return CardRemovedError(f"{self._name}: {doing}: there is no such port (any more)")
         if number in {errno.EACCES, errno.EPERM}:
             return TransportError(f"{self._name}: {doing}: no permission; be of the group that owns it (often dialout)")
-        if number in {errno.EBUSY, errno.EAGAIN}:
+        if number in TAKEN:
             return TransportError(f"{self._name}: {doing}: another program has it")
         return TransportError(f"{self._name}: {doing}: {error}")
