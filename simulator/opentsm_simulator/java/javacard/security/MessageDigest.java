@@ -1,6 +1,6 @@
 package javacard.security;
 
-import com.licel.jcardsim.crypto.MessageDigestImpl;
+import com.licel.jcardsim.crypto.SessionDigest;
 
 /**
  * Digests: in place of jCardSim's, which answers null to a digest for one use.
@@ -43,11 +43,11 @@ public abstract class MessageDigest {
         return make(algorithm, externalAccess);
     }
 
-    private static MessageDigestImpl make(byte algorithm, boolean externalAccess) {
+    private static SessionDigest make(byte algorithm, boolean externalAccess) {
         if (externalAccess) {
             CryptoException.throwIt(CryptoException.NO_SUCH_ALGORITHM);
         }
-        return new MessageDigestImpl(algorithm);
+        return new SessionDigest(algorithm);
     }
 
     public abstract byte getAlgorithm();

@@ -19,6 +19,9 @@ import javacard.framework.SystemException;
 final class ContextMemory extends TransientMemory {
     private final Memory card;
 
+    /** Null: nothing of the application's has asked for it since the last reset. */
+    private transient CardSession session;
+
     /** @param card the memory of the whole card */
     ContextMemory(Memory card) {
         this.card = card;
@@ -85,6 +88,17 @@ final class ContextMemory extends TransientMemory {
 
     void reset() {
         clearOnReset();
+        if (session != null) {
+            session.end();
+            session = null;
+        }
+    }
+
+    CardSession session() {
+        if (session == null) {
+            session = new CardSession();
+        }
+        return session;
     }
 
     /** Forgets one array, by identity. */

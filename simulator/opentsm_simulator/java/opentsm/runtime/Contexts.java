@@ -38,6 +38,11 @@ final class Contexts {
         return current == null ? outside : current.memory;
     }
 
+    /** Returns the session of the application that runs; outside of all, one of its own. */
+    CardSession session() {
+        return current == null ? new CardSession() : current.memory.session();
+    }
+
     AID currentAid() {
         return current == null ? null : current.aid();
     }

@@ -22,9 +22,10 @@ import java.util.Vector;
 /**
  * How objects of a class stand in a card image, and which classes may.
  *
- * <p>Classes of the card's packages, of the APIs and of what jCardSim makes them with are taken field by field. Of the
- * runtime's own, those of {@link #STATEFUL} are: each of their fields is part of what the card keeps without power, unless
- * it is {@code transient} or of a class of {@link #STATELESS}. A class that is in neither has been forgotten.
+ * <p>Classes of the card's packages, of the APIs and of what jCardSim makes them with are taken field by field; those of the
+ * APIs without what is {@code transient}, which is how far an object is with a message. Of the runtime's own, those of
+ * {@link #STATEFUL} are: each of their fields is part of what the card keeps without power, unless it is {@code transient} or
+ * of a class of {@link #STATELESS}. A class that is in neither has been forgotten.
  */
 final class ImageShape {
     static final byte PLAIN = 1;
@@ -186,11 +187,12 @@ final class ImageShape {
     }
 
     private static boolean lasts(Field field) {
-        if (!STATEFUL.contains(field.getDeclaringClass())) {
-            return true;
-        }
-        if (Modifier.isTransient(field.getModifiers())) {
+        Class<?> owner = field.getDeclaringClass();
+        if (Modifier.isTransient(field.getModifiers()) && !Slot.isOfCard(owner)) {
             return false;
+        }
+        if (!STATEFUL.contains(owner)) {
+            return true;
         }
         Class<?> type = field.getType();
         while (type.isArray()) {

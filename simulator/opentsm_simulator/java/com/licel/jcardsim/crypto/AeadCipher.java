@@ -16,6 +16,7 @@ import javacard.security.AESKey;
 import javacard.security.CryptoException;
 import javacard.security.Key;
 import javacardx.crypto.AEADCipher;
+import opentsm.runtime.CardSession;
 
 /**
  * AES-GCM and AES-CCM, in place of jCardSim's, which writes the tag behind the enciphered message, and wants it there to
@@ -23,6 +24,9 @@ import javacardx.crypto.AEADCipher;
  *
  * <p>What is deciphered goes out by the counter mode that both are made of, and through the library's cipher once more in
  * the direction of enciphering, whose tag is the one to compare.
+ *
+ * <p>A reset leaves the key and the direction (JC API 3.2 says so); a nonce of zeros follows, as behind init(key, mode), which
+ * CCM does not have: it has to be initialized again.
  *
  * <p>Spec: JC API 3.0.5, javacardx.crypto.AEADCipher; NIST SP 800-38C A.3, SP 800-38D 7.1.
  */
@@ -38,19 +42,25 @@ public final class AeadCipher extends AEADCipher {
 
     private final byte algorithm;
     private SymmetricKeyImpl key;
-    private AEADBlockCipher engine;
+    private byte mode;
+
+    /** When it began. */
+    private transient CardSession session;
+
+    /** Null where there is nothing to go on with. */
+    private transient AEADBlockCipher engine;
 
     /** What deciphers; null to encipher. */
-    private BufferedBlockCipher counter;
+    private transient BufferedBlockCipher counter;
 
     /** How long the tag is that was announced; 0: it was not. */
-    private short announcedTag;
+    private transient short announcedTag;
 
     /** How much additional data and message is still to come, with CCM. */
-    private int dataToCome;
+    private transient int dataToCome;
 
-    private int messageToCome;
-    private byte[] tag;
+    private transient int messageToCome;
+    private transient byte[] tag;
 
     public AeadCipher(byte algorithm) {
         this.algorithm = algorithm;
@@ -82,22 +92,22 @@ public final class AeadCipher extends AEADCipher {
     }
 
     @Override
-    public void init(Key newKey, byte mode) throws CryptoException {
+    public void init(Key newKey, byte newMode) throws CryptoException {
         require(!isCcm(), CryptoException.INVALID_INIT);
-        begin(newKey, mode, new byte[NONCE], BLOCK);
+        begin(newKey, newMode, new byte[NONCE], BLOCK);
     }
 
     @Override
-    public void init(Key newKey, byte mode, byte[] nonce, short offset, short length) throws CryptoException {
+    public void init(Key newKey, byte newMode, byte[] nonce, short offset, short length) throws CryptoException {
         require(!isCcm(), CryptoException.INVALID_INIT);
-        begin(newKey, mode, part(nonce, offset, length), BLOCK);
+        begin(newKey, newMode, part(nonce, offset, length), BLOCK);
     }
 
     @Override
-    public void init(Key newKey, byte mode, byte[] nonce, short offset, short length, short dataLength,
+    public void init(Key newKey, byte newMode, byte[] nonce, short offset, short length, short dataLength,
             short messageLength, short tagSize) throws CryptoException {
         require(isTag(tagSize) && dataLength >= 0 && messageLength >= 0, CryptoException.ILLEGAL_VALUE);
-        begin(newKey, mode, part(nonce, offset, length), tagSize);
+        begin(newKey, newMode, part(nonce, offset, length), tagSize);
         announcedTag = tagSize;
         dataToCome = dataLength;
         messageToCome = messageLength;
@@ -118,13 +128,15 @@ public final class AeadCipher extends AEADCipher {
         return false;
     }
 
-    private void begin(Key newKey, byte mode, byte[] nonce, int tagSize) {
+    private void begin(Key newKey, byte newMode, byte[] nonce, int tagSize) {
         require(newKey != null && newKey.isInitialized(), CryptoException.UNINITIALIZED_KEY);
         require(newKey instanceof AESKey && newKey instanceof SymmetricKeyImpl, CryptoException.ILLEGAL_VALUE);
-        require(mode == MODE_ENCRYPT || mode == MODE_DECRYPT, CryptoException.ILLEGAL_VALUE);
+        require(newMode == MODE_ENCRYPT || newMode == MODE_DECRYPT, CryptoException.ILLEGAL_VALUE);
         boolean fits = isCcm() ? nonce.length >= 7 && nonce.length <= 13 : nonce.length == NONCE;
         require(fits, CryptoException.ILLEGAL_VALUE);
         key = (SymmetricKeyImpl) newKey;
+        mode = newMode;
+        session = CardSession.current();
         KeyParameter parameter = (KeyParameter) key.getParameters();
         engine = isCcm() ? new CCMBlockCipher(new AESEngine()) : new GCMBlockCipher(new AESEngine());
         engine.init(true, new AEADParameters(parameter, tagSize * BITS, nonce));
@@ -153,8 +165,23 @@ public final class AeadCipher extends AEADCipher {
 
     /** The nonce was for one message: the next needs another beginning. */
     private void requireReady() {
+        forgetAfterReset();
         require(engine != null && tag == null, CryptoException.INVALID_INIT);
         require(key.isInitialized(), CryptoException.UNINITIALIZED_KEY);
+    }
+
+    private void forgetAfterReset() {
+        if (key == null || !CardSession.isOver(session)) {
+            return;
+        }
+        require(key.isInitialized(), CryptoException.UNINITIALIZED_KEY);
+        if (isCcm()) {
+            session = CardSession.current();
+            engine = null;
+            tag = null;
+        } else {
+            begin(key, mode, new byte[NONCE], BLOCK);
+        }
     }
 
     @Override
@@ -236,6 +263,7 @@ public final class AeadCipher extends AEADCipher {
 
     @Override
     public short retrieveTag(byte[] output, short offset, short length) throws CryptoException {
+        forgetAfterReset();
         requireTag(counter == null, length);
         System.arraycopy(tag, 0, output, offset, length);
         return length;
@@ -244,6 +272,7 @@ public final class AeadCipher extends AEADCipher {
     @Override
     public boolean verifyTag(byte[] received, short offset, short receivedLength, short requiredLength)
             throws CryptoException {
+        forgetAfterReset();
         requireTag(counter != null, requiredLength);
         byte[] claimed = part(received, offset, receivedLength);
         return receivedLength >= requiredLength

@@ -11,6 +11,7 @@ import javacard.framework.Util;
 import javacard.security.CryptoException;
 import javacard.security.Key;
 import javacardx.crypto.Cipher;
+import opentsm.runtime.CardSession;
 
 /**
  * RSA encryption. In place of jCardSim's, which without padding refuses a full block under a public key and leaves out
@@ -22,10 +23,13 @@ public final class AsymmetricCipherImpl extends Cipher {
     private final byte algorithm;
     private final AsymmetricBlockCipher engine;
 
-    /** What update() has brought; as long as a block at least, and null before the first key. */
-    private byte[] buffer;
+    /** What update() has brought; as long as a block at least, and null before a beginning. */
+    private transient byte[] buffer;
 
-    private short length;
+    private transient short length;
+
+    /** When it began. */
+    private transient CardSession session;
 
     /** How long a block is: as the modulus was set. */
     private short block;
@@ -63,11 +67,16 @@ public final class AsymmetricCipherImpl extends Cipher {
         RSAKeyImpl rsa = (RSAKeyImpl) with;
         engine.init(mode == MODE_ENCRYPT, algorithm == ALG_RSA_NOPAD ? rsa.getPower() : rsa.getParameters());
         block = rsa.blockLength();
+        key = with;
+        begin();
+    }
+
+    private void begin() {
         if (buffer == null || buffer.length < block) {
             buffer = JCSystem.makeTransientByteArray(block, JCSystem.CLEAR_ON_DESELECT);
         }
         length = 0;
-        key = with;
+        session = CardSession.current();
     }
 
     @Override
@@ -87,6 +96,9 @@ public final class AsymmetricCipherImpl extends Cipher {
         }
         if (!key.isInitialized()) {
             CryptoException.throwIt(CryptoException.UNINITIALIZED_KEY); // it was cleared since
+        }
+        if (CardSession.isOver(session)) {
+            begin();
         }
         if (size > block - length) {
             CryptoException.throwIt(CryptoException.ILLEGAL_USE);

@@ -4,6 +4,8 @@ import com.licel.jcardsim.bouncycastle.crypto.Digest;
 import com.licel.jcardsim.bouncycastle.crypto.engines.RSAEngine;
 import com.licel.jcardsim.bouncycastle.crypto.signers.PSSSigner;
 import javacard.security.CryptoException;
+import javacard.security.Key;
+import opentsm.runtime.CardSession;
 
 /**
  * Signatures of RSA, DSA and ECDSA: jCardSim's, with the salt and the lengths that the specification says, and no longer
@@ -16,6 +18,10 @@ public final class KeyPairSignature extends AsymmetricSignatureImpl {
     private static final int DSA_ORDER_BITS = 160;
 
     private final byte digestAlgorithm;
+    private byte mode;
+
+    /** When it began. */
+    private transient CardSession session;
 
     /**
      * @param algorithm as Signature.ALG_* says; 0 for what has no number
@@ -30,6 +36,22 @@ public final class KeyPairSignature extends AsymmetricSignatureImpl {
             // jCardSim's salt is 16 bytes long; it is as long as the digest.
             Digest hash = new BouncyCastlePrecomputedOrDigestProxy(this.digest);
             engine = new PSSSigner(new RSAEngine(), hash, this.digest.getDigestSize());
+        }
+    }
+
+    @Override
+    public void init(Key newKey, byte newMode) throws CryptoException {
+        super.init(newKey, newMode);
+        mode = newMode;
+        session = CardSession.current();
+    }
+
+    /** Is as init() left it behind a reset. */
+    private void forgetAfterReset() {
+        if (isInitialized && key.isInitialized() && CardSession.isOver(session)) {
+            init(key, mode);
+            engine.reset();
+            preSig = null;
         }
     }
 
@@ -74,6 +96,7 @@ public final class KeyPairSignature extends AsymmetricSignatureImpl {
         if (!key.isInitialized()) {
             CryptoException.throwIt(CryptoException.UNINITIALIZED_KEY);
         }
+        forgetAfterReset();
     }
 
     @Override
@@ -94,5 +117,40 @@ public final class KeyPairSignature extends AsymmetricSignatureImpl {
             short signatureLength) throws CryptoException {
         requireReady();
         return super.verify(input, offset, length, signature, signatureOffset, signatureLength);
+    }
+
+    @Override
+    public short signPreComputedHash(byte[] hash, short offset, short length, byte[] signature, short signatureOffset)
+            throws CryptoException {
+        forgetAfterReset();
+        return super.signPreComputedHash(hash, offset, length, signature, signatureOffset);
+    }
+
+    @Override
+    public boolean verifyPreComputedHash(byte[] hash, short offset, short length, byte[] signature,
+            short signatureOffset, short signatureLength) throws CryptoException {
+        forgetAfterReset();
+        return super.verifyPreComputedHash(hash, offset, length, signature, signatureOffset, signatureLength);
+    }
+
+    // Those of SignatureMessageRecovery.
+
+    @Override
+    public short beginVerify(byte[] signature, short offset, short length) throws CryptoException {
+        forgetAfterReset();
+        return super.beginVerify(signature, offset, length);
+    }
+
+    @Override
+    public short sign(byte[] input, short offset, short length, byte[] signature, short signatureOffset,
+            short[] recovered, short recoveredOffset) throws CryptoException {
+        forgetAfterReset();
+        return super.sign(input, offset, length, signature, signatureOffset, recovered, recoveredOffset);
+    }
+
+    @Override
+    public boolean verify(byte[] input, short offset, short length) throws CryptoException {
+        forgetAfterReset();
+        return super.verify(input, offset, length);
     }
 }

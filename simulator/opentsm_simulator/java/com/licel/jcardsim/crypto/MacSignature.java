@@ -25,6 +25,7 @@ import javacard.security.Key;
 import javacard.security.KeyBuilder;
 import javacard.security.Signature;
 import javacardx.crypto.Cipher;
+import opentsm.runtime.CardSession;
 
 /**
  * Message authentication codes of DES, AES, SEED and hashes, in place of jCardSim's, which pads whole blocks by method 1 of
@@ -40,10 +41,13 @@ public final class MacSignature extends Signature {
 
     private SymmetricKeyImpl key;
     private byte mode;
-    private Mac engine;
+    private transient Mac engine;
 
     /** How many bytes came since the beginning. */
-    private int given;
+    private transient int given;
+
+    /** When it began. */
+    private transient CardSession session;
 
     /**
      * @param algorithm as Signature.ALG_* says
@@ -82,7 +86,12 @@ public final class MacSignature extends Signature {
         require(!isRetail || taken.getSize() != KeyBuilder.LENGTH_DES, CryptoException.ILLEGAL_VALUE);
         key = taken;
         mode = newMode;
+        begin(block, vector);
+    }
+
+    private void begin(BlockCipher block, byte[] vector) {
         engine = engine(block);
+        session = CardSession.current();
         start(vector);
     }
 
@@ -189,8 +198,11 @@ public final class MacSignature extends Signature {
     }
 
     private void requireReady() {
-        require(engine != null, CryptoException.INVALID_INIT);
+        require(key != null, CryptoException.INVALID_INIT);
         require(key.isInitialized(), CryptoException.UNINITIALIZED_KEY);
+        if (CardSession.isOver(session)) {
+            begin(key.getCipher(), null);
+        }
     }
 
     private static void require(boolean holds, short reason) {

@@ -15,6 +15,7 @@ import javacard.security.CryptoException;
 import javacard.security.Key;
 import javacard.security.KeyBuilder;
 import javacardx.crypto.Cipher;
+import opentsm.runtime.CardSession;
 
 /**
  * DES, AES and SEED in ECB, CBC and counter mode, in place of jCardSim's, which lacks paddings for AES, pads by method 1 of
@@ -29,10 +30,13 @@ public final class SymmetricCipher extends Cipher {
 
     private SymmetricKeyImpl key;
     private byte mode;
-    private BufferedBlockCipher engine;
+    private transient BufferedBlockCipher engine;
 
     /** How many bytes came since the beginning. */
-    private int given;
+    private transient int given;
+
+    /** When it began. */
+    private transient CardSession session;
 
     /**
      * @param algorithm as Cipher.ALG_* says
@@ -71,7 +75,12 @@ public final class SymmetricCipher extends Cipher {
         require(vector == null || vector.length == block.getBlockSize(), CryptoException.ILLEGAL_VALUE);
         key = (SymmetricKeyImpl) newKey;
         mode = newMode;
+        begin(block, vector);
+    }
+
+    private void begin(BlockCipher block, byte[] vector) {
         engine = engine(block);
+        session = CardSession.current();
         start(vector);
     }
 
@@ -139,8 +148,11 @@ public final class SymmetricCipher extends Cipher {
     }
 
     private void requireReady() {
-        require(engine != null, CryptoException.INVALID_INIT);
+        require(key != null, CryptoException.INVALID_INIT);
         require(key.isInitialized(), CryptoException.UNINITIALIZED_KEY);
+        if (CardSession.isOver(session)) {
+            begin(key.getCipher(), null);
+        }
     }
 
     private static void require(boolean holds, short reason) {

@@ -11,6 +11,8 @@ public final class Cryptography extends Applet {
     private final byte[] result;
     private Cipher cipher;
     private Signature signature;
+    private MessageDigest hash;
+    private Checksum checksum;
     private KeyAgreement agreement;
 
     private Cryptography() {
@@ -153,6 +155,22 @@ public final class Cryptography extends Applet {
                 short end = signer.sign(data, (short) (offset + 1), (short) (length - 1), result, (short) 0);
                 signer.close();
                 return end;
+            case 0x42:
+                hash = MessageDigest.getInstance(p1, false);
+                return 0;
+            case 0x43:
+                hash.update(data, offset, length);
+                return 0;
+            case 0x44:
+                return hash.doFinal(data, offset, length, result, (short) 0);
+            case 0x45:
+                checksum = Checksum.getInstance(p1, false);
+                return 0;
+            case 0x46:
+                checksum.update(data, offset, length);
+                return 0;
+            case 0x47:
+                return checksum.doFinal(data, offset, length, result, (short) 0);
             case 0x50:
                 agreement = KeyAgreement.getInstance(p1, false);
                 return 0;
