@@ -73,6 +73,7 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "agent.toml").write_text(AGENT)
     (root / "directory").mkdir()
     (root / "empty").write_bytes(b"")
+    (root / "script").write_text("00A4040000\n")
     (root / "junk").write_bytes(b"= = =\n")
     (root / "latin").write_bytes(b"\xff\xfe = 1\n")
     (root / "unknown").write_bytes(b"frob = 1\n")
@@ -283,8 +284,8 @@ def test_a_port_in_use_is_a_link_error(root: Path, name: str) -> None:
         (("run", "--image", "./junk"), "junk: this is no card image"),
         (("restore", "nobody", "directory"), "directory: Is a directory"),
         (("reset", "./empty", "--new"), "empty: this is no card image"),
-        (("sweep", "embedded", "--cap", "junk", "--script", "empty"), "junk: not a readable ZIP archive"),
-        (("sweep", "embedded", "--cap", "given/none", "--script", "empty"), "given/none: No such file"),
+        (("sweep", "embedded", "--cap", "junk", "--script", "script"), "junk: not a readable ZIP archive"),
+        (("sweep", "embedded", "--cap", "given/none", "--script", "script"), "given/none: No such file"),
         (("sweep", "embedded", "--script", "junk"), "junk, line 1"),
         (("trace", "embedded", "--cap", "junk", "--script", "empty"), "junk: not a readable ZIP archive"),
         (("trace", "embedded", "--script", "empty", "--source", "given/none"), "given/none: no folder of sources"),
