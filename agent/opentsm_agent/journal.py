@@ -220,6 +220,9 @@ class Journal:
     def close(self) -> None:
         """Release the journal; safe to call twice."""
         with self._lock:
+            if self._lock_fd >= 0:
+                # Closing alone would leave it to a copy: a program that is being started has one until it runs.
+                fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
             for fd in (self._fd, self._lock_fd):
                 if fd >= 0:
                     os.close(fd)

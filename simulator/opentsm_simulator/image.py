@@ -261,6 +261,8 @@ class ImageFile:
         """Let others run it; safe to call twice."""
         if self._file >= 0:
             with contextlib.suppress(OSError):
+                # Closing alone would leave the lock to a copy: a program that is being started has one until it runs.
+                fcntl.flock(self._file, fcntl.LOCK_UN)
                 os.close(self._file)
             self._file = -1
 

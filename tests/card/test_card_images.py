@@ -214,8 +214,15 @@ class TestFiles:
         Host(se.link()).into(ISD, ISD_KEYS).new_domain(BANK)
         with pytest.raises(StorageError, match="another process runs this card"):
             VirtualSe.open(path)
+        # As a program that is just being started has them.
+        copies = [
+            os.dup(int(each.name)) for each in Path("/proc/self/fd").iterdir() if each.resolve() == path.resolve()
+        ]
+        assert copies
         se.close()
         assert any(BANK.hex().upper() in line for line in VirtualSe.open(path, synced=True).registry_lines())
+        for copy in copies:
+            os.close(copy)
 
     def test_a_card_that_can_not_be_kept_is_mute(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         se = VirtualSe.open(path)

@@ -266,6 +266,14 @@ class TestJournal:
             Journal(path)
 
 
+def test_a_closed_journal_is_free_though_a_program_is_just_being_started(path: Path) -> None:
+    journal = Journal(path)
+    copy = os.dup(journal._lock_fd)
+    journal.close()
+    Journal(path).close()
+    os.close(copy)
+
+
 class TestPowerLoss:
     def test_cut_at_every_byte_behind_the_last_sync_it_reads_as_a_prefix(self, path: Path, tmp_path: Path) -> None:
         with Journal(path) as journal:
