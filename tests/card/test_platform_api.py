@@ -209,22 +209,27 @@ class Described:
     addModule = addImport = setPackage  # noqa: N815 - as Java calls it
 
 
+def built_for(folder: Path, target: str, members: str) -> CapFile:
+    """Build an applet of a few members for a release of Java Card."""
+    project = folder / "project"
+    (project / "src" / "a").mkdir(parents=True)
+    (project / "applet.toml").write_text(
+        f'package = "a"\naid = "F06F70656E74736D0E04"\ntarget = "{target}"\n'
+        '[[applets]]\nclass = "A"\naid = "F06F70656E74736D0E0401"\n'
+    )
+    (project / "src" / "a" / "A.java").write_text(
+        "package a;\nimport javacard.framework.*;\nimport javacard.security.*;\npublic class A extends Applet {\n"
+        "public static void install(byte[] p, short o, byte l) { new A().register(); }\n"
+        f"{members}\n}}\n"
+    )
+    return build_project(project, folder / "out").conversion.cap
+
+
 def test_a_package_of_a_later_release_is_taken_when_all_it_uses_is_there(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """JCVM 3.1, 4.5.2: the card has 3.0.5 as a whole, and of later releases what was there before."""
-    folder = tmp_path / "beyond"
-    (folder / "src" / "a").mkdir(parents=True)
-    (folder / "applet.toml").write_text(
-        'package = "a"\naid = "F06F70656E74736D0E04"\ntarget = "3.2.0"\n'
-        '[[applets]]\nclass = "A"\naid = "F06F70656E74736D0E0401"\n'
-    )
-    (folder / "src" / "a" / "A.java").write_text(
-        "package a;\nimport javacard.framework.*;\npublic class A extends Applet {\n"
-        "public static void install(byte[] p, short o, byte l) { new A().register(); }\n"
-        "public void process(APDU apdu) { JCSystem.isArrayView(null); }\n}\n"
-    )
-    beyond = build_project(folder, tmp_path / "out").conversion.cap
+    beyond = built_for(tmp_path, "3.2.0", "public void process(APDU apdu) { JCSystem.isArrayView(null); }")
     runtime_folder = runtime.runtime_classes()
     assert offered.missing_references(beyond, runtime_folder) == ("javacard.framework.JCSystem.isArrayView",)
     reader = PackageReader(runtime_folder)
@@ -285,19 +290,7 @@ def test_what_later_releases_brought_is_refused_at_loading(
     isd: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture, missing: str
 ) -> None:
     """Keys of XEC and key derivation (Java Card 3.1): the last LOAD says 6A80, the log what is missing."""
-    folder = tmp_path / "later"
-    (folder / "src" / "a").mkdir(parents=True)
-    (folder / "applet.toml").write_text(
-        'package = "a"\naid = "F06F70656E74736D0E04"\ntarget = "3.1.0"\n'
-        '[[applets]]\nclass = "A"\naid = "F06F70656E74736D0E0401"\n'
-    )
-    (folder / "src" / "a" / "A.java").write_text(
-        "package a;\nimport javacard.framework.*;\nimport javacard.security.*;\n"
-        "public class A extends Applet {\nprivate Key kept;\n"
-        "public static void install(byte[] p, short o, byte l) { new A().register(); }\n"
-        f"{LATER[missing]}\n}}\n"
-    )
-    later = build_project(folder, tmp_path / "out").conversion.cap
+    later = built_for(tmp_path, "3.1.0", f"private Key kept;\n{LATER[missing]}")
     isd.done(InstallForLoad(later.package_aid))
     assert [isd.sw(each) for each in load_blocks(load_file(later.load_file_data_block()), 200)][-1] == 0x6A80
     assert missing in caplog.text

@@ -459,7 +459,7 @@ class TestPort:
         # As a program that is being started holds it until it runs.
         copy = os.dup(port._descriptor)
         port.close()
-        monkeypatch.setattr("opentsm_agent.links.serial_port._WAIT_S", 20.0)
+        monkeypatch.setattr("opentsm_agent.links.exclusive_port._WAIT_S", 20.0)
         timer = threading.Timer(0.05, os.close, (copy,))
         timer.start()
         port.power_up()

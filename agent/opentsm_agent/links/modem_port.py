@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 import serial
 from serial.tools import list_ports
 
+from opentsm_agent.links.exclusive_port import open_alone
 from opentsm_agent.links.modem import ModemLink
 from opentsm_agent.links.modem_line import ModemLine
 from opentsm_agent.links.modem_settings import AUTO, ModemSettings
-from opentsm_agent.links.serial_port import open_alone
 from opentsm_card.errors import CardRemovedError, TransportError
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 import serial
 
-from opentsm_agent.links.serial_port import TAKEN, open_alone
+from opentsm_agent.links.exclusive_port import TAKEN, open_alone
 from opentsm_card.errors import CardRemovedError, LinkTimeoutError, TransportError
 from opentsm_card.transmission.events import INVERSE
 from opentsm_card.transmission.parity import ParityMarks
@@ -317,6 +317,8 @@ class SerialPort:
                 chunk = os.read(self._descriptor, _READ_BYTES)
             except BlockingIOError:
                 # What was there was flushed away by the other end.
+                if wait_s <= 0.0:
+                    return False
                 continue
             except OSError as error:
                 raise self._failed(error, "receiving") from error
